@@ -1,0 +1,38 @@
+import type { ErrorKind } from "./bindings/ErrorKind.js";
+
+/**
+ * What went wrong, for programs. The plugin's own kinds, and those that only this package knows:
+ *
+ * - `not-tauri`: the page does not run inside Tauri, so there is nobody to hold the connection;
+ * - `ipc`: Tauri refused or lost a call to the plugin, for example because the capability lacks
+ *   `contrail-sync:default`;
+ * - `stopped`: `stop()` or `destroy()` came before what was waited for.
+ *
+ * Treat it as an open list: later versions of the plugin may know more.
+ */
+export type WatchErrorKind = ErrorKind | "not-tauri" | "ipc" | "stopped" | (string & {});
+
+/** The error that a store carries in `error`: a message for people, a `kind` for programs. */
+export class WatchError extends Error {
+  override readonly name = "WatchError";
+  /** What went wrong, for programs. */
+  readonly kind: WatchErrorKind;
+
+  /**
+   * @param kind - what went wrong, for programs
+   * @param message - what went wrong, for people
+   */
+  constructor(kind: WatchErrorKind, message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** Whatever a call rejected with, as a {@link WatchError}: the plugin's `{kind, message}`, or Tauri's own text. */
+export function toWatchError(reason: unknown): WatchError {
+  if (reason instanceof WatchError) return reason;
+  if (typeof reason === "object" && reason !== null && "kind" in reason && "message" in reason) {
+    return new WatchError(String(reason.kind), String(reason.message));
+  }
+  return new WatchError("ipc", reason instanceof Error ? reason.message : String(reason));
+}

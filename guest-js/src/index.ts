@@ -1,0 +1,20 @@
+/**
+ * Live queries for Tauri apps: {@link createWatchStore} mirrors the record stores that
+ * `tauri-plugin-contrail-sync` keeps in Rust.
+ *
+ * @packageDocumentation
+ */
+export { WatchError, type WatchErrorKind } from "./error.js";
+export { createWatchStore } from "./store.js";
+export type {
+  CacheAdapter,
+  Logger,
+  MintTicket,
+  Snapshot,
+  WatchRecord,
+  WatchStore,
+  WatchStoreOptions,
+} from "./types.js";
+export type { ErrorKind } from "./bindings/ErrorKind.js";
+export type { Status } from "./bindings/Status.js";
+export type { Transport } from "./bindings/Transport.js";

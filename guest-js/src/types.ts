@@ -1,0 +1,87 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { Status } from "./bindings/Status.js";
+import type { WatchOptions } from "./bindings/WatchOptions.js";
+import type { WireRecord } from "./bindings/WireRecord.js";
+import type { WatchError } from "./error.js";
+
+/** A record: its place in the network, its body in `value`, and whatever the watch's query hydrates beside it. */
+export type WatchRecord<Value = Record<string, unknown>> = Readonly<WireRecord & { value: Value }>;
+
+/** What a subscriber gets: never changed in place, so it can be compared by identity. */
+export interface Snapshot<Value = Record<string, unknown>> {
+  /** The records in order. A new array when a record changed; unchanged records are the same objects. */
+  readonly records: readonly WatchRecord<Value>[];
+  /** Where the watch is in its life. */
+  readonly status: Status;
+  /** The last failure, or `null` once all is well again. */
+  readonly error: WatchError | null;
+}
+
+/** Takes the log lines of one store. */
+export interface Logger {
+  /** What is normal. */
+  log?(message: string, ...details: unknown[]): void;
+  /** What mended itself. */
+  warn?(message: string, ...details: unknown[]): void;
+  /** What did not. */
+  error?(message: string, ...details: unknown[]): void;
+}
+
+/** A cache kept by the page, as web clients use it. In a Tauri app the cache is Rust's. */
+export interface CacheAdapter {
+  /** The records last written under `key`. */
+  read(key: string): Promise<unknown>;
+  /** Replaces the records under `key`. */
+  write(key: string, records: never): Promise<unknown>;
+}
+
+/**
+ * Where tickets come from: a string used as it is on every connect; a function called for each connect; or the name of
+ * a minter registered in Rust, with which no credential enters the page.
+ */
+export type MintTicket = string | (() => Promise<string>) | { readonly minter: string };
+
+/** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
+export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<WatchOptions, "ticket"> {
+  /** Only a string is supported so far; absent for public watches. */
+  mintTicket?: MintTicket | undefined;
+  /**
+   * Sorts this store's records; without it they come newest first (`time_us`, then `rkey`, both descending). It runs in
+   * the page, over all records, whenever one changes.
+   */
+  compareRecords?: ((a: WatchRecord<Value>, b: WatchRecord<Value>) => number) | undefined;
+  /** Only `false` is supported so far. */
+  cache?: boolean | CacheAdapter | undefined;
+  /** The name that cached records go by; default the URL. Without effect while there is no cache. */
+  cacheKey?: string | undefined;
+  /** How many records to cache; default 200. Without effect while there is no cache. */
+  cacheMaxRecords?: number | undefined;
+  /** Takes this store's log lines. Without it, exceptions of listeners are reported as uncaught errors. */
+  logger?: Logger | undefined;
+}
+
+/** A live list of records. Its methods are bound: they can be passed on by themselves. */
+export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Value> {
+  /** Where the snapshot ended: what to ask for older records with. `null` if there are none, or none known yet. */
+  readonly cursor: string | null;
+  /**
+   * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` before; a later
+   * `start()` then makes a new promise.
+   */
+  readonly ready: Promise<void>;
+  /**
+   * Calls `listener` at once and then at each change. An exception in one listener reaches the logger (or is reported as an
+   * uncaught error) and no other listener.
+   *
+   * @returns a function that ends the subscription
+   */
+  subscribe(listener: (snapshot: Snapshot<Value>) => void): () => void;
+  /** Begins to follow the watch. Without effect while the store already does; a stopped store starts again. */
+  start(): void;
+  /** Ends in `closed`, with the records kept. Wins over an open that is still pending. */
+  stop(): void;
+  /** Stops for good: the listeners are let go, and `start()` has no effect any more. */
+  destroy(): void;
+  /** The same as `destroy()`, for `using`. */
+  [Symbol.dispose](): void;
+}
