@@ -1,1 +1,128 @@
-fn main() {}
+//! Every development command of this repository, one word each: `cargo xtask <command>`.
+
+mod appview;
+mod build;
+mod counts;
+mod cross;
+mod demo;
+mod display;
+mod keyring;
+mod npm;
+mod proc;
+mod setup;
+mod talk;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup                        install what the other commands need
+  demo [--screenshot FILE]     open the chat on a development appview with simulated traffic
+       [--for SECONDS]         end by itself
+       [--ws worker|do|off]    how the appview serves WebSockets
+  test [--no-e2e]              format, lints, types, every test, the app in a real window
+  bindings                     write guest-js/src/bindings from the Rust types
+  cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
+";
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+}
+
+fn main() -> ExitCode {
+    let outcome = proc::end_children_on_signal().and_then(|()| dispatch());
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut args = lexopt::Parser::from_env();
+    let command = match args.next()? {
+        Some(Value(command)) => command.string()?,
+        Some(Short('h') | Long("help")) | None => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "setup" => {
+            no_more(&mut args)?;
+            setup::packages(&setup::Need::all())?;
+            npm::install()?;
+        }
+        "demo" => demo::run(&demo_options(&mut args)?)?,
+        "test" => return test::run(&test_options(&mut args)?),
+        "bindings" => {
+            no_more(&mut args)?;
+            build::bindings()?;
+        }
+        "cross-check" => {
+            let mut targets = Vec::new();
+            while let Some(arg) = args.next()? {
+                match arg {
+                    Value(target) => targets.push(target.string()?),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            cross::check(&targets)?;
+        }
+        other => bail!("unknown command {other:?}\n\n{HELP}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn no_more(args: &mut lexopt::Parser) -> Result<()> {
+    match args.next()? {
+        Some(arg) => Err(arg.unexpected().into()),
+        None => Ok(()),
+    }
+}
+
+fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
+    let mut options = demo::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("screenshot") => options.screenshot = Some(PathBuf::from(args.value()?)),
+            Long("for") => {
+                let seconds: f64 = args.value()?.parse()?;
+                options.duration = Some(Duration::try_from_secs_f64(seconds)?);
+            }
+            Long("ws") => {
+                let mode = args.value()?.string()?;
+                if !["worker", "do", "off"].contains(&mode.as_str()) {
+                    bail!("--ws takes worker, do or off, not {mode:?}");
+                }
+                options.ws = Some(mode);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn test_options(args: &mut lexopt::Parser) -> Result<test::Options> {
+    let mut options = test::Options { e2e: true };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("no-e2e") => options.e2e = false,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,152 @@
+// The little of W3C WebDriver that driving one Tauri window takes, over plain HTTP.
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { onExit } from "./children.mjs";
+
+const START_MS = 30_000;
+const SCRIPT_MS = 60_000;
+const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
+
+/** A port that is free now. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function call(base, method, path, body) {
+  const answer = await fetch(`${base}${path}`, {
+    method,
+    headers: { "content-type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(SCRIPT_MS + 10_000),
+  });
+  const { value } = await answer.json();
+  if (!answer.ok) {
+    throw new Error(`WebDriver ${method} ${path}: ${value?.error}: ${value?.message}`);
+  }
+  return value;
+}
+
+async function ready(base, driver) {
+  const end = Date.now() + START_MS;
+  for (;;) {
+    if (driver.exitCode !== null) throw new Error(`WebKitWebDriver ended (${driver.exitCode})`);
+    try {
+      return await call(base, "GET", "/status");
+    } catch (error) {
+      // The driver announces nothing when it begins to listen.
+      if (Date.now() > end) throw new Error(`WebKitWebDriver does not answer: ${error.message}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** A window of one app. */
+export class Window {
+  #base;
+  #stop;
+
+  /** Starts `binary` with `env` added to the environment. */
+  static async open(binary, env) {
+    const port = await freePort();
+    const driver = spawn("WebKitWebDriver", [`--port=${port}`, "--host=127.0.0.1"], {
+      env: { ...process.env, ...env, TAURI_WEBVIEW_AUTOMATION: "true" },
+      stdio: ["ignore", "inherit", "inherit"],
+      detached: true,
+    });
+    const stop = onExit(driver);
+    const failed = new Promise((_, reject) => driver.once("error", reject));
+    const base = `http://127.0.0.1:${port}`;
+    try {
+      await Promise.race([failed, ready(base, driver)]);
+      const { sessionId } = await call(base, "POST", "/session", {
+        capabilities: { alwaysMatch: { "webkitgtk:browserOptions": { binary, args: [] } } },
+      });
+      const window = new Window(`${base}/session/${sessionId}`, stop);
+      await window.#post("/timeouts", { script: SCRIPT_MS, pageLoad: SCRIPT_MS });
+      return window;
+    } catch (error) {
+      await stop("SIGKILL");
+      throw error;
+    }
+  }
+
+  constructor(base, stop) {
+    this.#base = base;
+    this.#stop = stop;
+  }
+
+  #post(path, body = {}) {
+    return call(this.#base, "POST", path, body);
+  }
+
+  /** Runs `fn(...args)` in the page; its result, or what its promise resolves to. */
+  async run(fn, ...args) {
+    const outcome = await this.#post("/execute/async", {
+      script: `
+        const args = Array.from(arguments), done = args.pop();
+        Promise.resolve().then(() => (${fn})(...args))
+          .then((value) => done({ value }), (error) => done({ error: String(error) }));`,
+      args,
+    });
+    if (outcome.error !== undefined) throw new Error(`in the page: ${outcome.error}`);
+    return outcome.value;
+  }
+
+  /** Waits until `fn(...args)`, looked at after every change of the page, is true there; its value. */
+  async until(what, fn, args = [], ms = 15_000) {
+    const outcome = await this.#post("/execute/async", {
+      script: `
+        const args = Array.from(arguments), done = args.pop(), ms = args.pop();
+        const check = ${fn};
+        const look = () => { const value = check(...args); if (value) finish({ value }); };
+        const observer = new MutationObserver(look);
+        const timer = setTimeout(() => finish({ late: document.body.innerText.slice(0, 2000) }), ms);
+        function finish(outcome) { observer.disconnect(); clearTimeout(timer); done(outcome); }
+        observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+        look();`,
+      args: [...args, ms],
+    });
+    if (outcome.late !== undefined) {
+      throw new Error(`waited ${ms} ms in vain until ${what}; the page shows:\n${outcome.late}`);
+    }
+    return outcome.value;
+  }
+
+  /** Types into the first element that matches `selector`. */
+  async type(selector, text) {
+    await this.#post(`/element/${await this.#find(selector)}/value`, { text });
+  }
+
+  /** Clicks the first element that matches `selector`. */
+  async click(selector) {
+    await this.#post(`/element/${await this.#find(selector)}/click`);
+  }
+
+  async #find(selector) {
+    const found = await this.#post("/element", { using: "css selector", value: selector });
+    return found[ELEMENT];
+  }
+
+  /** Reloads the page; resolves once it has loaded. */
+  async reload() {
+    await this.#post("/refresh");
+  }
+
+  /** The page as a PNG. */
+  async screenshot() {
+    return Buffer.from(await call(this.#base, "GET", "/screenshot"), "base64");
+  }
+
+  /** Ends the app and its driver. */
+  async close() {
+    await call(this.#base, "DELETE", "").catch(() => {});
+    await this.#stop("SIGTERM");
+  }
+}

@@ -1,0 +1,55 @@
+//! What the demo and the tests run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{npm, proc};
+
+/// The programs that were built.
+pub struct Programs {
+    pub appview: PathBuf,
+    pub chat: PathBuf,
+}
+
+/// A cargo command in the root of the repository.
+pub fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(crate::root());
+    command
+}
+
+/// Builds the chat's front end, which is compiled into the app.
+pub fn front_end() -> Result<()> {
+    proc::run(&mut npm::script(&npm::chat(), "build"))
+}
+
+/// Builds the development appview and the chat.
+pub fn programs() -> Result<Programs> {
+    proc::run(&mut cargo(&[
+        "build",
+        "--package",
+        "appview",
+        "--package",
+        "chat",
+    ]))?;
+    let debug = target().join("debug");
+    let program = |name: &str| debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    Ok(Programs {
+        appview: program("appview"),
+        chat: program("chat"),
+    })
+}
+
+/// Cargo's target directory. Our own files go to folders of it.
+pub fn target() -> PathBuf {
+    let dir = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    crate::root().join(Path::new(&dir))
+}
+
+/// Writes the TypeScript types of what crosses the bridge; tests named `export_bindings` do it.
+pub fn bindings() -> Result<()> {
+    let test = ["test", "--package", "tauri-plugin-contrail-sync", "--lib"];
+    proc::run(cargo(&test).arg("export_bindings"))
+}

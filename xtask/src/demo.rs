@@ -1,0 +1,113 @@
+//! `cargo xtask demo`: the chat, on an appview where people are talking.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use crate::appview::Appview;
+use crate::proc::Background;
+use crate::talk::{ALICE, Talk};
+use crate::{build, display, npm, setup};
+
+/// How the demo runs.
+#[derive(Default)]
+pub struct Options {
+    /// Save what the window shows once it is live to this PNG file, and end.
+    pub screenshot: Option<PathBuf>,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// How the appview serves WebSockets.
+    pub ws: Option<String>,
+}
+
+/// Longer than anybody watches a demo: the ticket is never renewed.
+const TICKET_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How soon a closed window is noticed.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Sets up, builds, and runs until the window is closed, the time is over or the picture is taken.
+pub fn run(options: &Options) -> Result<()> {
+    let headless = !display::present();
+    let mut needs = vec![setup::Need::Build];
+    if headless || options.screenshot.is_some() {
+        needs.push(setup::Need::Window);
+    }
+    setup::packages(&needs)?;
+    npm::install()?;
+    build::front_end()?;
+    let programs = build::programs()?;
+
+    let appview = Appview::start(&programs.appview, options.ws.as_deref())?;
+    let mut talk = Talk::begin(&appview)?;
+    // A picture must not depend on what else is on the screen.
+    let display = (headless || options.screenshot.is_some())
+        .then(display::Virtual::start)
+        .transpose()?;
+    let mut command = match &options.screenshot {
+        Some(file) => photographer(&programs.chat, file)?,
+        None => Command::new(&programs.chat),
+    };
+    command
+        .env("CHAT_APPVIEW", &appview.url)
+        .env("CHAT_SPACE", talk.space())
+        .env("CHAT_DID", ALICE)
+        .env("CHAT_TICKET", ticket(&appview, talk.space())?);
+    if let Some(display) = &display {
+        display.apply(&mut command);
+    }
+    let window = Background::spawn("the chat", command)?;
+    eprintln!("appview: {}\nspace:   {}", appview.url, talk.space());
+    follow(window, &mut talk, options)
+}
+
+fn ticket(appview: &Appview, space: &str) -> Result<String> {
+    let answer = appview.control(
+        "ticket",
+        &json!({ "spaceUri": space, "collection": "message", "did": ALICE,
+            "ttlMs": u64::try_from(TICKET_LIFE.as_millis())?,
+            "hydrate": { "reactions": 50, "parent": true } }),
+    )?;
+    let ticket = answer["ticket"].as_str().context("no ticket")?;
+    Ok(ticket.to_owned())
+}
+
+/// The driver of the end-to-end test opens the window, waits until it is live and saves the picture.
+fn photographer(chat: &std::path::Path, file: &std::path::Path) -> Result<Command> {
+    let mut command = Command::new("node");
+    command
+        .arg(crate::root().join("tests/e2e/screenshot.mjs"))
+        .arg(std::path::absolute(file)?)
+        .env("E2E_CHAT", chat);
+    Ok(command)
+}
+
+fn follow(mut window: Background, talk: &mut Talk, options: &Options) -> Result<()> {
+    let end = options.duration.map(|duration| Instant::now() + duration);
+    let mut next = Instant::now() + Talk::pause();
+    loop {
+        if let Some(status) = window.ended()? {
+            if !status.success() {
+                bail!("the chat ended with {status}");
+            }
+            if let Some(file) = &options.screenshot {
+                println!("saved {}", file.display());
+            }
+            return Ok(());
+        }
+        let now = Instant::now();
+        if end.is_some_and(|end| now >= end) {
+            if let Some(file) = &options.screenshot {
+                bail!("time is over and {} is not taken yet", file.display());
+            }
+            return Ok(());
+        }
+        if now >= next {
+            talk.go_on()?;
+            next = now + Talk::pause();
+        }
+        std::thread::sleep(TICK);
+    }
+}

@@ -1,0 +1,59 @@
+//! The two npm packages of the repository.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::proc;
+
+/// The JavaScript half of the plugin.
+pub fn guest() -> PathBuf {
+    crate::root().join("guest-js")
+}
+
+/// The example's front end.
+pub fn chat() -> PathBuf {
+    crate::root().join("examples/chat")
+}
+
+/// An npm command in `dir`.
+pub fn npm(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
+    command.args(args).current_dir(dir);
+    command
+}
+
+/// A script of the package in `dir`.
+pub fn script(dir: &Path, name: &str) -> Command {
+    npm(dir, &["run", "--silent", name])
+}
+
+/// Installs what the lock files name, where that has not been done, and builds guest-js, which the
+/// chat takes from its folder.
+pub fn install() -> Result<()> {
+    ci(&guest())?;
+    proc::run(&mut script(&guest(), "build"))?;
+    ci(&chat())
+}
+
+fn ci(dir: &Path) -> Result<()> {
+    if current(dir)? {
+        return Ok(());
+    }
+    proc::run(&mut npm(dir, &["ci", "--no-audit", "--no-fund"]))
+}
+
+/// npm writes its own copy of the lock file last: older than ours means that ours has changed since.
+fn current(dir: &Path) -> Result<bool> {
+    let lock = dir.join("package-lock.json");
+    let wanted = lock
+        .metadata()
+        .and_then(|m| m.modified())
+        .with_context(|| format!("cannot read {}", lock.display()))?;
+    let installed = dir.join("node_modules/.package-lock.json");
+    Ok(installed
+        .metadata()
+        .and_then(|m| m.modified())
+        .is_ok_and(|installed| installed >= wanted))
+}
