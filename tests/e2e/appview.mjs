@@ -78,7 +78,10 @@ export class Door {
   }
 
   #join(near, far) {
-    for (const [from, to] of [[near, far], [far, near]]) {
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ]) {
       this.#sockets.add(from);
       // An error is always followed by a close.
       from.on("error", () => {});

@@ -22,7 +22,10 @@ try {
     await document.fonts.ready;
     for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
     const endless = (a) => a.effect?.getComputedTiming().endTime === Infinity;
-    const ends = document.getAnimations().filter((a) => !endless(a)).map((a) => a.finished);
+    const ends = document
+      .getAnimations()
+      .filter((a) => !endless(a))
+      .map((a) => a.finished);
     await Promise.allSettled(ends);
   });
   await writeFile(file, await window.screenshot());

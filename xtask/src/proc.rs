@@ -218,3 +218,60 @@ fn signal(target: Target, kill: bool) {
 fn runs(_: Target) -> bool {
     false
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        command
+    }
+
+    #[test]
+    fn a_dropped_child_ends_together_with_what_it_started() {
+        let mut child = Background::spawn("sh", shell("sleep 600 & echo $!; wait")).unwrap();
+        let grandchild: u32 = child.first_line(GRACE).unwrap().parse().unwrap();
+        let grandchild = Target {
+            pid: grandchild,
+            group: false,
+        };
+        assert!(runs(grandchild));
+        drop(child);
+        let until = Instant::now() + GRACE;
+        while runs(grandchild) && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+        assert!(!runs(grandchild));
+    }
+
+    #[test]
+    fn a_child_that_ends_or_stays_silent_before_it_is_ready_is_an_error() {
+        let mut ends = Background::spawn("ends", shell("exit 3")).unwrap();
+        assert!(
+            ends.first_line(GRACE)
+                .unwrap_err()
+                .to_string()
+                .contains("ended")
+        );
+        let mut silent = Background::spawn("silent", shell("sleep 600")).unwrap();
+        assert!(
+            silent
+                .first_line(POLL)
+                .unwrap_err()
+                .to_string()
+                .contains("nothing")
+        );
+    }
+
+    #[test]
+    fn a_failed_command_is_an_error_and_its_lines_were_read() {
+        let mut lines = Vec::new();
+        let outcome = run_reading(&mut shell("echo a; echo b; exit 1"), |line| {
+            lines.push(line.to_owned());
+        });
+        assert!(outcome.is_err());
+        assert_eq!(lines, ["a", "b"]);
+    }
+}

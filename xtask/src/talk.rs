@@ -42,7 +42,7 @@ pub struct Talk<'a> {
 impl<'a> Talk<'a> {
     /// Creates the space with what was said in it so far.
     pub fn begin(appview: &'a Appview) -> Result<Self> {
-        let space = appview.space("hike", ALICE, &MEMBERS)?;
+        let space = appview.space("weekend-hike", ALICE, &MEMBERS)?;
         let mut talk = Self {
             appview,
             space,
@@ -147,25 +147,32 @@ impl<'a> Talk<'a> {
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "message", "did": message.did,
-                "rkey": message.rkey, "record": record, "createdAt": at }),
+                "rkey": message.rkey, "record": record, "createdAt": millis(message.at)? }),
         )?;
         Ok(())
     }
 
     fn react(&self, which: usize, did: &str, emoji: &str, at: SystemTime) -> Result<()> {
-        let at = timestamp(at);
         let subject = self.recent[which].uri();
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "reaction", "did": did,
-                "rkey": tid(SystemTime::now()), "createdAt": at,
+                "rkey": tid(SystemTime::now()), "createdAt": millis(at)?,
                 "record": { "$type": format!("{NSID}.reaction"), "emoji": emoji,
-                    "subject": { "uri": subject }, "createdAt": at } }),
+                    "subject": { "uri": subject }, "createdAt": timestamp(at) } }),
         )?;
         Ok(())
     }
 }
 
+/// When a record was made, as the appview is told: Unix milliseconds.
+fn millis(at: SystemTime) -> Result<u64> {
+    Ok(u64::try_from(
+        at.duration_since(SystemTime::UNIX_EPOCH)?.as_millis(),
+    )?)
+}
+
+/// When a record was made, as its body says.
 fn timestamp(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }

@@ -121,7 +121,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     report.check("format", || {
         proc::run(&mut build::cargo(&["fmt", "--all", "--check"]))?;
         proc::run(&mut npm::script(&npm::guest(), "format:check"))?;
-        proc::run(&mut npm::script(&npm::chat(), "format:check"))
+        proc::run(&mut npm::script(&npm::chat(), "format:check"))?;
+        let e2e = [
+            "exec",
+            "--",
+            "prettier",
+            "--config=.prettierrc.json",
+            "--check",
+            "../tests/e2e",
+        ];
+        proc::run(&mut npm::npm(&npm::guest(), &e2e))
     });
     report.check("guest-js: types", || {
         proc::run(&mut npm::script(&npm::guest(), "check"))
