@@ -1,0 +1,38 @@
+/** What can be told of a person from the did alone. */
+export interface Person {
+  did: string;
+  name: string;
+  initial: string;
+  /** Degrees on the colour wheel, always the same for a did. */
+  hue: number;
+}
+
+const known = new Map<string, Person>();
+
+/** `did:plc:alice` is Alice. */
+export function person(did: string): Person {
+  const found = known.get(did);
+  if (found) return found;
+  const id = did.split(":").pop() || did;
+  const name = titled(id);
+  const made = { did, name, initial: name.charAt(0), hue: hue(did) };
+  known.set(did, made);
+  return made;
+}
+
+/** The name of a space, from its key: `ats://did:plc:alice/com.example.space/river-house` is River house. */
+export function spaceName(uri: string): string {
+  return titled(uri.split("/").pop() || uri);
+}
+
+function titled(slug: string): string {
+  const words = slug.replaceAll(/[-_.]+/g, " ").trim() || slug;
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function hue(did: string): number {
+  let hash = 0;
+  for (const char of did) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
+  // The golden angle keeps neighbouring hashes apart.
+  return Math.round((hash * 137.508) % 360);
+}
