@@ -127,8 +127,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   }
 
   warn(message: string, error?: WatchError): void {
-    const details = error ? [error] : [];
-    this.#options.logger?.warn?.(`contrail-sync: ${message}`, ...details);
+    this.#log("warn", message, error);
   }
 
   /** An error that did not change keeps its object. */
@@ -177,10 +176,19 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     }
   }
 
+  /** What an app's own code threw. */
   #report(message: string, reason: unknown): void {
-    const { logger } = this.#options;
-    if (logger?.error) logger.error(`contrail-sync: ${message}`, reason);
+    if (this.#options.logger?.error) this.#log("error", message, reason);
     else if (typeof reportError === "function") reportError(reason);
     else console.error(`contrail-sync: ${message}`, reason);
+  }
+
+  #log(level: "warn" | "error", message: string, detail: unknown): void {
+    const line = [`contrail-sync: ${message}`, ...(detail === undefined ? [] : [detail])] as const;
+    try {
+      this.#options.logger?.[level]?.(...line);
+    } catch {
+      console[level](...line);
+    }
   }
 }

@@ -1,0 +1,18 @@
+// @vitest-environment node
+import { expect, test, vi } from "vitest";
+
+test("a server can import the package and make a store; starting it says that Tauri is missing", async () => {
+  expect(globalThis).not.toHaveProperty("window");
+  const { createWatchStore, WatchError } = await import("./index.js");
+  const store = createWatchStore({ url: "/watch" });
+  const listener = vi.fn();
+  store.subscribe(listener);
+  store.start();
+  expect(store.status).toBe("closed");
+  expect(store.error).toBeInstanceOf(WatchError);
+  expect(store.error?.kind).toBe("not-tauri");
+  expect(listener.mock.lastCall?.[0]).toMatchObject({ status: "closed", records: [] });
+  await expect(store.ready).rejects.toBe(store.error);
+  store.stop();
+  store.destroy();
+});

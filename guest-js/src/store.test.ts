@@ -1,0 +1,415 @@
+import { afterEach, beforeEach, describe, expect, expectTypeOf, test, vi } from "vitest";
+import { FakePlugin } from "./testing/fake-plugin.js";
+import { record, texts } from "./testing/records.js";
+import { gate, settled, until } from "./testing/until.js";
+import type { Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
+
+const URL = "/xrpc/com.example.message.watchRecords?spaceUri=ats://x/y/z";
+const live = ({ status }: Snapshot) => status === "live";
+const closed = ({ status }: Snapshot) => status === "closed";
+
+let plugin: FakePlugin;
+let createWatchStore: typeof import("./store.js").createWatchStore;
+
+beforeEach(async () => {
+  // The session belongs to a page: every test gets a page of its own.
+  vi.resetModules();
+  ({ createWatchStore } = await import("./store.js"));
+  plugin = new FakePlugin();
+  plugin.install();
+  plugin.records = [record("b"), record("a")];
+});
+
+afterEach(() => FakePlugin.uninstall());
+
+function make(options: Partial<WatchStoreOptions> & Record<string, unknown> = {}): WatchStore {
+  return createWatchStore({ url: URL, ...options });
+}
+
+async function started(options: Parameters<typeof make>[0] = {}): Promise<WatchStore> {
+  const store = make(options);
+  store.start();
+  await store.ready;
+  return store;
+}
+
+describe("a store", () => {
+  test("is idle and empty before it is started, and asks nothing of Rust", async () => {
+    const store = make();
+    const listener = vi.fn();
+    store.subscribe(listener);
+    expect(listener.mock.calls).toEqual([[{ records: [], status: "idle", error: null }]]);
+    expect([store.records, store.status, store.error, store.cursor]).toEqual([[], "idle", null, null]);
+    await settled();
+    expect(plugin.calls).toEqual([]);
+  });
+
+  test("is connecting at once, then shows what Rust has", async () => {
+    plugin.cursor = "older";
+    const store = make();
+    const seen: string[] = [];
+    store.subscribe(({ status, records }) => seen.push(`${status} ${records.length}`));
+    store.start();
+    expect(store.status).toBe("connecting");
+    await store.ready;
+    expect(seen).toEqual(["idle 0", "connecting 0", "live 2"]);
+    expect(texts(store.records)).toEqual(["b v0", "a v0"]);
+    expect(store.cursor).toBe("older");
+  });
+
+  test("follows what is created, edited and deleted, keeping unchanged records the same objects", async () => {
+    const store = await started();
+    const [b, a] = store.records;
+    const before = store.records;
+    await plugin.push({ records: [record("c"), record("b", 1), record("a")] });
+    expect(texts(store.records)).toEqual(["c v0", "b v1", "a v0"]);
+    expect(store.records).not.toBe(before);
+    expect(store.records[1]).not.toBe(b);
+    expect(store.records[2]).toBe(a);
+    await settled();
+    await plugin.push({ records: [record("b", 1)] });
+    expect(texts(store.records)).toEqual(["b v1"]);
+  });
+
+  test("notifies of a status without touching the records", async () => {
+    const store = await started();
+    const { records } = store;
+    const error = { kind: "disconnected", message: "the server closed the stream" } as const;
+    await plugin.push({ status: "reconnecting", error });
+    expect(store.status).toBe("reconnecting");
+    expect(store.error).toMatchObject({ name: "WatchError", ...error });
+    expect(store.error).toBeInstanceOf(Error);
+    expect(store.records).toBe(records);
+    const first = store.error;
+    await settled();
+    await plugin.push({ status: "connecting" });
+    expect(store.error).toBe(first);
+  });
+
+  test("acknowledges a delta only after the listeners have run", async () => {
+    const store = await started();
+    let acksSeenByListener = -1;
+    store.subscribe(() => (acksSeenByListener = plugin.handles("ack_watch").length));
+    await plugin.push({ records: [record("c")] });
+    expect(acksSeenByListener).toBe(0);
+    await vi.waitFor(() => expect(plugin.handles("ack_watch")).toEqual([1]));
+    expect(plugin.calls.at(-1)?.args["rev"]).toBe(2);
+  });
+
+  test("stops calling a listener that unsubscribed, also from within a notification", async () => {
+    const store = await started();
+    const second = vi.fn();
+    let unsubscribe = () => {};
+    store.subscribe(() => unsubscribe());
+    unsubscribe = store.subscribe(second);
+    second.mockClear();
+    await plugin.push({ records: [] });
+    expect(second).not.toHaveBeenCalled();
+  });
+
+  test("calls one function subscribed twice for each subscription", async () => {
+    const store = await started();
+    const listener = vi.fn();
+    const first = store.subscribe(listener);
+    store.subscribe(listener);
+    first();
+    listener.mockClear();
+    await plugin.push({ records: [] });
+    expect(listener).toHaveBeenCalledTimes(1);
+  });
+
+  test("tells every listener of changes in order when a listener makes one", async () => {
+    const store = await started();
+    const seen: string[] = [];
+    store.subscribe(({ status }) => status === "reconnecting" && store.stop());
+    store.subscribe(({ status }) => seen.push(status));
+    await plugin.push({ status: "reconnecting" });
+    expect(seen).toEqual(["live", "reconnecting", "closed"]);
+  });
+
+  test("has methods that work on their own", async () => {
+    const { subscribe, start, stop } = make();
+    const seen: string[] = [];
+    subscribe(({ status }) => seen.push(status));
+    start();
+    stop();
+    expect(seen).toEqual(["idle", "connecting", "closed"]);
+  });
+});
+
+describe("a listener that throws", () => {
+  const oops = new Error("oops");
+
+  test("harms no other listener and reaches the logger", async () => {
+    const error = vi.fn();
+    const store = await started({ logger: { error } });
+    const other = vi.fn();
+    store.subscribe(() => {
+      throw oops;
+    });
+    store.subscribe(other);
+    await plugin.push({ records: [] });
+    expect(other).toHaveBeenCalledTimes(2);
+    expect(error.mock.calls).toEqual([
+      ["contrail-sync: a listener threw", oops],
+      ["contrail-sync: a listener threw", oops],
+    ]);
+    await vi.waitFor(() => expect(plugin.handles("ack_watch")).toEqual([1]));
+  });
+
+  test("is reported as an uncaught error without a logger", () => {
+    const reported = vi.fn();
+    vi.stubGlobal("reportError", reported);
+    make().subscribe(() => {
+      throw oops;
+    });
+    expect(reported).toHaveBeenCalledExactlyOnceWith(oops);
+    vi.unstubAllGlobals();
+  });
+
+  test("and a logger that throws harm nobody", async () => {
+    const complain = vi.spyOn(console, "error").mockReturnValue();
+    const error = () => {
+      throw new Error("no log");
+    };
+    const store = await started({ logger: { error } });
+    const other = vi.fn();
+    store.subscribe(() => {
+      throw oops;
+    });
+    store.subscribe(other);
+    await plugin.push({ records: [] });
+    expect(other).toHaveBeenCalledTimes(2);
+    expect(complain).toHaveBeenCalledWith("contrail-sync: a listener threw", oops);
+  });
+});
+
+describe("start and stop", () => {
+  test("starting twice opens one watch", async () => {
+    const store = await started();
+    store.start();
+    await settled();
+    expect(plugin.handles("open_watch")).toEqual([1]);
+  });
+
+  test("stopping keeps the records and closes the watch once", async () => {
+    const store = await started();
+    const { records } = store;
+    store.stop();
+    store.stop();
+    expect(store.status).toBe("closed");
+    expect(store.records).toBe(records);
+    await settled();
+    expect(plugin.handles("close_watch")).toEqual([1]);
+    expect(plugin.opens.size).toBe(0);
+  });
+
+  test("stopping an idle store does nothing", async () => {
+    const store = make();
+    store.stop();
+    await settled();
+    expect(store.status).toBe("idle");
+    expect(plugin.calls).toEqual([]);
+  });
+
+  test("a stopped store follows again under a new handle", async () => {
+    const store = await started();
+    const [b] = store.records;
+    store.stop();
+    plugin.records = [record("c"), record("b")];
+    store.start();
+    expect(store.status).toBe("connecting");
+    await until(store, live);
+    expect(texts(store.records)).toEqual(["c v0", "b v0"]);
+    expect(store.records[1]).toBe(b);
+    expect(plugin.handles("open_watch")).toEqual([1, 2]);
+    await plugin.push({ records: [record("d")] });
+    expect(texts(store.records)).toEqual(["d v0"]);
+  });
+
+  test("records stay on screen after a restart until the new watch is live", async () => {
+    const store = await started();
+    const { records } = store;
+    store.stop();
+    Object.assign(plugin, { records: [], status: "connecting" });
+    const seen: number[] = [];
+    store.subscribe((snapshot) => seen.push(snapshot.records.length));
+    store.start();
+    await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
+    await plugin.push({ records: [record("b")], status: "snapshot" });
+    expect(store.records).toBe(records);
+    await settled();
+    await plugin.push({ records: [record("b"), record("a")], status: "live" });
+    expect(store.records).toBe(records);
+    expect(new Set(seen)).toEqual(new Set([2]));
+  });
+
+  test("stopping before the page listens opens nothing", async () => {
+    const store = make();
+    store.start();
+    store.stop();
+    await settled();
+    expect(plugin.handles("open_watch")).toEqual([]);
+    expect(store.status).toBe("closed");
+  });
+
+  test("stopping while an open is pending wins: the watch is closed once it is known", async () => {
+    const answer = gate();
+    plugin.intercept = ({ command }) => (command === "open_watch" ? answer.opened : undefined);
+    const store = make();
+    store.start();
+    await vi.waitFor(() => expect(plugin.handles("open_watch")).toEqual([1]));
+    store.stop();
+    await settled();
+    expect(plugin.handles("close_watch")).toEqual([]);
+    answer.open();
+    await vi.waitFor(() => expect(plugin.handles("close_watch")).toEqual([1]));
+    expect(plugin.opens.size).toBe(0);
+    expect([store.status, store.records]).toEqual(["closed", []]);
+  });
+
+  test("start, stop, start while the first open is pending ends with the second watch alone", async () => {
+    const answer = gate();
+    plugin.intercept = ({ command, handle }) =>
+      command === "open_watch" && handle === 1 ? answer.opened : undefined;
+    const store = make();
+    store.start();
+    await vi.waitFor(() => expect(plugin.handles("open_watch")).toEqual([1]));
+    store.stop();
+    store.start();
+    await until(store, live);
+    answer.open();
+    await vi.waitFor(() => expect(plugin.handles("close_watch")).toEqual([1]));
+    expect([...plugin.opens.keys()]).toEqual([2]);
+    expect(store.status).toBe("live");
+  });
+
+  test("a failed close is logged and nothing else", async () => {
+    const warn = vi.fn();
+    const store = await started({ logger: { warn } });
+    plugin.intercept = ({ command }) => {
+      if (command === "close_watch") throw new Error("lost");
+    };
+    store.stop();
+    await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce());
+    expect([store.status, store.error]).toEqual(["closed", null]);
+  });
+
+  test.each(["destroy", "dispose"])("%s stops for good", async (how) => {
+    const store = await started();
+    const listener = vi.fn();
+    store.subscribe(listener);
+    if (how === "destroy") store.destroy();
+    else store[Symbol.dispose]();
+    expect(listener.mock.lastCall?.[0].status).toBe("closed");
+    store.start();
+    await settled();
+    expect(store.status).toBe("closed");
+    expect(plugin.handles("open_watch")).toEqual([1]);
+    expect(plugin.handles("close_watch")).toEqual([1]);
+  });
+});
+
+describe("ready", () => {
+  test("is one promise until it is fulfilled", async () => {
+    plugin.status = "connecting";
+    const store = make();
+    const { ready } = store;
+    store.start();
+    expect(store.ready).toBe(ready);
+    await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
+    await plugin.push({ status: "live" });
+    await expect(ready).resolves.toBeUndefined();
+  });
+
+  test("is rejected when the store is stopped first, and renewed by the next start", async () => {
+    const store = make();
+    store.start();
+    const { ready } = store;
+    store.stop();
+    await expect(ready).rejects.toMatchObject({ kind: "stopped" });
+    store.start();
+    await expect(store.ready).resolves.toBeUndefined();
+  });
+
+  test("is rejected with what closed the watch", async () => {
+    plugin.status = "connecting";
+    const store = make();
+    store.start();
+    await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
+    await plugin.push({ status: "closed", error: { kind: "access-lost", message: "no member" } });
+    await expect(store.ready).rejects.toMatchObject({ kind: "access-lost" });
+  });
+});
+
+describe("a watch that Rust closes", () => {
+  test("shows why, takes over the records, and is released", async () => {
+    const store = await started();
+    await plugin.push({
+      status: "closed",
+      records: [],
+      error: { kind: "access-lost", message: "no member" },
+    });
+    expect([store.status, store.records, store.error?.kind]).toEqual(["closed", [], "access-lost"]);
+    await vi.waitFor(() => expect(plugin.handles("close_watch")).toEqual([1]));
+  });
+
+  test("can be started again", async () => {
+    const store = await started();
+    await plugin.push({ status: "closed", records: [] });
+    Object.assign(plugin, { status: "live", records: [record("z")] });
+    store.start();
+    await until(store, live);
+    expect(texts(store.records)).toEqual(["z v0"]);
+  });
+});
+
+describe("compareRecords", () => {
+  test("sorts this store's records, now and later, and leaves the others alone", async () => {
+    const byKey = (a: WatchRecord, b: WatchRecord) => a.rkey.localeCompare(b.rkey);
+    const sorted = await started({ compareRecords: byKey });
+    const plain = await started();
+    expect(texts(sorted.records)).toEqual(["a v0", "b v0"]);
+    await plugin.push({ records: [record("c"), record("b"), record("a", 1)] });
+    expect(texts(sorted.records)).toEqual(["a v1", "b v0", "c v0"]);
+    expect(texts(plain.records)).toEqual(["c v0", "b v0", "a v1"]);
+  });
+
+  test("keeps the sorted array while no record changes", async () => {
+    const store = await started({ compareRecords: () => 0 });
+    const { records } = store;
+    await plugin.push({ status: "reconnecting" });
+    expect(store.records).toBe(records);
+  });
+
+  test("that throws is reported, and the records keep Rust's order", async () => {
+    const error = vi.fn();
+    const compareRecords = () => {
+      throw new Error("oops");
+    };
+    const store = await started({ compareRecords, logger: { error } });
+    expect(texts(store.records)).toEqual(["b v0", "a v0"]);
+    expect(error).toHaveBeenCalledOnce();
+  });
+});
+
+test("records are typed by the store's parameter", () => {
+  type Body = { text: string };
+  expectTypeOf<WatchStore<Body>["records"][number]["value"]>().toEqualTypeOf<Body>();
+  expectTypeOf<WatchStore["records"][number]["value"]>().toEqualTypeOf<Record<string, unknown>>();
+  expectTypeOf<WatchStore<Body>["records"][number]["rkey"]>().toEqualTypeOf<string>();
+  expectTypeOf<WatchStore<Body>["records"][number]["time_us"]>().toEqualTypeOf<number>();
+  // @ts-expect-error records are not to be changed in place
+  const change = (store: WatchStore) => store.records.push();
+  expect(change).toBeTypeOf("function");
+});
+
+test("closed is the end of a store that could not open", async () => {
+  plugin.intercept = ({ command }) => {
+    if (command === "open_watch") throw { kind: "not-allowed", message: "the scope does not allow this URL" };
+  };
+  const store = make();
+  store.start();
+  const { error } = await until(store, closed);
+  expect(error).toMatchObject({ kind: "not-allowed", message: "the scope does not allow this URL" });
+});
