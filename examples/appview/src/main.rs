@@ -1,1 +1,105 @@
-fn main() {}
+//! The development appview as a program: prints one JSON line with its URL, then serves until told to stop.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use appview::{Options, Server, World, WsMode};
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+A development appview on 127.0.0.1.
+
+Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N]
+
+  --port N           port to listen on; 0, the default, picks a free one
+  --ws MODE          how WebSockets are ended: worker (default), do, off
+  --secret-file FILE the 32-byte ticket secret; random unless given
+  --ticket-ttl-ms N  life of minted tickets (default 120000)
+
+Prints {\"url\": \"http://127.0.0.1:PORT\"} once it listens.";
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn arguments() -> Result<Option<Options>, Failure> {
+    let mut options = Options::default();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("port") => options.port = arguments.value()?.parse()?,
+            Long("ws") => {
+                let mode = arguments.value()?;
+                options.ws = match mode.to_str() {
+                    Some("worker") => WsMode::Worker,
+                    Some("do") => WsMode::Do,
+                    Some("off") => WsMode::Off,
+                    _ => return Err("--ws: one of worker, do, off".into()),
+                };
+            }
+            Long("secret-file") => {
+                let file = PathBuf::from(arguments.value()?);
+                let secret = std::fs::read(&file)
+                    .map_err(|error| format!("{}: {error}", file.display()))?;
+                let secret: [u8; 32] = secret
+                    .try_into()
+                    .map_err(|_| format!("{}: not 32 bytes", file.display()))?;
+                options.world = Some(World::with_secret(secret));
+            }
+            Long("ticket-ttl-ms") => {
+                options.ticket_ttl = Duration::from_millis(arguments.value()?.parse()?);
+            }
+            Short('h') | Long("help") => {
+                println!("{HELP}");
+                return Ok(None);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+#[cfg(unix)]
+async fn told_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}
+
+#[cfg(not(unix))]
+async fn told_to_stop() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let options = match arguments() {
+        Ok(Some(options)) => options,
+        Ok(None) => return std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("appview: {error}");
+            return std::process::ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("appview: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
+    let server = Server::start(options).await?;
+    println!("{}", serde_json::json!({ "url": server.url() }));
+    told_to_stop().await?;
+    server.shutdown().await;
+    Ok(())
+}

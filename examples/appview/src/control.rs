@@ -1,0 +1,128 @@
+//! `POST /control/<call>`: everything a test or a demo does to the appview from outside.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::answer::{Refusal, json as answer};
+use crate::server::{App, Connection, WsMode};
+
+/// Bound on a control call's body.
+const MAX_BODY: usize = 16 << 20;
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/stats", get(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.stats())))
+        .route("/{call}", post(call))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SpaceCall {
+    key: String,
+    owner: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MemberCall {
+    space_uri: String,
+    did: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InviteCall {
+    space_uri: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WsCall {
+    mode: WsMode,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
+
+async fn call(
+    State(app): State<Arc<App>>,
+    Extension(connection): Extension<Connection>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    match run(&app, &connection, &name, &body) {
+        Ok(value) => answer(StatusCode::OK, &value),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn run(app: &App, connection: &Connection, name: &str, body: &[u8]) -> Result<Value, Refusal> {
+    let world = &app.world;
+    match name {
+        "space" => {
+            let SpaceCall { key, owner } = parse(body)?;
+            Ok(json!({ "uri": world.space(&key, &owner)? }))
+        }
+        "addMember" => {
+            let MemberCall { space_uri, did } = parse(body)?;
+            world.add_member(&space_uri, &did)?;
+            Ok(json!({}))
+        }
+        "kick" => {
+            let MemberCall { space_uri, did } = parse(body)?;
+            world.kick(&space_uri, &did)?;
+            Ok(json!({}))
+        }
+        "invite" => {
+            let InviteCall { space_uri } = parse(body)?;
+            Ok(json!({ "token": world.invite(&space_uri)? }))
+        }
+        "put" => Ok(json!({ "uri": world.put(parse(body)?)? })),
+        "delete" => Ok(json!({ "existed": world.delete(parse(body)?)? })),
+        "bulk" => {
+            world.bulk(parse(body)?)?;
+            Ok(json!({}))
+        }
+        "ticket" => Ok(json!({ "ticket": app.ticket(&parse(body)?)? })),
+        "fault" => {
+            app.faults.set(parse(body)?)?;
+            Ok(json!({}))
+        }
+        "ws" => {
+            let WsCall { mode } = parse(body)?;
+            app.set_ws(mode);
+            Ok(json!({ "mode": mode }))
+        }
+        "dropConnections" => {
+            let NoArguments {} = parse(body)?;
+            Ok(json!({ "dropped": app.drop_connections(Some(connection.id())) }))
+        }
+        _ => Err(Refusal::unknown(format!("no control call {name:?}"))),
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::UnknownSpace(_) => Self::unknown(error.to_string()),
+            _ => Self::invalid(error.to_string()),
+        }
+    }
+}

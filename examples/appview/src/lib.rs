@@ -1,0 +1,76 @@
+//! A development appview: `watchRecords` as a contrail appview serves it, over SSE and WebSocket, with the
+//! records in memory. It binds loopback only and believes `Authorization: Bearer <did>`: never expose it.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), appview::Error> {
+//! let server = appview::Server::start(appview::Options::default()).await?;
+//! let space = server.space("lounge", "did:plc:alice")?;
+//! server.put(appview::Put {
+//!     space_uri: Some(space),
+//!     collection: "message".into(),
+//!     did: "did:plc:alice".into(),
+//!     rkey: "1".into(),
+//!     record: serde_json::json!({ "text": "hello" }),
+//!     ..Default::default()
+//! })?;
+//! println!("{}", server.url());
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod auth;
+mod control;
+mod fault;
+mod hydrate;
+mod query;
+mod routes;
+mod schema;
+mod server;
+mod sse;
+mod ticket;
+mod watch;
+mod wire;
+mod world;
+
+pub use fault::{Fault, On};
+pub use server::{Options, Server, Stats, TicketFor, WsMode};
+pub use world::{Bulk, Delete, Put, World};
+
+/// What a call can refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket failed.
+    #[error("socket: {0}")]
+    Io(#[from] std::io::Error),
+    /// The system gave no random bytes.
+    #[error("no random bytes from the system")]
+    NoRandomness,
+    /// No such space.
+    #[error("unknown space {0:?}")]
+    UnknownSpace(String),
+    /// No such collection.
+    #[error("unknown collection {0:?}: one of message, event, reaction, rsvp, badge")]
+    UnknownCollection(String),
+    /// No such relation.
+    #[error("unknown relation {0:?}")]
+    UnknownRelation(String),
+    /// Not a did.
+    #[error("not a did: {0:?}")]
+    BadDid(String),
+    /// Not a record key.
+    #[error("not a record key: {0:?}")]
+    BadKey(String),
+    /// A ticket needs a query.
+    #[error("spaceUri or actor required")]
+    NoScope,
+    /// The ticket could not be written.
+    #[error("the ticket could not be written")]
+    NoTicket,
+    /// Too many records at once.
+    #[error("at most {0} records at once")]
+    TooMany(usize),
+    /// A fault that cannot be produced.
+    #[error("fault: {0}")]
+    BadFault(String),
+}

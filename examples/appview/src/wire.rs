@@ -1,0 +1,237 @@
+//! The JSON that goes over the wire, key by key in the order in which the real server writes it.
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
+
+use crate::query::Scope;
+use crate::world::Record;
+
+/// One event: its name and its data, a JSON object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) kind: &'static str,
+    pub(crate) data: String,
+}
+
+impl Event {
+    pub(crate) fn new(kind: &'static str, data: &impl Serialize) -> Self {
+        // Our own types have string keys only, so this does not fail; if it did, the client would skip it.
+        let data = serde_json::to_string(data).unwrap_or_default();
+        Self { kind, data }
+    }
+
+    pub(crate) fn snapshot_start(scope: &Scope, collection: &'static str) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Start<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            space_uri: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            actor: Option<&'a str>,
+            collection: &'a str,
+        }
+        let (space_uri, actor) = match scope {
+            Scope::Space(uri) => (Some(uri.as_str()), None),
+            Scope::Actor(did) => (None, Some(did.as_str())),
+        };
+        let start = Start { space_uri, actor, collection };
+        Self::new("snapshot.start", &start)
+    }
+
+    pub(crate) fn snapshot_record(record: &Snapshot) -> Self {
+        Self::new("snapshot.record", &Holder { record })
+    }
+
+    pub(crate) fn snapshot_end(cursor: Option<&str>) -> Self {
+        #[derive(Serialize)]
+        struct End<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cursor: Option<&'a str>,
+        }
+        Self::new("snapshot.end", &End { cursor })
+    }
+
+    pub(crate) fn record_created(record: &Record, at_ms: i64, body: Body) -> Self {
+        let times = Some((at_ms * 1000, at_ms));
+        Self::new("record.created", &Holder { record: Live::of(record, times, body) })
+    }
+
+    pub(crate) fn record_deleted(uri: &str, did: &str, rkey: &str) -> Self {
+        #[derive(Serialize)]
+        struct Deleted<'a> {
+            uri: &'a str,
+            did: &'a str,
+            rkey: &'a str,
+        }
+        Self::new("record.deleted", &Deleted { uri, did, rkey })
+    }
+
+    pub(crate) fn hydration_added(parent: &str, relation: &str, child: &Record, body: Body) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Added<'a> {
+            parent_uri: &'a str,
+            relation: &'a str,
+            child: Live<'a>,
+        }
+        let child = Live::of(child, None, body);
+        Self::new("hydration.added", &Added { parent_uri: parent, relation, child })
+    }
+
+    pub(crate) fn hydration_removed(parent: &str, relation: &str, rkey: &str, did: &str) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Removed<'a> {
+            parent_uri: &'a str,
+            relation: &'a str,
+            child_rkey: &'a str,
+            child_did: &'a str,
+        }
+        let removed = Removed { parent_uri: parent, relation, child_rkey: rkey, child_did: did };
+        Self::new("hydration.removed", &removed)
+    }
+
+    pub(crate) fn member_removed(space: &str, did: &str) -> Self {
+        #[derive(Serialize)]
+        struct Removed<'a> {
+            space: &'a str,
+            did: &'a str,
+        }
+        Self::new("member.removed", &Removed { space, did })
+    }
+
+    pub(crate) fn error(message: &str) -> Self {
+        #[derive(Serialize)]
+        struct Failed<'a> {
+            message: &'a str,
+        }
+        Self::new("error", &Failed { message })
+    }
+
+    /// As a server-sent event.
+    pub(crate) fn sse(&self) -> Bytes {
+        format!("event: {}\ndata: {}\n\n", self.kind, self.data).into()
+    }
+
+    /// As a WebSocket text frame.
+    pub(crate) fn frame(&self) -> String {
+        format!(r#"{{"kind":"{}","data":{}}}"#, self.kind, self.data)
+    }
+}
+
+#[derive(Serialize)]
+struct Holder<T> {
+    record: T,
+}
+
+/// The key under which live events carry the body: a Durable Object says `record`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    Value,
+    Record,
+}
+
+/// A record as live events carry it. Children have no times.
+#[derive(Serialize)]
+struct Live<'a> {
+    uri: String,
+    did: &'a str,
+    rkey: &'a str,
+    collection: &'a str,
+    cid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indexed_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<&'a str>,
+}
+
+impl<'a> Live<'a> {
+    fn of(record: &'a Record, times: Option<(i64, i64)>, body: Body) -> Self {
+        Self {
+            uri: record.uri(),
+            did: &record.did,
+            rkey: &record.rkey,
+            collection: record.collection.nsid,
+            cid: record.cid.as_deref(),
+            value: (body == Body::Value).then_some(&record.value),
+            record: (body == Body::Record).then_some(&record.value),
+            time_us: times.map(|(time_us, _)| time_us),
+            indexed_at: times.map(|(_, indexed_at)| indexed_at),
+            space: record.space.as_deref(),
+        }
+    }
+}
+
+/// A record as snapshots carry it. Hydrated children and references have no `cid`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<Option<String>>,
+    value: Value,
+    did: String,
+    collection: &'static str,
+    rkey: String,
+    time_us: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    #[serde(flatten)]
+    pub(crate) hydrated: Fields,
+}
+
+impl Snapshot {
+    /// A record of the result. `time_us` is in milliseconds when a space was asked, else in microseconds.
+    pub(crate) fn of(record: &Record, scope: &Scope) -> Self {
+        Self { cid: Some(record.cid.clone()), ..Self::nested(record, scope) }
+    }
+
+    /// A hydrated record.
+    pub(crate) fn nested(record: &Record, scope: &Scope) -> Self {
+        let scale = match scope {
+            Scope::Space(_) => 1,
+            Scope::Actor(_) => 1000,
+        };
+        Self {
+            uri: record.uri(),
+            cid: None,
+            value: record.value.clone(),
+            did: record.did.clone(),
+            collection: record.collection.nsid,
+            rkey: record.rkey.clone(),
+            time_us: record.created_ms.saturating_mul(scale),
+            space: record.space.as_deref().map(str::to_owned),
+            hydrated: Fields::default(),
+        }
+    }
+}
+
+/// Hydrated fields, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(pub(crate) Vec<(String, Field)>);
+
+/// One of them.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Field {
+    Count(usize),
+    Children(Vec<Snapshot>),
+    Groups(std::collections::BTreeMap<String, Vec<Snapshot>>),
+    Target(Box<Snapshot>),
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, field) in &self.0 {
+            map.serialize_entry(name, field)?;
+        }
+        map.end()
+    }
+}
