@@ -27,19 +27,25 @@ pub fn front_end() -> Result<()> {
 
 /// Builds the development appview and the chat.
 pub fn programs() -> Result<Programs> {
-    proc::run(&mut cargo(&[
-        "build",
-        "--package",
-        "appview",
-        "--package",
-        "chat",
-    ]))?;
+    let what = ["build", "--package", "appview", "--package", "chat"];
+    proc::run(&mut cargo(&what))?;
+    Ok(built())
+}
+
+/// Builds the whole workspace with its tests. Features are chosen for all of it together, as in
+/// `cargo test --workspace`, so that nothing is compiled a second time for other features.
+pub fn everything() -> Result<Programs> {
+    proc::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    Ok(built())
+}
+
+fn built() -> Programs {
     let debug = target().join("debug");
     let program = |name: &str| debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    Ok(Programs {
+    Programs {
         appview: program("appview"),
         chat: program("chat"),
-    })
+    }
 }
 
 /// Cargo's target directory. Our own files go to folders of it.

@@ -30,20 +30,21 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Sets up, builds, and runs until the window is closed, the time is over or the picture is taken.
 pub fn run(options: &Options) -> Result<()> {
-    let headless = !display::present();
     let mut needs = vec![setup::Need::Build];
-    if headless || options.screenshot.is_some() {
+    if own_display(options) {
         needs.push(setup::Need::Window);
     }
     setup::packages(&needs)?;
     npm::install()?;
     build::front_end()?;
-    let programs = build::programs()?;
+    show(options, &build::programs()?)
+}
 
+/// The demo itself, with programs that are built.
+pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
     let appview = Appview::start(&programs.appview, options.ws.as_deref())?;
     let mut talk = Talk::begin(&appview)?;
-    // A picture must not depend on what else is on the screen.
-    let display = (headless || options.screenshot.is_some())
+    let display = own_display(options)
         .then(display::Virtual::start)
         .transpose()?;
     let mut command = match &options.screenshot {
@@ -63,12 +64,17 @@ pub fn run(options: &Options) -> Result<()> {
     follow(window, &mut talk, options)
 }
 
+/// A picture must not depend on what else is on the screen.
+fn own_display(options: &Options) -> bool {
+    cfg!(target_os = "linux") && (options.screenshot.is_some() || !display::present())
+}
+
 fn ticket(appview: &Appview, space: &str) -> Result<String> {
     let answer = appview.control(
         "ticket",
         &json!({ "spaceUri": space, "collection": "message", "did": ALICE,
             "ttlMs": u64::try_from(TICKET_LIFE.as_millis())?,
-            "hydrate": { "reactions": 50, "parent": true } }),
+            "hydrate": ["reactions"] }),
     )?;
     let ticket = answer["ticket"].as_str().context("no ticket")?;
     Ok(ticket.to_owned())

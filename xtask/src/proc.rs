@@ -198,10 +198,17 @@ fn signal(target: Target, kill: bool) {
 #[cfg(unix)]
 fn runs(target: Target) -> bool {
     use rustix::process::{Pid, test_kill_process};
-    i32::try_from(target.pid)
+    let exists = i32::try_from(target.pid)
         .ok()
         .and_then(Pid::from_raw)
-        .is_some_and(|pid| test_kill_process(pid).is_ok())
+        .is_some_and(|pid| test_kill_process(pid).is_ok());
+    // Linux: one that has ended stays listed, as a zombie, until its parent asks.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", target.pid)).unwrap_or_default();
+    exists
+        && !stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" Z"))
 }
 
 #[cfg(not(unix))]

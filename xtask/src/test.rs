@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::counts::{self, Counts};
-use crate::{build, display, keyring, npm, proc, setup};
+use crate::{build, demo, display, keyring, npm, proc, setup};
 
 /// What to run.
 pub struct Options {
@@ -163,12 +163,19 @@ fn rust(report: &mut Report, options: &Options) {
         ];
         proc::run(&mut build::cargo(&what))
     });
+    let mut programs = None;
+    report.check("build", || {
+        programs = Some(build::everything()?);
+        Ok(())
+    });
+    let Some(programs) = programs else { return };
     report.tests("rust: tests", cargo_test);
     report.check("generated files", generated_files_are_current);
     if options.e2e && cfg!(target_os = "linux") {
-        report.tests("end to end", end_to_end);
+        report.tests("end to end", |counts| end_to_end(&programs, counts));
+        report.check("demo", || demo(&programs));
     } else {
-        println!("\n== end to end: left out");
+        println!("\n== end to end, demo: left out");
     }
 }
 
@@ -194,8 +201,7 @@ fn cargo_test(counts: &mut Counts) -> Result<()> {
     })
 }
 
-fn end_to_end(counts: &mut Counts) -> Result<()> {
-    let programs = build::programs()?;
+fn end_to_end(programs: &build::Programs, counts: &mut Counts) -> Result<()> {
     let display = display::Virtual::start()?;
     let file = report_file("e2e.tap")?;
     let mut command = Command::new("node");
@@ -216,6 +222,20 @@ fn end_to_end(counts: &mut Counts) -> Result<()> {
     let outcome = in_session(command, proc::run);
     *counts = counts::node_tap(&read(&file)?)?;
     outcome
+}
+
+/// The demo gets as far as a picture of the live window.
+fn demo(programs: &build::Programs) -> Result<()> {
+    let file = build::target().join("e2e/demo.png");
+    std::fs::create_dir_all(build::target().join("e2e"))?;
+    demo::show(
+        &demo::Options {
+            screenshot: Some(file),
+            duration: Some(Duration::from_secs(90)),
+            ws: None,
+        },
+        programs,
+    )
 }
 
 /// Runs a command with a keyring and a home of its own, where there is a Secret Service to start.
