@@ -34,7 +34,7 @@ async function started(): Promise<WatchStore> {
 }
 
 /** Holds back the answers to `command`, though Rust has carried it out, until the gate opens. */
-function answerLate(command: string): { open: () => void } {
+function answerLate(command: string): ReturnType<typeof gate> {
   const answer = gate();
   const { invoke } = window.__TAURI_INTERNALS__;
   window.__TAURI_INTERNALS__.invoke = async (name: string, args: unknown) => {
@@ -215,6 +215,28 @@ describe("a watch that Rust has forgotten", () => {
     await vi.waitFor(() => expect(plugin.handles("open_watch")).toEqual([1, 2]));
     await until(store, ({ status }) => status === "live");
     expect(texts(store.records)).toEqual(["c v0"]);
+  });
+
+  test("is not given the deltas of its old handle", async () => {
+    const store = await started();
+    const answer = answerLate("watch_state");
+    await plugin.send(1, "garbage");
+    await settled();
+    const old = {
+      handle: 1,
+      status: "live",
+      error: null,
+      cursor: null,
+      length: 0,
+      removed: [0, 1],
+      changed: [],
+    };
+    for (const rev of [2, 3]) await plugin.send(1, JSON.stringify({ ...old, rev }));
+    answer.fail("lost");
+    await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
+    await settled();
+    expect(texts(store.records)).toEqual(["b v0", "a v0"]);
+    expect(plugin.handles("watch_state")).toEqual([1]);
   });
 
   test("ends in closed when it cannot be opened again", async () => {

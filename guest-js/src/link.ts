@@ -26,7 +26,7 @@ export interface Update {
   readonly records: readonly WireRecord[];
 }
 
-/** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault, and a resync mends it. */
+/** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault: a gap, which a resync mends. */
 const MAX_WAITING = 64;
 
 /**
@@ -64,10 +64,7 @@ export class Link implements Receiver {
 
   receive(delta: Delta): void {
     if (this.#busy) {
-      if (this.#waiting.push(delta) > MAX_WAITING) {
-        this.#waiting.shift();
-        this.#again = true;
-      }
+      if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
     const next = apply(this.#mirror, delta);
@@ -88,7 +85,7 @@ export class Link implements Receiver {
     this.#busy = true;
     this.#again = false;
     this.#waiting = [];
-    this.#held = previous;
+    this.#held = previous.length > 0 ? previous : undefined;
     let session: Session | undefined;
     let handle = 0;
     try {

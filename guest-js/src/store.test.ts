@@ -71,6 +71,14 @@ describe("a store", () => {
     expect(texts(store.records)).toEqual(["b v1"]);
   });
 
+  test("shows records before it is live: those of a cache, or of a watch that lost its connection", async () => {
+    plugin.status = "reconnecting";
+    const store = make();
+    store.start();
+    const { records } = await until(store, ({ status }) => status === "reconnecting");
+    expect(texts(records)).toEqual(["b v0", "a v0"]);
+  });
+
   test("notifies of a status without touching the records", async () => {
     const store = await started();
     const { records } = store;

@@ -19,9 +19,13 @@ export function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-/** A promise and what fulfils it. */
-export function gate(): { opened: Promise<void>; open: () => void } {
+/** A promise and what settles it. */
+export function gate(): { opened: Promise<void>; open: () => void; fail: (reason: unknown) => void } {
   let open!: () => void;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open };
+  let fail!: (reason: unknown) => void;
+  const opened = new Promise<void>((resolve, reject) => {
+    open = resolve;
+    fail = reject;
+  });
+  return { opened, open, fail };
 }
