@@ -4,24 +4,33 @@
 mod config;
 mod send;
 
+use std::error::Error;
+
 use tauri_plugin_contrail_sync::Builder;
 use tracing_subscriber::EnvFilter;
 
 /// Runs the app until its last window is closed.
 ///
 /// # Errors
-/// If the window system or the plugin cannot be initialised.
-pub fn run() -> tauri::Result<()> {
+/// If the environment makes no sense, or the window system or the plugin cannot be initialised.
+pub fn run() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 
-    let config = config::ChatConfig::from_env();
+    let config = config::ChatConfig::from_env()?;
     tauri::Builder::default()
         .plugin(Builder::new().base_url(config.appview.clone()).build())
         .manage(send::Sender::default())
         .manage(config)
-        .invoke_handler(tauri::generate_handler![config::chat_config, send::send_message])
-        .run(tauri::generate_context!())
+        .invoke_handler(tauri::generate_handler![
+            config::chat_config,
+            send::send_message
+        ])
+        .run(tauri::generate_context!())?;
+    Ok(())
 }
 
 #[cfg(mobile)]

@@ -48,7 +48,10 @@ pub async fn send_message(
         "rkey": rkey,
         "record": record,
     });
-    let url = format!("{}/control/put", config.appview.trim_end_matches('/'));
+    let url = format!(
+        "{}/control/put",
+        config.appview.as_str().trim_end_matches('/')
+    );
     let request = sender.0.post(url).timeout(TIMEOUT).json(&put);
     let response = request.send().await.map_err(SendError::Unreachable)?;
     if response.status().is_success() {

@@ -30,9 +30,11 @@ function titled(slug: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+/** FNV-1a with a final mix: similar dids get different colours. */
 function hue(did: string): number {
-  let hash = 0;
-  for (const char of did) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
-  // The golden angle keeps neighbouring hashes apart.
-  return Math.round((hash * 137.508) % 360);
+  let hash = 7;
+  for (const char of did) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619);
+  hash ^= hash >>> 15;
+  hash = Math.imul(hash, 0x85ebca6b);
+  return ((hash ^ (hash >>> 13)) >>> 0) % 360;
 }
