@@ -1,5 +1,39 @@
+#[path = "src/scope.rs"]
+#[allow(dead_code)]
+mod scope;
+
 const COMMANDS: &[&str] = &["open_watch", "close_watch", "watch_state", "ack_watch"];
 
+/// Scope entry of contrail-sync.
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum ScopeEntry {
+    /// A URL that the webview may watch, as a pattern of the URL Pattern standard.
+    ///
+    /// - "https://appview.example": every path of that origin, on port 443
+    ///
+    /// - "https://*.example/xrpc/*": the xrpc routes of every subdomain
+    ///
+    /// - "http://127.0.0.1:*": every port of the loopback address
+    Value(String),
+    /// The same, under a name.
+    Object {
+        /// A URL that the webview may watch, as a pattern of the URL Pattern standard.
+        url: String,
+    },
+}
+
+// The schema above and what `scope.rs` reads must not drift apart.
+fn _same_shape(entry: scope::EntryRaw) -> ScopeEntry {
+    match entry {
+        scope::EntryRaw::Value(url) => ScopeEntry::Value(url),
+        scope::EntryRaw::Object { url } => ScopeEntry::Object { url },
+    }
+}
+
 fn main() {
-    tauri_plugin::Builder::new(COMMANDS).build();
+    tauri_plugin::Builder::new(COMMANDS)
+        .global_scope_schema(schemars::schema_for!(ScopeEntry))
+        .build();
 }

@@ -3,4 +3,39 @@ import type { Changed } from "./Changed";
 import type { ErrorPayload } from "./ErrorPayload";
 import type { Status } from "./Status";
 
-export type Delta = { handle: number, rev: number, status: Status, error: ErrorPayload | null, cursor: string | null, length: number, removed: Array<number>, changed: Array<Changed>, };
+/**
+ * What changed since the revision before.
+ */
+export type Delta = { 
+/**
+ * The handle that this is for.
+ */
+handle: number, 
+/**
+ * One more than the revision this applies to.
+ */
+rev: number, 
+/**
+ * Where the watch stands.
+ */
+status: Status, 
+/**
+ * The last failure, until live again.
+ */
+error: ErrorPayload | null, 
+/**
+ * Where older records begin, if there are any.
+ */
+cursor: string | null, 
+/**
+ * How many records there are once it is applied.
+ */
+length: number, 
+/**
+ * Ids that are gone.
+ */
+removed: Array<number>, 
+/**
+ * New, changed and moved records, by ascending index.
+ */
+changed: Array<Changed>, };

@@ -3,4 +3,31 @@ import type { ErrorPayload } from "./ErrorPayload";
 import type { Status } from "./Status";
 import type { WireRecord } from "./WireRecord";
 
-export type State = { rev: number, status: Status, error: ErrorPayload | null, cursor: string | null, ids: Array<number>, records: Array<WireRecord>, };
+/**
+ * A watch's whole state.
+ */
+export type State = { 
+/**
+ * Revision; the next delta has the next one.
+ */
+rev: number, 
+/**
+ * Where the watch stands.
+ */
+status: Status, 
+/**
+ * The last failure, until live again.
+ */
+error: ErrorPayload | null, 
+/**
+ * Where older records begin, if there are any.
+ */
+cursor: string | null, 
+/**
+ * Ids of the records, in order.
+ */
+ids: Array<number>, 
+/**
+ * The records, in order.
+ */
+records: Array<WireRecord>, };

@@ -1,0 +1,151 @@
+//! States and deltas as JSON text: the types that guest-js is generated from.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    engine::{self, Entry, Record, Status},
+    error::ErrorPayload,
+};
+
+/// A watch's whole state.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+struct State<'a> {
+    /// Revision; the next delta has the next one.
+    #[cfg_attr(test, ts(type = "number"))]
+    rev: u64,
+    /// Where the watch stands.
+    status: Status,
+    /// The last failure, until live again.
+    error: &'a Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    cursor: Option<&'a str>,
+    /// Ids of the records, in order.
+    #[cfg_attr(test, ts(type = "Array<number>"))]
+    ids: Vec<u64>,
+    /// The records, in order.
+    #[cfg_attr(test, ts(as = "Vec<WireRecord>"))]
+    records: Vec<&'a Record>,
+}
+
+/// What changed since the revision before.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+struct Delta<'a> {
+    /// The handle that this is for.
+    handle: u32,
+    /// One more than the revision this applies to.
+    #[cfg_attr(test, ts(type = "number"))]
+    rev: u64,
+    /// Where the watch stands.
+    status: Status,
+    /// The last failure, until live again.
+    error: &'a Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    cursor: Option<&'a str>,
+    /// How many records there are once it is applied.
+    length: usize,
+    /// Ids that are gone.
+    #[cfg_attr(test, ts(type = "Array<number>"))]
+    removed: &'a [u64],
+    /// New, changed and moved records, by ascending index.
+    changed: Vec<Changed<'a>>,
+}
+
+/// A record with the index it has once the delta is applied.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+struct Changed<'a> {
+    /// Identifies the record for the life of the watch.
+    #[cfg_attr(test, ts(type = "number"))]
+    id: u64,
+    /// Final index.
+    index: usize,
+    /// The record.
+    #[cfg_attr(test, ts(as = "WireRecord"))]
+    record: &'a Record,
+}
+
+/// The named fields of a record. What the query hydrated stands beside them, under its own names.
+#[cfg(test)]
+#[derive(ts_rs::TS)]
+#[ts(export)]
+#[allow(dead_code)] // it only tells ts-rs what Record's serializer writes; a test below compares them
+struct WireRecord {
+    /// `at://<did>/<collection>/<rkey>`.
+    uri: String,
+    /// Content hash, where the server knows one.
+    cid: Option<String>,
+    /// The record's body.
+    #[ts(type = "unknown")]
+    value: (),
+    /// DID of the author.
+    did: String,
+    /// NSID of the collection.
+    collection: String,
+    /// Record key, unique within author and collection only.
+    rkey: String,
+    /// Creation time in microseconds since the Unix epoch.
+    #[ts(type = "number")]
+    time_us: i64,
+    /// The space that holds the record; absent for public records.
+    #[ts(optional)]
+    space: Option<String>,
+}
+
+/// A state as JSON.
+pub fn state(state: &engine::State) -> serde_json::Result<String> {
+    serde_json::to_string(&State {
+        rev: state.rev,
+        status: state.status,
+        error: &state.error,
+        cursor: state.cursor.as_deref(),
+        ids: state.entries.iter().map(|entry| entry.id).collect(),
+        records: records(&state.entries),
+    })
+}
+
+/// A delta as JSON.
+pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
+    let changed = delta.changed.iter().map(|changed| Changed {
+        id: changed.entry.id,
+        index: changed.index,
+        record: &changed.entry.record,
+    });
+    serde_json::to_string(&Delta {
+        handle,
+        rev: delta.rev,
+        status: delta.status,
+        error: &delta.error,
+        cursor: delta.cursor.as_deref(),
+        length: delta.len,
+        removed: &delta.removed,
+        changed: changed.collect(),
+    })
+}
+
+fn records(entries: &[Arc<Entry>]) -> Vec<&Record> {
+    entries.iter().map(|entry| &entry.record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generated_record_type_names_what_the_serializer_writes() {
+        let json = r#"{"uri":"at://d/c/r","cid":null,"value":1,"time_us":1,"space":"ats://d/t/k"}"#;
+        let record: Record = serde_json::from_str(json).unwrap();
+        let written = serde_json::to_value(&record).unwrap();
+        let config = ts_rs::Config::default();
+        let declared = <WireRecord as ts_rs::TS>::inline(&config);
+        for name in written.as_object().unwrap().keys() {
+            assert!(
+                declared.contains(&format!("{name}:")) || declared.contains(&format!("{name}?:")),
+                "{name} in {declared}"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The IPC surface: one thin function per command.
+
+use tauri::{
+    Runtime, State, Webview,
+    ipc::{CommandScope, GlobalScope, Response},
+};
+
+use crate::{
+    ContrailSync,
+    config::WatchOptions,
+    error::{Error, Result},
+    scope::{Entry, Scope},
+};
+
+/// Opens a watch for a page, or finds it open, and answers its state.
+#[tauri::command]
+pub async fn open_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    command_scope: CommandScope<Entry>,
+    global_scope: GlobalScope<Entry>,
+    session: String,
+    handle: u32,
+    options: serde_json::Value,
+) -> Result<Response> {
+    let options: WatchOptions = serde_json::from_value(options)
+        .map_err(|error| Error::InvalidOptions(error.to_string()))?;
+    let both = |a: &[std::sync::Arc<Entry>], b: &[std::sync::Arc<Entry>]| [a, b].concat();
+    let scope = Scope::new(
+        both(command_scope.allows(), global_scope.allows()),
+        both(command_scope.denies(), global_scope.denies()),
+    );
+    let spec = options.into_spec(plugin.base_url(), scope)?;
+    let state = plugin.bridge().open(webview, session, handle, spec).await?;
+    Ok(Response::new(state))
+}
+
+/// Gives a watch back.
+#[tauri::command]
+pub fn close_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) {
+    plugin.bridge().close(webview.label(), &session, handle);
+}
+
+/// Answers a watch's whole state.
+#[tauri::command]
+pub async fn watch_state<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) -> Result<Response> {
+    let state = plugin
+        .bridge()
+        .state(webview.label(), &session, handle)
+        .await?;
+    Ok(Response::new(state))
+}
+
+/// Notes that a page has applied everything up to `rev`.
+#[tauri::command]
+pub fn ack_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    rev: u64,
+) -> Result<()> {
+    plugin.bridge().ack(webview.label(), &session, handle, rev)
+}

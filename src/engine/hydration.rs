@@ -1,0 +1,303 @@
+//! Children of hydrated relations inside a parent record.
+//!
+//! A relation is an array of children or, for grouped relations, an object `{group: [children]}`; a parent
+//! without children has no key for it. Children are told apart by (did, rkey): rkeys alone collide.
+
+use serde_json::{Map, Value, value::to_raw_value};
+
+use super::{
+    record::Record,
+    store::Unknowable,
+    wire::{ChildAdded, ChildRemoved},
+};
+
+/// The parent with the child added or changed; `None` if nothing changes.
+pub fn add(parent: &Record, added: &ChildAdded) -> Result<Option<Record>, Unknowable> {
+    let mut child: Value = parse(added.child.get())?;
+    if let Some(child) = child.as_object_mut() {
+        body_under_value(child);
+    }
+    let mut children = match parent.extra(&added.relation) {
+        Some(raw) => parse(raw.get())?,
+        None => Value::Array(Vec::new()),
+    };
+    let is_new = match &mut children {
+        Value::Array(list) => put(list, child),
+        Value::Object(groups) => put_grouped(groups, child)?,
+        _ => return Err(Unknowable),
+    };
+    let step = if is_new { 1 } else { 0 };
+    changed(parent, &added.relation, children, step).map(Some)
+}
+
+/// The parent without the child; `None` if it was not there.
+pub fn remove(parent: &Record, removed: &ChildRemoved) -> Result<Option<Record>, Unknowable> {
+    let Some(raw) = parent.extra(&removed.relation) else {
+        return Ok(None);
+    };
+    let mut children: Value = parse(raw.get())?;
+    let is_it = |child: &Value| {
+        let (did, rkey) = identity(child);
+        rkey == Some(&removed.child_rkey)
+            && (removed.child_did.is_none() || did == removed.child_did.as_deref())
+    };
+    let before = count(&children);
+    match &mut children {
+        Value::Array(list) => list.retain(|child| !is_it(child)),
+        Value::Object(groups) => {
+            for list in groups.values_mut().filter_map(Value::as_array_mut) {
+                list.retain(|child| !is_it(child));
+            }
+        }
+        _ => return Err(Unknowable),
+    }
+    match before - count(&children) {
+        0 => Ok(None),
+        // Without a DID the event fits several: which one went?
+        gone if gone > 1 => Err(Unknowable),
+        gone => changed(parent, &removed.relation, children, -gone).map(Some),
+    }
+}
+
+fn parse(raw: &str) -> Result<Value, Unknowable> {
+    serde_json::from_str(raw).map_err(|_| Unknowable)
+}
+
+fn identity(child: &Value) -> (Option<&str>, Option<&str>) {
+    (child["did"].as_str(), child["rkey"].as_str())
+}
+
+fn count(children: &Value) -> i64 {
+    let lists: Vec<&Vec<Value>> = match children {
+        Value::Array(list) => vec![list],
+        Value::Object(groups) => groups.values().filter_map(Value::as_array).collect(),
+        _ => Vec::new(),
+    };
+    lists.iter().map(|list| list.len() as i64).sum()
+}
+
+/// A socket ended in a Durable Object carries a child's body under `record`.
+fn body_under_value(child: &mut Map<String, Value>) {
+    if !child.contains_key("value")
+        && let Some(body) = child.remove("record")
+    {
+        child.insert("value".to_owned(), body);
+    }
+}
+
+/// Replaces the child where it stands, or puts it first: snapshots list the newest first. Says if it is new.
+fn put(list: &mut Vec<Value>, child: Value) -> bool {
+    let known = list
+        .iter_mut()
+        .find(|other| identity(other) == identity(&child));
+    match known {
+        Some(known) => {
+            *known = child;
+            false
+        }
+        None => {
+            list.insert(0, child);
+            true
+        }
+    }
+}
+
+/// The event names no group: the one whose children share a body value with the new child that children of
+/// no other group have; else the group of the child's earlier copy.
+fn put_grouped(groups: &mut Map<String, Value>, child: Value) -> Result<bool, Unknowable> {
+    let own = groups.iter().find_map(|(name, list)| {
+        let list = list.as_array()?;
+        list.iter()
+            .any(|other| identity(other) == identity(&child))
+            .then(|| name.clone())
+    });
+    let target = infer_group(groups, &child)
+        .or_else(|| own.clone())
+        .ok_or(Unknowable)?;
+    if let Some(own) = own.as_ref().filter(|own| **own != target)
+        && let Some(list) = groups.get_mut(own).and_then(Value::as_array_mut)
+    {
+        list.retain(|other| identity(other) != identity(&child));
+    }
+    let list = groups
+        .get_mut(&target)
+        .and_then(Value::as_array_mut)
+        .ok_or(Unknowable)?;
+    put(list, child);
+    Ok(own.is_none())
+}
+
+/// The group whose name is a value of the child's body, as a relation grouped by a field has it, or whose
+/// children all agree with the new one on a field that tells the groups apart.
+fn infer_group(groups: &Map<String, Value>, child: &Value) -> Option<String> {
+    let fields = child["value"].as_object()?;
+    let mut candidates = groups.iter().filter(|(_, list)| {
+        let Some([first, ..]) = list.as_array().map(Vec::as_slice) else {
+            return false;
+        };
+        fields.iter().any(|(name, value)| {
+            value.is_string()
+                && first["value"].get(name) == Some(value)
+                && only_here(groups, list, name, value)
+        })
+    });
+    let (name, _) = candidates.next()?;
+    candidates.next().is_none().then(|| name.clone())
+}
+
+/// Whether all children of `list` have this value in this field, and no child of another group has.
+fn only_here(groups: &Map<String, Value>, list: &Value, field: &str, value: &Value) -> bool {
+    let has = |child: &Value| child["value"].get(field) == Some(value);
+    groups.values().all(|other| {
+        let children = other.as_array().map(Vec::as_slice).unwrap_or_default();
+        if std::ptr::eq(other, list) {
+            children.iter().all(has)
+        } else {
+            !children.iter().any(has)
+        }
+    })
+}
+
+fn changed(
+    parent: &Record,
+    relation: &str,
+    children: Value,
+    step: i64,
+) -> Result<Record, Unknowable> {
+    let mut record = parent.clone();
+    let empty = count(&children) == 0;
+    set(&mut record, relation, (!empty).then_some(children))?;
+    let counter = format!("{relation}Count");
+    if step != 0
+        && let Some(now) = parent
+            .extra(&counter)
+            .and_then(|raw| raw.get().parse::<i64>().ok())
+    {
+        set(&mut record, &counter, Some((now + step).max(0).into()))?;
+    } else if step > 0 && parent.extra(relation).is_none() {
+        set(&mut record, &counter, Some(step.into()))?;
+    }
+    Ok(record)
+}
+
+fn set(record: &mut Record, name: &str, value: Option<Value>) -> Result<(), Unknowable> {
+    record.extra.retain(|(key, _)| &**key != name);
+    if let Some(value) = value {
+        let raw = to_raw_value(&value).map_err(|_| Unknowable)?;
+        record.extra.push((name.into(), raw));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent(extra: &str) -> Record {
+        let json = format!(r#"{{"uri":"at://did:plc:a/c/p","time_us":1,"value":{{}}{extra}}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn added(relation: &str, did: &str, rkey: &str, body: &str) -> ChildAdded {
+        let child = format!(r#"{{"did":"{did}","rkey":"{rkey}","record":{body}}}"#);
+        ChildAdded {
+            parent_uri: "at://did:plc:a/c/p".into(),
+            relation: relation.into(),
+            child: serde_json::value::RawValue::from_string(child).unwrap(),
+        }
+    }
+
+    fn removed(rkey: &str, did: Option<&str>) -> ChildRemoved {
+        ChildRemoved {
+            parent_uri: "at://did:plc:a/c/p".into(),
+            relation: "reactions".into(),
+            child_rkey: rkey.into(),
+            child_did: did.map(Into::into),
+        }
+    }
+
+    fn field(record: &Record, name: &str) -> Value {
+        serde_json::from_str(record.extra(name).unwrap().get()).unwrap()
+    }
+
+    const TWO: &str = r#","reactionsCount":2,"reactions":[{"did":"bob","rkey":"self","value":{}},{"did":"alice","rkey":"self","value":{}}]"#;
+
+    #[test]
+    fn children_of_one_rkey_under_two_dids_are_two() {
+        let one = remove(&parent(TWO), &removed("self", Some("bob")))
+            .unwrap()
+            .unwrap();
+        assert_eq!(field(&one, "reactions")[0]["did"], "alice");
+        assert_eq!(field(&one, "reactionsCount"), 1);
+        assert_eq!(
+            remove(&parent(TWO), &removed("self", None)).unwrap_err(),
+            Unknowable
+        );
+        assert!(
+            remove(&parent(TWO), &removed("self", Some("eve")))
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn an_added_child_comes_first_and_an_updated_one_stays_in_place() {
+        let three = add(
+            &parent(TWO),
+            &added("reactions", "carol", "k", r#"{"e":1}"#),
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(field(&three, "reactions")[0]["value"]["e"], 1);
+        assert_eq!(field(&three, "reactionsCount"), 3);
+        let edited = add(&three, &added("reactions", "alice", "self", r#"{"e":2}"#))
+            .unwrap()
+            .unwrap();
+        assert_eq!(field(&edited, "reactions")[2]["value"]["e"], 2);
+        assert_eq!(field(&edited, "reactionsCount"), 3);
+    }
+
+    #[test]
+    fn the_first_child_starts_the_list_and_the_last_one_ends_it() {
+        let one = add(&parent(""), &added("reactions", "bob", "k", "{}"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(field(&one, "reactionsCount"), 1);
+        let none = remove(&one, &removed("k", Some("bob"))).unwrap().unwrap();
+        assert!(none.extra("reactions").is_none());
+    }
+
+    #[test]
+    fn the_group_of_a_child_is_the_one_it_shares_a_value_with_or_its_own_or_unknowable() {
+        let groups = r#","rsvps":{"going":[{"did":"bob","rkey":"1","value":{"status":"going","x":"y"}}],"no":[{"did":"eve","rkey":"1","value":{"status":"no","x":"y"}}]}"#;
+        let parent = parent(groups);
+        let joined = add(
+            &parent,
+            &added("rsvps", "carol", "1", r#"{"status":"no","x":"y"}"#),
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(field(&joined, "rsvps")["no"][0]["did"], "carol");
+        let moved = add(&parent, &added("rsvps", "bob", "1", r#"{"status":"no"}"#))
+            .unwrap()
+            .unwrap();
+        assert_eq!(field(&moved, "rsvps")["going"].as_array().unwrap().len(), 0);
+        let kept = add(
+            &parent,
+            &added("rsvps", "bob", "1", r#"{"status":"maybe"}"#),
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(
+            field(&kept, "rsvps")["going"][0]["value"]["status"],
+            "maybe"
+        );
+        assert!(
+            add(
+                &parent,
+                &added("rsvps", "dan", "1", r#"{"status":"maybe"}"#)
+            )
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! The life of a watch as a pure state machine: no clock, no I/O, no randomness of its own.
+//!
+//! ```text
+//! idle ──start──▶ connecting ──snapshot.start──▶ snapshot ──snapshot.end──▶ live
+//!                     │ failed                      │ failed                  │ failed
+//!                     └──────────▶ reconnecting ◀───┴─────────────────────────┘
+//!                                       └──snapshot.start──▶ snapshot ──snapshot.end──▶ live
+//! any ──stop, access lost, or failed with `reconnect: false`──▶ closed ──start──▶ connecting
+//! ```
+
+use std::time::Duration;
+
+use super::{
+    WatchError,
+    backoff::Backoff,
+    record::Record,
+    wire::{ChildAdded, ChildRemoved, ServerEvent},
+};
+use crate::error::ErrorPayload;
+use crate::transport::Refusal;
+
+/// Where a watch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub enum Status {
+    /// Not started.
+    Idle,
+    /// The first connection is being made.
+    Connecting,
+    /// A snapshot is arriving.
+    Snapshot,
+    /// The records are the server's, and follow it.
+    Live,
+    /// The connection failed; another attempt follows.
+    Reconnecting,
+    /// Stopped, or ended for good: `error` says why.
+    Closed,
+}
+
+/// What happens to a watch.
+#[derive(Debug)]
+pub enum Input {
+    /// Someone wants the records.
+    Start,
+    /// Nobody does any more.
+    Stop,
+    /// The server said something.
+    Event(ServerEvent),
+    /// The server said something unreadable, which was skipped.
+    Skipped,
+    /// The attempt to connect, or the connection, ended.
+    Failed(WatchError),
+    /// The wait that [`Effect::Wait`] asked for is over.
+    Waited,
+    /// The network may be back.
+    Wake,
+    /// The store cannot know its truth without a fresh snapshot.
+    NeedSnapshot,
+}
+
+/// What the driver is to do, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Get a ticket where one is needed, and connect.
+    Connect,
+    /// Drop the connection, or the attempt at one. Nothing of it may arrive afterwards.
+    Disconnect,
+    /// Send [`Input::Waited`] after this time.
+    Wait(Duration),
+    /// Forget the ticket: the server does not take it.
+    DropTicket,
+    /// Mark every record as unconfirmed.
+    BeginSnapshot,
+    /// Confirm one record with the snapshot's content.
+    SnapshotRecord(Box<Record>),
+    /// The snapshot is complete.
+    EndSnapshot {
+        /// Where older records begin.
+        cursor: Option<String>,
+        /// Whether records it lacked are gone; not when a part of it was unreadable.
+        evict: bool,
+    },
+    /// Insert or update a record.
+    Upsert(Box<Record>),
+    /// Delete a record.
+    Delete {
+        /// Its `at://` URI.
+        uri: String,
+    },
+    /// Add or change a hydrated child.
+    AddChild(Box<ChildAdded>),
+    /// Remove a hydrated child.
+    RemoveChild(ChildRemoved),
+    /// Access is gone: forget records, cached rows and ticket.
+    Purge,
+}
+
+/// What the machine has to know of the watch's options.
+#[derive(Debug, Clone)]
+pub struct MachineOptions {
+    /// Whether to connect again after a failure.
+    pub reconnect: bool,
+    /// Whether a fresh ticket can be had after a refusal.
+    pub can_mint: bool,
+    /// Whose watch it is, where known.
+    pub account: Option<String>,
+}
+
+/// Between two fresh snapshots that the store asks for.
+const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is under way.
+    Stopped,
+    /// A connection is being made or is open; live since the given time.
+    Connected { live_since: Option<Duration> },
+    /// Between connections.
+    Waiting,
+}
+
+/// The state of one watch. Times are readings of one monotonic clock.
+#[derive(Debug)]
+pub struct Machine {
+    options: MachineOptions,
+    backoff: Backoff,
+    phase: Phase,
+    status: Status,
+    error: Option<ErrorPayload>,
+    /// A snapshot is arriving, and whether all of it was readable so far.
+    snapshot: Option<bool>,
+    /// A refused ticket was replaced once already since the watch was last live.
+    reminted: bool,
+    last_need: Option<Duration>,
+}
+
+impl Machine {
+    /// A watch that has not started.
+    pub fn new(options: MachineOptions, backoff: Backoff) -> Self {
+        Self {
+            options,
+            backoff,
+            phase: Phase::Stopped,
+            status: Status::Idle,
+            error: None,
+            snapshot: None,
+            reminted: false,
+            last_need: None,
+        }
+    }
+
+    /// Where the watch stands.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The last failure, until the watch is live again.
+    pub fn error(&self) -> Option<&ErrorPayload> {
+        self.error.as_ref()
+    }
+
+    /// Takes one input at time `now` and appends what is to be done to `out`.
+    pub fn step(&mut self, now: Duration, input: Input, out: &mut Vec<Effect>) {
+        match (input, self.phase) {
+            (Input::Start, Phase::Stopped) => {
+                self.status = Status::Connecting;
+                self.error = None;
+                self.reminted = false;
+                self.connect_after(now, Duration::ZERO, out);
+            }
+            (Input::Stop, _) => self.close(out),
+            (Input::Waited, Phase::Waiting) => self.connect(now, out),
+            (Input::Wake, Phase::Waiting) => self.connect_after(now, Duration::ZERO, out),
+            (Input::Event(event), Phase::Connected { .. }) => self.event(now, event, out),
+            (Input::Skipped, Phase::Connected { .. }) => {
+                self.snapshot = self.snapshot.map(|_| false);
+            }
+            (Input::Failed(error), Phase::Connected { .. }) => self.failed(now, error, out),
+            (Input::NeedSnapshot, Phase::Connected { live_since }) => {
+                let wanted = self.last_need.map_or(Duration::ZERO, |last| {
+                    (last + SNAPSHOT_SPACING).saturating_sub(now)
+                });
+                self.last_need = Some(now + wanted);
+                self.disconnect(now, live_since, out);
+                self.status = Status::Reconnecting;
+                self.connect_after(now, wanted, out);
+            }
+            // Late news of a connection that is over, or a start of what runs.
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, now: Duration, event: ServerEvent, out: &mut Vec<Effect>) {
+        match event {
+            ServerEvent::SnapshotStart => self.begin_snapshot(out),
+            ServerEvent::SnapshotRecord(record) => {
+                if self.snapshot.is_none() {
+                    self.begin_snapshot(out);
+                }
+                out.push(Effect::SnapshotRecord(record));
+            }
+            ServerEvent::SnapshotEnd { cursor } => {
+                if self.snapshot.is_none() {
+                    self.begin_snapshot(out);
+                }
+                let evict = self.snapshot.take().unwrap_or(true);
+                out.push(Effect::EndSnapshot { cursor, evict });
+                self.status = Status::Live;
+                self.error = None;
+                self.reminted = false;
+                if let Phase::Connected { live_since } = &mut self.phase {
+                    live_since.get_or_insert(now);
+                }
+            }
+            ServerEvent::Created(record) => out.push(Effect::Upsert(record)),
+            ServerEvent::Deleted { uri } => out.push(Effect::Delete { uri }),
+            ServerEvent::HydrationAdded(child) => out.push(Effect::AddChild(child)),
+            ServerEvent::HydrationRemoved(child) => out.push(Effect::RemoveChild(child)),
+            ServerEvent::MemberRemoved { space, did } => {
+                let ours = self.options.account.as_ref().is_none_or(|me| *me == did);
+                if ours {
+                    self.failed(now, WatchError::AccessLost { space }, out);
+                }
+            }
+            ServerEvent::Error { message } => {
+                self.failed(now, WatchError::Server { message }, out);
+            }
+            ServerEvent::Keepalive => {}
+        }
+    }
+
+    fn begin_snapshot(&mut self, out: &mut Vec<Effect>) {
+        self.snapshot = Some(true);
+        // A second snapshot on a live connection takes nothing away from being live.
+        if self.status != Status::Live {
+            self.status = Status::Snapshot;
+        }
+        out.push(Effect::BeginSnapshot);
+    }
+
+    fn failed(&mut self, now: Duration, error: WatchError, out: &mut Vec<Effect>) {
+        let live_since = match self.phase {
+            Phase::Connected { live_since } => live_since,
+            _ => None,
+        };
+        self.disconnect(now, live_since, out);
+        self.error = Some(error.payload());
+        let (refusal, retry_after) = (error.refusal(), error.retry_after());
+        if refusal == Some(Refusal::AccessLost) {
+            out.push(Effect::Purge);
+            self.phase = Phase::Stopped;
+            self.status = Status::Closed;
+            return;
+        }
+        if refusal == Some(Refusal::Ticket) {
+            out.push(Effect::DropTicket);
+        }
+        if !self.options.reconnect {
+            self.phase = Phase::Stopped;
+            self.status = Status::Closed;
+            return;
+        }
+        self.status = Status::Reconnecting;
+        let remint = refusal == Some(Refusal::Ticket) && self.options.can_mint && !self.reminted;
+        if remint {
+            self.reminted = true;
+            self.connect_after(now, Duration::ZERO, out);
+        } else {
+            let delay = self.backoff.next_delay(now, retry_after);
+            self.phase = Phase::Waiting;
+            out.push(Effect::Wait(delay));
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Stopped {
+            out.push(Effect::Disconnect);
+        }
+        self.phase = Phase::Stopped;
+        self.snapshot = None;
+        self.status = Status::Closed;
+    }
+
+    fn disconnect(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
+        self.snapshot = None;
+        self.backoff
+            .ended(live_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
+        out.push(Effect::Disconnect);
+    }
+
+    fn connect_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {
+        let delay = self.backoff.limit(now, wanted);
+        if delay.is_zero() {
+            self.connect(now, out);
+        } else {
+            self.phase = Phase::Waiting;
+            out.push(Effect::Wait(delay));
+        }
+    }
+
+    fn connect(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        self.backoff.connecting(now);
+        self.phase = Phase::Connected { live_since: None };
+        out.push(Effect::Connect);
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

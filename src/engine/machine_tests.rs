@@ -1,0 +1,333 @@
+use super::*;
+use crate::{engine::backoff::BackoffPolicy, error::ErrorKind, transport::TransportError};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Driver {
+    machine: Machine,
+    now: Duration,
+    /// Connects so far, by time.
+    connects: Vec<Duration>,
+    /// When the wait under way ends.
+    wait: Option<Duration>,
+    effects: Vec<Effect>,
+}
+
+impl Driver {
+    fn new(change: impl FnOnce(&mut MachineOptions)) -> Self {
+        let mut options = MachineOptions {
+            reconnect: true,
+            can_mint: false,
+            account: None,
+        };
+        change(&mut options);
+        let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(42));
+        Self {
+            machine: Machine::new(options, backoff),
+            now: Duration::ZERO,
+            connects: Vec::new(),
+            wait: None,
+            effects: Vec::new(),
+        }
+    }
+
+    fn input(&mut self, input: Input) -> &[Effect] {
+        self.effects.clear();
+        self.machine.step(self.now, input, &mut self.effects);
+        for effect in &self.effects {
+            match effect {
+                Effect::Connect => {
+                    self.connects.push(self.now);
+                    self.wait = None;
+                }
+                Effect::Disconnect => self.wait = None,
+                Effect::Wait(delay) => self.wait = Some(self.now + *delay),
+                _ => {}
+            }
+        }
+        &self.effects
+    }
+
+    fn wait(&mut self) {
+        self.now = self.wait.take().expect("the machine waits");
+        self.input(Input::Waited);
+    }
+
+    fn go_live(&mut self) {
+        self.input(Input::Event(ServerEvent::SnapshotStart));
+        self.input(Input::Event(ServerEvent::SnapshotEnd { cursor: None }));
+    }
+
+    fn fail(&mut self, error: TransportError) {
+        self.input(Input::Failed(error.into()));
+    }
+
+    fn has(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.effects.iter().any(wanted)
+    }
+}
+
+fn cut() -> TransportError {
+    TransportError::Cut {
+        message: "reset".into(),
+    }
+}
+
+fn refused_ticket() -> TransportError {
+    TransportError::AuthRequired {
+        message: "expired".into(),
+    }
+}
+
+#[test]
+fn the_life_of_a_watch_follows_the_manual() {
+    let mut it = Driver::new(|_| {});
+    assert_eq!(it.machine.status(), Status::Idle);
+    it.input(Input::Start);
+    assert_eq!(it.machine.status(), Status::Connecting);
+    it.input(Input::Event(ServerEvent::SnapshotStart));
+    assert_eq!(it.machine.status(), Status::Snapshot);
+    it.input(Input::Event(ServerEvent::SnapshotEnd { cursor: None }));
+    assert_eq!(it.machine.status(), Status::Live);
+    it.fail(cut());
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+    assert_eq!(it.machine.error().unwrap().kind, ErrorKind::Disconnected);
+    it.wait();
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+    it.go_live();
+    assert_eq!(it.machine.status(), Status::Live);
+    assert_eq!(it.machine.error(), None);
+    it.input(Input::Stop);
+    assert_eq!(it.machine.status(), Status::Closed);
+    it.input(Input::Start);
+    assert_eq!(it.machine.status(), Status::Connecting);
+    assert_eq!(it.connects.len(), 3);
+}
+
+#[test]
+fn a_refused_first_connect_is_reconnecting() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.fail(cut());
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+    assert!(it.wait.is_some());
+}
+
+#[test]
+fn nothing_opens_after_a_stop() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.fail(cut());
+    it.input(Input::Stop);
+    for late in [
+        Input::Waited,
+        Input::Wake,
+        Input::NeedSnapshot,
+        Input::Failed(WatchError::Disconnected),
+        Input::Event(ServerEvent::SnapshotStart),
+    ] {
+        assert!(it.input(late).is_empty());
+        assert_eq!(it.machine.status(), Status::Closed);
+    }
+    assert_eq!(it.connects.len(), 1);
+}
+
+#[test]
+fn starting_what_runs_and_stopping_what_is_stopped_change_nothing() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Stop);
+    assert!(it.effects.is_empty());
+    it.input(Input::Start);
+    assert!(it.input(Input::Start).is_empty());
+}
+
+#[test]
+fn a_server_error_is_told_and_followed_by_a_reconnect() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.input(Input::Event(ServerEvent::Error {
+        message: "boom".into(),
+    }));
+    let error = it.machine.error().unwrap();
+    assert_eq!(error.kind, ErrorKind::Server);
+    assert!(error.message.contains("boom"));
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+    it.wait();
+    assert_eq!(it.connects.len(), 2);
+}
+
+#[test]
+fn a_snapshot_with_an_unreadable_record_evicts_nothing() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.input(Input::Event(ServerEvent::SnapshotStart));
+    it.input(Input::Skipped);
+    it.input(Input::Event(ServerEvent::SnapshotEnd { cursor: None }));
+    assert!(it.has(|e| matches!(e, Effect::EndSnapshot { evict: false, .. })));
+    it.go_live();
+    assert!(it.has(|e| matches!(e, Effect::EndSnapshot { evict: true, .. })));
+}
+
+#[test]
+fn a_second_snapshot_on_a_live_connection_stays_live() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.go_live();
+    it.input(Input::Event(ServerEvent::SnapshotStart));
+    assert_eq!(it.machine.status(), Status::Live);
+}
+
+#[test]
+fn losing_access_purges_closes_and_never_reconnects() {
+    let inputs: [(fn() -> Input, ErrorKind); 3] = [
+        (
+            || {
+                Input::Event(ServerEvent::MemberRemoved {
+                    space: "ats://a/t/k".into(),
+                    did: "did:plc:bob".into(),
+                })
+            },
+            ErrorKind::AccessLost,
+        ),
+        (
+            || {
+                Input::Failed(
+                    TransportError::Forbidden {
+                        reason: "not-member".into(),
+                    }
+                    .into(),
+                )
+            },
+            ErrorKind::Forbidden,
+        ),
+        (
+            || {
+                Input::Failed(
+                    TransportError::NotFound {
+                        reason: "NotFound".into(),
+                    }
+                    .into(),
+                )
+            },
+            ErrorKind::NotFound,
+        ),
+    ];
+    for (input, kind) in inputs {
+        let mut it = Driver::new(|options| options.account = Some("did:plc:bob".into()));
+        it.input(Input::Start);
+        it.go_live();
+        it.input(input());
+        assert!(it.has(|e| matches!(e, Effect::Purge)));
+        assert!(it.has(|e| matches!(e, Effect::Disconnect)));
+        assert_eq!(it.machine.status(), Status::Closed);
+        assert_eq!(it.machine.error().unwrap().kind, kind);
+        assert!(it.wait.is_none());
+        assert!(it.input(Input::Wake).is_empty());
+    }
+}
+
+#[test]
+fn somebody_elses_kick_is_not_ours() {
+    let mut it = Driver::new(|options| options.account = Some("did:plc:bob".into()));
+    it.input(Input::Start);
+    it.go_live();
+    it.input(Input::Event(ServerEvent::MemberRemoved {
+        space: "ats://a/t/k".into(),
+        did: "did:plc:carol".into(),
+    }));
+    assert_eq!(it.machine.status(), Status::Live);
+}
+
+#[test]
+fn an_unstructured_refusal_only_backs_off() {
+    for status in [403, 404, 500] {
+        let mut it = Driver::new(|_| {});
+        it.input(Input::Start);
+        it.fail(TransportError::Status {
+            status,
+            message: "no JSON".into(),
+            retry_after: None,
+        });
+        assert_eq!(it.machine.status(), Status::Reconnecting);
+        assert!(!it.has(|e| matches!(e, Effect::Purge)));
+    }
+}
+
+#[test]
+fn a_refused_ticket_is_replaced_once_at_once_and_then_backs_off() {
+    let mut it = Driver::new(|options| options.can_mint = true);
+    it.input(Input::Start);
+    it.fail(refused_ticket());
+    assert!(it.has(|e| matches!(e, Effect::DropTicket)));
+    assert_eq!(it.connects.len(), 2);
+    it.fail(refused_ticket());
+    assert!(it.wait.is_some());
+    it.wait();
+    it.fail(refused_ticket());
+    assert_eq!(it.connects.len(), 3);
+    it.wait();
+    it.go_live();
+    it.fail(refused_ticket());
+    assert_eq!(it.connects.len(), 5, "live in between: once at once again");
+}
+
+#[test]
+fn without_reconnect_a_failure_closes() {
+    let mut it = Driver::new(|options| options.reconnect = false);
+    it.input(Input::Start);
+    it.fail(cut());
+    assert_eq!(it.machine.status(), Status::Closed);
+    assert_eq!(it.machine.error().unwrap().kind, ErrorKind::Disconnected);
+    assert!(it.wait.is_none());
+}
+
+#[test]
+fn every_way_to_fail_for_ever_stays_within_the_bounds() {
+    let ways: [(&str, fn(&mut Driver)); 5] = [
+        ("refused", |it| it.fail(cut())),
+        ("401", |it| it.fail(refused_ticket())),
+        ("accepted then closed", |it| {
+            it.input(Input::Failed(WatchError::Disconnected))
+                .iter()
+                .for_each(drop)
+        }),
+        ("live then dropped", |it| {
+            it.go_live();
+            it.fail(cut());
+        }),
+        ("a fresh snapshot wanted each time", |it| {
+            it.go_live();
+            it.input(Input::NeedSnapshot);
+        }),
+    ];
+    for (way, fail) in ways {
+        let mut it = Driver::new(|options| options.can_mint = true);
+        it.input(Input::Start);
+        while it.now < 660 * SECOND {
+            fail(&mut it);
+            if it.wait.is_some() {
+                it.wait();
+            }
+        }
+        let within = |from: u32, to: u32| {
+            it.connects
+                .iter()
+                .filter(|at| **at >= from * SECOND && **at < to * SECOND)
+                .count()
+        };
+        assert!(within(0, 60) <= 10, "{way}: {}", within(0, 60));
+        for minute in 1..11 {
+            let count = within(60 * minute, 60 * (minute + 1));
+            assert!(count <= 3, "{way}: {count} in minute {minute}");
+        }
+    }
+}
+
+#[test]
+fn a_network_that_is_back_ends_the_wait() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.fail(cut());
+    it.input(Input::Wake);
+    assert_eq!(it.connects.len(), 2);
+}

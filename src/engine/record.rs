@@ -1,0 +1,230 @@
+//! Records as the appview sends them, with bodies left as raw JSON.
+
+use std::{fmt, sync::Arc};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::value::RawValue;
+
+/// Below this a `time_us` is really milliseconds: 10^14 µs is March 1973, before any AT Protocol record.
+const FIRST_MICROSECOND_VALUE: i64 = 100_000_000_000_000;
+
+/// Brings a `time_us` to microseconds: snapshots of a space carry milliseconds in that field, live events microseconds.
+pub fn to_micros(time: i64) -> i64 {
+    if time.abs() < FIRST_MICROSECOND_VALUE {
+        time.saturating_mul(1000)
+    } else {
+        time
+    }
+}
+
+/// One record of a watch.
+///
+/// Only the fields that identify and order a record are decoded. The body and everything that the query
+/// hydrated (relations, references, counts, labels, profiles) stay the JSON text that the server sent.
+/// It serializes to the shape the server uses, with `time_us` always in microseconds.
+#[derive(Clone)]
+pub struct Record {
+    /// `at://<did>/<collection>/<rkey>`.
+    pub uri: Arc<str>,
+    /// The space that holds the record, `ats://<owner did>/<type>/<key>`; `None` for public records.
+    pub space: Option<Arc<str>>,
+    /// DID of the author.
+    pub did: Box<str>,
+    /// NSID of the collection.
+    pub collection: Box<str>,
+    /// Record key, unique within author and collection only.
+    pub rkey: Box<str>,
+    /// Content hash, where the server knows one.
+    pub cid: Option<Box<str>>,
+    /// Creation time in microseconds since the Unix epoch.
+    pub time_us: i64,
+    /// The record's body, raw JSON.
+    pub value: Box<RawValue>,
+    /// Every other field, by name: hydrated relations and references, counts, labels, …
+    pub extra: Vec<(Box<str>, Box<RawValue>)>,
+}
+
+impl Record {
+    /// The raw JSON of a field that is not one of the named ones.
+    pub fn extra(&self, name: &str) -> Option<&RawValue> {
+        let (_, raw) = self.extra.iter().find(|(key, _)| &**key == name)?;
+        Some(raw)
+    }
+
+    /// Adds the fields of `known` that `self` does not mention.
+    ///
+    /// A live update carries the bare record: what the snapshot hydrated is absent from it, not gone.
+    pub fn keep_unmentioned(&mut self, known: &Record) {
+        for (name, raw) in &known.extra {
+            if self.extra(name).is_none() {
+                self.extra.push((name.clone(), raw.clone()));
+            }
+        }
+    }
+
+    /// Whether both say the same to a reader, byte for byte.
+    pub fn same_content(&self, other: &Record) -> bool {
+        self.time_us == other.time_us
+            && self.cid == other.cid
+            && self.value.get() == other.value.get()
+            && self.extra.len() == other.extra.len()
+            && self.extra.iter().all(|(name, raw)| {
+                other
+                    .extra(name)
+                    .is_some_and(|theirs| theirs.get() == raw.get())
+            })
+    }
+}
+
+impl fmt::Debug for Record {
+    // Bodies are the users' own words: they do not belong in debug output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("uri", &self.uri)
+            .field("space", &self.space)
+            .field("time_us", &self.time_us)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("uri", &*self.uri)?;
+        map.serialize_entry("cid", &self.cid)?;
+        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("did", &self.did)?;
+        map.serialize_entry("collection", &self.collection)?;
+        map.serialize_entry("rkey", &self.rkey)?;
+        map.serialize_entry("time_us", &self.time_us)?;
+        if let Some(space) = &self.space {
+            map.serialize_entry("space", &**space)?;
+        }
+        for (name, raw) in &self.extra {
+            map.serialize_entry(&**name, raw)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RecordVisitor)
+    }
+}
+
+/// Hand-written because `RawValue` cannot pass through serde's `flatten`.
+struct RecordVisitor;
+
+impl<'de> Visitor<'de> for RecordVisitor {
+    type Value = Record;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+        let (mut uri, mut space, mut did, mut collection, mut rkey) =
+            (None::<String>, None::<String>, None, None, None);
+        let (mut cid, mut time, mut value, mut do_body) = (None, None::<f64>, None, None);
+        let mut extra = Vec::new();
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            match &*key {
+                "uri" => uri = Some(map.next_value()?),
+                "space" => space = map.next_value()?,
+                "did" => did = map.next_value::<Option<Box<str>>>()?,
+                "collection" => collection = map.next_value::<Option<Box<str>>>()?,
+                "rkey" => rkey = map.next_value::<Option<Box<str>>>()?,
+                "cid" => cid = map.next_value()?,
+                "time_us" => time = map.next_value()?,
+                "value" => value = Some(map.next_value()?),
+                // A socket ended in a Durable Object carries the body under `record`.
+                "record" => do_body = Some(map.next_value()?),
+                _ => extra.push((key.into(), map.next_value::<Box<RawValue>>()?)),
+            }
+        }
+        let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
+        let (uri_did, uri_collection, uri_rkey) = split_at_uri(&uri)
+            .ok_or_else(|| A::Error::custom("`uri` is not at://<did>/<collection>/<rkey>"))?;
+        let (uri_did, uri_collection, uri_rkey) =
+            (uri_did.into(), uri_collection.into(), uri_rkey.into());
+        Ok(Record {
+            did: did.unwrap_or(uri_did),
+            collection: collection.unwrap_or(uri_collection),
+            rkey: rkey.unwrap_or(uri_rkey),
+            uri: uri.into(),
+            space: space.map(Into::into),
+            cid,
+            time_us: to_micros(time.ok_or_else(|| A::Error::missing_field("time_us"))? as i64),
+            value: value
+                .or(do_body)
+                .ok_or_else(|| A::Error::missing_field("value"))?,
+            extra,
+        })
+    }
+}
+
+/// Splits `at://<did>/<collection>/<rkey>`.
+pub fn split_at_uri(uri: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = uri.strip_prefix("at://")?.splitn(3, '/');
+    let (did, collection, rkey) = (parts.next()?, parts.next()?, parts.next()?);
+    let complete = !did.is_empty() && !collection.is_empty() && !rkey.is_empty();
+    complete.then_some((did, collection, rkey))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SNAPSHOT: &str = r#"{"uri":"at://did:plc:alice/com.example.chat.message/a","cid":null,"value":{"text":"x"},"did":"did:plc:alice","collection":"com.example.chat.message","rkey":"a","time_us":1795432906409,"space":"ats://did:plc:alice/com.example.space/s","reactionsCount":2}"#;
+
+    #[test]
+    fn milliseconds_become_microseconds_and_microseconds_stay() {
+        assert_eq!(to_micros(1_795_432_906_409), 1_795_432_906_409_000);
+        assert_eq!(to_micros(1_795_432_907_591_000), 1_795_432_907_591_000);
+        let record: Record = serde_json::from_str(SNAPSHOT).unwrap();
+        assert_eq!(record.time_us, 1_795_432_906_409_000);
+    }
+
+    #[test]
+    fn a_record_keeps_every_field_it_came_with() {
+        let record: Record = serde_json::from_str(SNAPSHOT).unwrap();
+        let back: serde_json::Value =
+            serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        let mut sent: serde_json::Value = serde_json::from_str(SNAPSHOT).unwrap();
+        sent["time_us"] = 1_795_432_906_409_000_i64.into();
+        assert_eq!(back, sent);
+    }
+
+    #[test]
+    fn the_body_is_found_under_record_too() {
+        let text = SNAPSHOT.replace("\"value\":", "\"record\":");
+        let record: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.value.get(), r#"{"text":"x"}"#);
+        assert!(record.extra("record").is_none());
+    }
+
+    #[test]
+    fn a_record_without_identity_or_time_is_refused() {
+        for text in [
+            "{}",
+            r#"{"uri":"https://a/b/c","time_us":1,"value":{}}"#,
+            r#"{"uri":"at://did:plc:a/c/","time_us":1,"value":{}}"#,
+            r#"{"uri":"at://did:plc:a/c/r","value":{}}"#,
+            r#"{"uri":"at://did:plc:a/c/r","time_us":1}"#,
+            "[]",
+        ] {
+            assert!(serde_json::from_str::<Record>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_body() {
+        let record: Record = serde_json::from_str(SNAPSHOT).unwrap();
+        assert!(!format!("{record:?}").contains("text"));
+    }
+}

@@ -1,0 +1,210 @@
+use super::*;
+use crate::engine::wire::{ServerEvent, decode};
+
+fn record(space: Option<&str>, did: &str, rkey: &str, time_us: i64, rest: &str) -> Record {
+    let space = space.map_or(String::new(), |space| format!(r#","space":"{space}""#));
+    let json = format!(
+        r#"{{"uri":"at://{did}/c/{rkey}","did":"{did}","rkey":"{rkey}","time_us":{time_us}{space}{rest}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+fn text(did: &str, rkey: &str, time_us: i64, text: &str) -> Record {
+    record(None, did, rkey, time_us, &format!(r#","value":"{text}""#))
+}
+
+fn shown(store: &Store) -> Vec<String> {
+    store
+        .entries()
+        .map(|it| {
+            format!(
+                "{}/{}={}",
+                it.record.did,
+                it.record.rkey,
+                it.record.value.get()
+            )
+        })
+        .collect()
+}
+
+fn snapshot(store: &mut Store, records: impl IntoIterator<Item = Record>) {
+    store.begin_snapshot();
+    for record in records {
+        store.confirm(record);
+    }
+    store.end_snapshot(None, true);
+}
+
+const MS: i64 = 1_795_432_906_000;
+const US: i64 = MS * 1000;
+
+#[test]
+fn live_records_do_not_sort_above_a_snapshot_because_of_their_unit() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [text("a", "late", MS + 20, "x"), text("a", "early", MS, "x")],
+    );
+    store.upsert(text("a", "middle", US + 10_000, "x"));
+    assert_eq!(
+        shown(&store),
+        ["a/late=\"x\"", "a/middle=\"x\"", "a/early=\"x\""]
+    );
+}
+
+#[test]
+fn what_a_complete_snapshot_lacks_is_gone_and_was_visible_until_then() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [text("a", "1", US, "x"), text("a", "2", US, "x")],
+    );
+    store.begin_snapshot();
+    store.confirm(text("a", "2", US, "x"));
+    assert_eq!(store.len(), 2);
+    store.end_snapshot(Some("older".into()), true);
+    assert_eq!(shown(&store), ["a/2=\"x\""]);
+    assert_eq!(store.cursor().map(|it| &**it), Some("older"));
+}
+
+#[test]
+fn a_snapshot_cut_off_or_damaged_evicts_nothing() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [text("a", "1", US, "x"), text("a", "2", US, "x")],
+    );
+    store.begin_snapshot();
+    store.confirm(text("a", "2", US, "x"));
+    // The connection ends here; the next one begins anew.
+    store.begin_snapshot();
+    store.confirm(text("a", "1", US, "x"));
+    store.end_snapshot(None, false);
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn a_record_that_arrives_while_the_snapshot_is_read_survives_it() {
+    let mut store = Store::default();
+    store.begin_snapshot();
+    store.confirm(text("a", "1", US, "x"));
+    store.upsert(text("a", "2", US, "x"));
+    store.end_snapshot(None, true);
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn identity_is_space_and_uri() {
+    let mut store = Store::default();
+    store.upsert(record(Some("ats://x"), "a", "self", US, r#","value":1"#));
+    store.upsert(record(Some("ats://y"), "a", "self", US, r#","value":2"#));
+    store.upsert(record(None, "b", "self", US, r#","value":3"#));
+    assert_eq!(store.len(), 3);
+    assert_eq!(store.delete("at://a/c/self"), Err(Unknowable));
+    assert_eq!(store.len(), 3);
+    assert_eq!(store.delete("at://b/c/self"), Ok(()));
+    assert_eq!(store.delete("at://nobody/c/self"), Ok(()));
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn an_update_keeps_the_place_and_what_it_does_not_mention() {
+    let mut store = Store::default();
+    let first = record(
+        None,
+        "a",
+        "1",
+        MS,
+        r#","value":"old","reactionsCount":2,"parent":{"x":1}"#,
+    );
+    snapshot(&mut store, [first, text("a", "2", MS + 5, "x")]);
+    store.upsert(record(
+        None,
+        "a",
+        "1",
+        US + 999_000,
+        r#","value":"new","indexed_at":5"#,
+    ));
+    assert_eq!(shown(&store), ["a/2=\"x\"", "a/1=\"new\""]);
+    let (_, entry) = store.find(0).unwrap();
+    assert_eq!(entry.record.time_us, US);
+    assert_eq!(entry.record.extra("reactionsCount").unwrap().get(), "2");
+    assert_eq!(entry.record.extra("parent").unwrap().get(), r#"{"x":1}"#);
+}
+
+#[test]
+fn a_snapshot_takes_away_what_it_does_not_mention() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [record(
+            None,
+            "a",
+            "1",
+            MS,
+            r#","value":1,"reactionsCount":2"#,
+        )],
+    );
+    snapshot(&mut store, [record(None, "a", "1", MS, r#","value":1"#)]);
+    assert!(
+        store
+            .find(0)
+            .unwrap()
+            .1
+            .record
+            .extra("reactionsCount")
+            .is_none()
+    );
+}
+
+#[test]
+fn nothing_moves_at_a_reconnect_that_did_not_change() {
+    let mut store = Store::default();
+    store.upsert(text("a", "first", US + 9_000, "x"));
+    store.upsert(text("a", "second", US + 8_000, "x"));
+    let before = shown(&store);
+    // The stored times have another order than the publish times had.
+    snapshot(
+        &mut store,
+        [
+            text("a", "second", MS + 7, "x"),
+            text("a", "first", MS + 6, "x"),
+        ],
+    );
+    assert_eq!(shown(&store), before);
+}
+
+#[test]
+fn what_did_not_change_makes_no_change() {
+    let mut store = Store::default();
+    snapshot(&mut store, [text("a", "1", MS, "x")]);
+    assert_eq!(store.take_changes().collect::<Vec<_>>(), [Change::Set(0)]);
+    snapshot(&mut store, [text("a", "1", MS, "x")]);
+    assert_eq!(store.take_changes().count(), 0);
+    store.clear();
+    assert_eq!(store.take_changes().collect::<Vec<_>>(), [Change::Gone(0)]);
+    assert_eq!(store.len(), 0);
+}
+
+#[test]
+fn did_matched_children_reach_every_record_of_the_did() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [
+            text("did:a", "1", MS, "x"),
+            text("did:a", "2", MS, "x"),
+            text("did:b", "1", MS, "x"),
+        ],
+    );
+    let data = r#"{"parentUri":"at://did:a/c/_","relation":"badges","child":{"did":"did:a","rkey":"k","value":{}}}"#;
+    let Ok(Some(ServerEvent::HydrationAdded(added))) = decode("hydration.added", data) else {
+        panic!("it decodes");
+    };
+    store.add_child(&added).unwrap();
+    let with = store
+        .entries()
+        .filter(|it| it.record.extra("badges").is_some())
+        .count();
+    assert_eq!(with, 2);
+}

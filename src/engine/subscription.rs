@@ -1,0 +1,225 @@
+//! How others follow a watch: a state to begin with, then deltas, pulled.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    machine::{Machine, Status},
+    order::Entry,
+    store::{Change, Store},
+    watch::Command,
+};
+use crate::error::ErrorPayload;
+
+/// Everything about a watch at one moment.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Revision for this subscriber; the next delta has the next one.
+    pub rev: u64,
+    /// Where the watch stands.
+    pub status: Status,
+    /// The last failure, until live again.
+    pub error: Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    pub cursor: Option<Arc<str>>,
+    /// The records in order.
+    pub entries: Vec<Arc<Entry>>,
+}
+
+/// What changed since the revision before.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// One more than the revision this applies to.
+    pub rev: u64,
+    /// Where the watch stands.
+    pub status: Status,
+    /// The last failure, until live again.
+    pub error: Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    pub cursor: Option<Arc<str>>,
+    /// How many records there are now.
+    pub len: usize,
+    /// Ids that are gone.
+    pub removed: Vec<u64>,
+    /// New, changed and moved records, by ascending index.
+    pub changed: Vec<Changed>,
+}
+
+/// A record with the index it has once the delta is applied.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// Final index.
+    pub index: usize,
+    /// The record.
+    pub entry: Arc<Entry>,
+}
+
+/// One follower of a watch. Dropping it ends it; the watch goes on for the others.
+#[derive(Debug)]
+pub struct Subscription {
+    id: u64,
+    commands: mpsc::Sender<Command>,
+    _alive: Arc<Alive>,
+}
+
+impl Subscription {
+    pub(super) fn new(admission: Admission, commands: mpsc::Sender<Command>) -> Self {
+        Self {
+            id: admission.id,
+            commands,
+            _alive: admission.alive,
+        }
+    }
+
+    /// The whole state. Deltas after it build on it. `None` once the engine is gone.
+    pub async fn state(&self) -> Option<State> {
+        let (reply, state) = oneshot::channel();
+        let command = Command::State { id: self.id, reply };
+        self.commands.send(command).await.ok()?;
+        state.await.ok()
+    }
+
+    /// Waits for something to change and gives all that did since the last state or delta.
+    /// `None` once the engine is gone. Cancelling loses nothing.
+    pub async fn next(&self) -> Option<Delta> {
+        let (reply, delta) = oneshot::channel();
+        let command = Command::Pull { id: self.id, reply };
+        self.commands.send(command).await.ok()?;
+        delta.await.ok()
+    }
+}
+
+/// Says that a subscription is gone, without a queue that could be full.
+#[derive(Debug)]
+pub(super) struct Alive(pub Arc<Notify>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// What a watch's task gives a new subscriber.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub id: u64,
+    pub alive: Arc<Alive>,
+}
+
+/// A subscriber as its watch's task sees it: what it has not been told yet.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub alive: Weak<Alive>,
+    rev: u64,
+    set: HashSet<u64>,
+    gone: HashSet<u64>,
+    told: Option<Heading>,
+    waiting: Option<oneshot::Sender<Delta>>,
+}
+
+/// What a delta says beside the records.
+type Heading = (Status, Option<ErrorPayload>, Option<Arc<str>>);
+
+fn heading(machine: &Machine, store: &Store) -> Heading {
+    (
+        machine.status(),
+        machine.error().cloned(),
+        store.cursor().cloned(),
+    )
+}
+
+impl Subscriber {
+    pub fn new(alive: Weak<Alive>) -> Self {
+        Self {
+            alive,
+            rev: 0,
+            set: HashSet::new(),
+            gone: HashSet::new(),
+            told: None,
+            waiting: None,
+        }
+    }
+
+    /// Merges a change into what is still to be told.
+    pub fn note(&mut self, change: Change) {
+        match change {
+            Change::Set(id) => {
+                self.gone.remove(&id);
+                self.set.insert(id);
+            }
+            Change::Gone(id) => {
+                self.set.remove(&id);
+                self.gone.insert(id);
+            }
+        }
+    }
+
+    /// Tells everything, whatever was told before.
+    pub fn state(&mut self, machine: &Machine, store: &Store) -> State {
+        self.set.clear();
+        self.gone.clear();
+        let told = heading(machine, store);
+        self.told = Some(told.clone());
+        State {
+            rev: self.rev,
+            status: told.0,
+            error: told.1,
+            cursor: told.2,
+            entries: store.entries().cloned().collect(),
+        }
+    }
+
+    /// Wants the next delta as soon as there is one.
+    pub fn wait(&mut self, reply: oneshot::Sender<Delta>) {
+        self.waiting = Some(reply);
+    }
+
+    /// Tells what is new to one who waits for it.
+    pub fn flush(&mut self, machine: &Machine, store: &Store) {
+        let Some(waiting) = self.waiting.take() else {
+            return;
+        };
+        let now = heading(machine, store);
+        let nothing_new =
+            self.set.is_empty() && self.gone.is_empty() && self.told.as_ref() == Some(&now);
+        // One who stopped waiting takes no delta: what it would say is kept for the next one.
+        if waiting.is_closed() {
+            return;
+        }
+        if nothing_new {
+            self.waiting = Some(waiting);
+            return;
+        }
+        self.rev += 1;
+        self.told = Some(now.clone());
+        let mut changed: Vec<Changed> = self
+            .set
+            .drain()
+            .filter_map(|id| {
+                let (index, entry) = store.find(id)?;
+                Some(Changed {
+                    index,
+                    entry: entry.clone(),
+                })
+            })
+            .collect();
+        changed.sort_unstable_by_key(|changed| changed.index);
+        let mut removed: Vec<u64> = self.gone.drain().collect();
+        removed.sort_unstable();
+        let delta = Delta {
+            rev: self.rev,
+            status: now.0,
+            error: now.1,
+            cursor: now.2,
+            len: store.len(),
+            removed,
+            changed,
+        };
+        // Lost between the check and here: the rev jumps, which whoever applies deltas takes as a gap.
+        let _ = waiting.send(delta);
+    }
+}

@@ -1,0 +1,292 @@
+//! One task per watch: it alone owns the machine and the store, and drives them with the world.
+
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, Sleep},
+};
+use tracing::{debug, warn};
+
+use super::{
+    EngineConfig, WatchError, WatchSpec,
+    backoff::Backoff,
+    machine::{Effect, Input, Machine, MachineOptions},
+    store::{Store, Unknowable},
+    subscription::{Admission, Alive, Delta, State, Subscriber},
+};
+use crate::transport::{ConnectRequest, Events, Incoming, Transport, http};
+
+/// Events taken in one go before subscribers hear of them: a burst becomes one delta.
+const BATCH: usize = 512;
+
+/// What others ask of a watch.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Join.
+    Subscribe { reply: oneshot::Sender<Admission> },
+    /// Tell everything.
+    State {
+        id: u64,
+        reply: oneshot::Sender<State>,
+    },
+    /// Tell what is new, as soon as something is.
+    Pull {
+        id: u64,
+        reply: oneshot::Sender<Delta>,
+    },
+    /// The network may be back.
+    Wake,
+}
+
+enum Connection {
+    None,
+    Opening(BoxFuture<'static, Result<Events, WatchError>>),
+    Open(Events),
+}
+
+impl Connection {
+    /// The next thing that happens to it; never, if there is none. Cancelling loses nothing.
+    async fn next(&mut self) -> Input {
+        loop {
+            match self {
+                Self::None => return std::future::pending().await,
+                Self::Opening(opening) => match opening.await {
+                    Ok(events) => *self = Self::Open(events),
+                    Err(error) => {
+                        *self = Self::None;
+                        return Input::Failed(error);
+                    }
+                },
+                Self::Open(events) => return incoming(events.next().await),
+            }
+        }
+    }
+
+    /// What has arrived already.
+    fn ready(&mut self) -> Option<Input> {
+        match self {
+            Self::Open(events) => events.next().now_or_never().map(incoming),
+            _ => None,
+        }
+    }
+}
+
+fn incoming(item: Option<Result<Incoming, crate::transport::TransportError>>) -> Input {
+    match item {
+        Some(Ok(Incoming::Event(event))) => Input::Event(event),
+        Some(Ok(Incoming::Skipped(error))) => {
+            warn!(%error, "skipped an event");
+            Input::Skipped
+        }
+        Some(Err(error)) => Input::Failed(error.into()),
+        None => Input::Failed(WatchError::Disconnected),
+    }
+}
+
+pub(super) struct Watch {
+    spec: WatchSpec,
+    max_event_bytes: usize,
+    linger: Duration,
+    transport: Arc<dyn Transport>,
+    machine: Machine,
+    store: Store,
+    effects: Vec<Effect>,
+    connection: Connection,
+    wait: Option<Pin<Box<Sleep>>>,
+    epoch: Instant,
+    commands: mpsc::Receiver<Command>,
+    gone: Arc<Notify>,
+    subscribers: HashMap<u64, Subscriber>,
+    next_subscriber: u64,
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watch {
+    pub fn new(
+        spec: WatchSpec,
+        config: &EngineConfig,
+        transport: Arc<dyn Transport>,
+        commands: mpsc::Receiver<Command>,
+        gone: Arc<Notify>,
+    ) -> Self {
+        let rng = config
+            .seed
+            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let options = MachineOptions {
+            reconnect: spec.reconnect,
+            can_mint: spec.tickets.can_mint(),
+            account: spec.account.clone(),
+        };
+        Self {
+            machine: Machine::new(options, Backoff::new(config.backoff, rng)),
+            max_event_bytes: config.max_event_bytes,
+            linger: config.linger,
+            transport,
+            store: Store::default(),
+            effects: Vec::new(),
+            connection: Connection::None,
+            wait: None,
+            epoch: Instant::now(),
+            commands,
+            gone,
+            subscribers: HashMap::new(),
+            next_subscriber: 0,
+            lingering: None,
+            spec,
+        }
+    }
+
+    /// Runs until nobody has followed the watch for the linger time, or the engine is gone.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                () = self.gone.notified() => self.sweep(),
+                input = self.connection.next() => self.burst(input),
+                () = elapsed(&mut self.wait) => {
+                    self.wait = None;
+                    self.input(Input::Waited);
+                }
+                () = elapsed(&mut self.lingering) => break,
+            }
+            self.flush();
+        }
+        // From here on nobody can join: commands that still wait are dropped, their senders start anew.
+        self.commands.close();
+        self.input(Input::Stop);
+        debug!(url = %http::bare(&self.spec.url), "watch ended");
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Subscribe { reply } => {
+                let id = self.next_subscriber;
+                self.next_subscriber += 1;
+                let alive = Arc::new(Alive(self.gone.clone()));
+                self.subscribers
+                    .insert(id, Subscriber::new(Arc::downgrade(&alive)));
+                self.lingering = None;
+                self.input(Input::Start);
+                // A caller that is gone drops the admission, which ends the subscription.
+                let _ = reply.send(Admission { id, alive });
+            }
+            Command::State { id, reply } => {
+                // Changes of this moment are part of the state, so they must not follow as a delta too.
+                self.note_changes();
+                if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                    let _ = reply.send(subscriber.state(&self.machine, &self.store));
+                }
+            }
+            Command::Pull { id, reply } => {
+                if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                    subscriber.wait(reply);
+                }
+            }
+            Command::Wake => self.input(Input::Wake),
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.subscribers.retain(|_, it| it.alive.strong_count() > 0);
+        if self.subscribers.is_empty() {
+            self.lingering = Some(Box::pin(tokio::time::sleep(self.linger)));
+        }
+    }
+
+    /// Takes one input and what else has arrived with it.
+    fn burst(&mut self, first: Input) {
+        self.input(first);
+        for _ in 1..BATCH {
+            match self.connection.ready() {
+                Some(input) => self.input(input),
+                None => break,
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.epoch.elapsed();
+        let mut effects = std::mem::take(&mut self.effects);
+        let before = self.machine.status();
+        if let Input::Failed(error) = &input {
+            debug!(url = %http::bare(&self.spec.url), %error, "connection failed");
+        }
+        self.machine.step(now, input, &mut effects);
+        let mut knowable = Ok(());
+        for effect in effects.drain(..) {
+            knowable = knowable.and(self.perform(effect));
+        }
+        self.effects = effects;
+        let status = self.machine.status();
+        if status != before {
+            debug!(url = %http::bare(&self.spec.url), ?status, "watch");
+        }
+        if knowable == Err(Unknowable) {
+            self.input(Input::NeedSnapshot);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), Unknowable> {
+        match effect {
+            Effect::Connect => {
+                self.wait = None;
+                self.connection = Connection::Opening(self.connect());
+            }
+            Effect::Disconnect => {
+                self.wait = None;
+                self.connection = Connection::None;
+            }
+            Effect::Wait(delay) => self.wait = Some(Box::pin(tokio::time::sleep(delay))),
+            // A static ticket stays what it is; sources that can mint come with their own store.
+            Effect::DropTicket => {}
+            Effect::BeginSnapshot => self.store.begin_snapshot(),
+            Effect::SnapshotRecord(record) => self.store.confirm(*record),
+            Effect::EndSnapshot { cursor, evict } => self.store.end_snapshot(cursor, evict),
+            Effect::Upsert(record) => self.store.upsert(*record),
+            Effect::Delete { uri } => return self.store.delete(&uri),
+            Effect::AddChild(added) => return self.store.add_child(&added),
+            Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
+            Effect::Purge => self.store.clear(),
+        }
+        Ok(())
+    }
+
+    fn connect(&self) -> BoxFuture<'static, Result<Events, WatchError>> {
+        let request = ConnectRequest {
+            url: self.spec.url.clone(),
+            ticket: self.spec.tickets.ticket(),
+            guard: self.spec.guard.clone(),
+            idle_timeout: self.spec.idle_timeout,
+            max_event_bytes: self.max_event_bytes,
+        };
+        let transport = self.transport.clone();
+        async move { Ok(transport.connect(request).await?) }.boxed()
+    }
+
+    fn note_changes(&mut self) {
+        for change in self.store.take_changes() {
+            for subscriber in self.subscribers.values_mut() {
+                subscriber.note(change);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.note_changes();
+        for subscriber in self.subscribers.values_mut() {
+            subscriber.flush(&self.machine, &self.store);
+        }
+    }
+}
+
+async fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,338 @@
+//! Decoding: an event's name and JSON text to a [`ServerEvent`].
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::record::Record;
+
+/// Deepest nesting of objects and arrays that an event may have.
+///
+/// Raw bodies travel unparsed to the webview, whose `JSON.parse` must be able to read what we pass on.
+pub const MAX_NESTING: usize = 128;
+
+/// What the server says, over either transport.
+#[derive(Debug, Clone)]
+pub enum ServerEvent {
+    /// A snapshot begins; it is complete only at [`ServerEvent::SnapshotEnd`].
+    SnapshotStart,
+    /// One record of the snapshot.
+    SnapshotRecord(Box<Record>),
+    /// The snapshot is complete.
+    SnapshotEnd {
+        /// Where older records begin, if there are any.
+        cursor: Option<String>,
+    },
+    /// A record was created or updated.
+    Created(Box<Record>),
+    /// A record was deleted, in a space that the event does not name.
+    Deleted {
+        /// `at://` URI of the record.
+        uri: String,
+    },
+    /// A child of a hydrated relation was added or changed.
+    HydrationAdded(Box<ChildAdded>),
+    /// A child of a hydrated relation was removed.
+    HydrationRemoved(ChildRemoved),
+    /// A member left the space: the caller, as the server tells nobody else.
+    MemberRemoved {
+        /// The space that was left.
+        space: String,
+        /// Who left it.
+        did: String,
+    },
+    /// The server failed and will end the stream.
+    Error {
+        /// The server's own words.
+        message: String,
+    },
+    /// Nothing but a sign of life.
+    Keepalive,
+}
+
+/// Body of `hydration.added`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildAdded {
+    /// `at://` URI of the parent; rkey `_` stands for every record of that DID.
+    pub parent_uri: String,
+    /// Name of the relation.
+    pub relation: String,
+    /// The child as sent, raw JSON.
+    pub child: Box<RawValue>,
+}
+
+/// Body of `hydration.removed`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildRemoved {
+    /// `at://` URI of the parent; rkey `_` stands for every record of that DID.
+    pub parent_uri: String,
+    /// Name of the relation.
+    pub relation: String,
+    /// Record key of the child.
+    pub child_rkey: String,
+    /// DID of the child's author, where the server says it.
+    pub child_did: Option<String>,
+}
+
+/// Why an event could not be read. The stream goes on after it.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The data is not the JSON that this kind of event carries.
+    #[error("`{kind}` event with unreadable data: {message}")]
+    Data {
+        /// The event's name.
+        kind: String,
+        /// What was wrong, without the data itself.
+        message: String,
+    },
+    /// The data nests deeper than [`MAX_NESTING`].
+    #[error("`{kind}` event nested deeper than {MAX_NESTING} levels")]
+    TooDeep {
+        /// The event's name.
+        kind: String,
+    },
+    /// The bytes of an event or frame are not UTF-8 text.
+    #[error("event that is not valid UTF-8")]
+    NotUtf8,
+    /// A frame that is not a JSON object with `kind` and `data`, or is not a text frame at all.
+    #[error("frame that is not {{kind, data}}: {message}")]
+    Frame {
+        /// What was wrong.
+        message: String,
+    },
+}
+
+/// Decodes one event. `Ok(None)` is an event of a kind that this version does not know: skip it.
+pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> {
+    let failed = |error: serde_json::Error| WireError::Data {
+        kind: kind.to_owned(),
+        message: describe(&error),
+    };
+    if nests_too_deep(data) {
+        return Err(WireError::TooDeep {
+            kind: kind.to_owned(),
+        });
+    }
+    let event = match kind {
+        "snapshot.start" => ServerEvent::SnapshotStart,
+        "snapshot.record" => ServerEvent::SnapshotRecord(one_record(data).map_err(failed)?),
+        "snapshot.end" => {
+            let end: SnapshotEnd = serde_json::from_str(data).map_err(failed)?;
+            ServerEvent::SnapshotEnd { cursor: end.cursor }
+        }
+        "record.created" => ServerEvent::Created(one_record(data).map_err(failed)?),
+        "record.deleted" => {
+            let deleted: Deleted = serde_json::from_str(data).map_err(failed)?;
+            ServerEvent::Deleted { uri: deleted.uri }
+        }
+        "hydration.added" => {
+            ServerEvent::HydrationAdded(serde_json::from_str(data).map_err(failed)?)
+        }
+        "hydration.removed" => {
+            ServerEvent::HydrationRemoved(serde_json::from_str(data).map_err(failed)?)
+        }
+        "member.removed" => {
+            let member: Member = serde_json::from_str(data).map_err(failed)?;
+            ServerEvent::MemberRemoved {
+                space: member.space,
+                did: member.did,
+            }
+        }
+        // The message is for people: an error event without a readable one is an error all the same.
+        "error" => {
+            let failure: Option<Failure> = serde_json::from_str(data).ok();
+            let message = failure.and_then(|f| f.message).unwrap_or_default();
+            ServerEvent::Error { message }
+        }
+        "$keepalive" => ServerEvent::Keepalive,
+        _ => return Ok(None),
+    };
+    Ok(Some(event))
+}
+
+/// Decodes one WebSocket text frame, `{"kind": …, "data": …}`.
+pub fn decode_frame(text: &str) -> Result<Option<ServerEvent>, WireError> {
+    let frame: Frame = serde_json::from_str(text).map_err(|error| WireError::Frame {
+        message: describe(&error),
+    })?;
+    decode(&frame.kind, frame.data.map_or("{}", RawValue::get))
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct OneRecord {
+    record: Box<Record>,
+}
+
+#[derive(Deserialize)]
+struct SnapshotEnd {
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    uri: String,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    space: String,
+    did: String,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    message: Option<String>,
+}
+
+fn one_record(data: &str) -> Result<Box<Record>, serde_json::Error> {
+    serde_json::from_str::<OneRecord>(data).map(|one| one.record)
+}
+
+/// serde_json's message, which names fields and positions; for wrong types it may quote a value, so only
+/// the category is kept there: bodies do not belong in logs.
+fn describe(error: &serde_json::Error) -> String {
+    let at = format!("line {} column {}", error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Eof => format!("it ends too early, {at}"),
+        serde_json::error::Category::Syntax => format!("it is not JSON, {at}"),
+        _ if error.to_string().starts_with("missing field") => error.to_string(),
+        _ => format!("a field has an unexpected type or value, {at}"),
+    }
+}
+
+fn nests_too_deep(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Fewer brackets than levels allowed: the common case, decided at memchr's speed.
+    let opened = memchr::memchr2_iter(b'{', b'[', bytes);
+    if opened.take(MAX_NESTING + 1).count() <= MAX_NESTING {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"record":{"uri":"at://did:plc:alice/c/a","time_us":1795432907591000,"value":{"text":"v1"}}}"#;
+
+    #[test]
+    fn every_kind_of_the_protocol_decodes() {
+        for (kind, data) in [
+            (
+                "snapshot.start",
+                r#"{"actor":"did:plc:alice","collection":"c"}"#,
+            ),
+            ("snapshot.record", RECORD),
+            ("snapshot.end", r#"{"cursor":"x"}"#),
+            ("snapshot.end", "{}"),
+            ("record.created", RECORD),
+            (
+                "record.deleted",
+                r#"{"uri":"at://did:plc:alice/c/a","did":"did:plc:alice","rkey":"a"}"#,
+            ),
+            (
+                "hydration.added",
+                r#"{"parentUri":"at://a/c/r","relation":"reactions","child":{"rkey":"k"}}"#,
+            ),
+            (
+                "hydration.removed",
+                r#"{"parentUri":"at://a/c/r","relation":"reactions","childRkey":"k"}"#,
+            ),
+            (
+                "member.removed",
+                r#"{"space":"ats://a/t/k","did":"did:plc:bob"}"#,
+            ),
+            ("error", r#"{"message":"boom"}"#),
+            ("$keepalive", "{}"),
+        ] {
+            assert!(decode(kind, data).unwrap().is_some(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_skipped_whatever_they_carry() {
+        assert!(decode("future.thing", "not json").unwrap().is_none());
+        assert!(decode_frame(r#"{"kind":"future"}"#).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_error_event_is_an_error_even_if_unreadable() {
+        for data in ["", "null", "{}", "{\"message\":1}"] {
+            let event = decode("error", data).unwrap();
+            assert!(matches!(event, Some(ServerEvent::Error { .. })), "{data}");
+        }
+    }
+
+    #[test]
+    fn bad_data_is_a_typed_error_that_quotes_no_body() {
+        for data in [
+            "",
+            "{",
+            r#"{"record":{"uri":"at://d/c/r","time_us":"sekret","value":1}}"#,
+            "[1]",
+            "null",
+        ] {
+            let error = decode("record.created", data).unwrap_err();
+            assert!(matches!(error, WireError::Data { .. }), "{data}");
+            assert!(!error.to_string().contains("sekret"));
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded_but_brackets_in_strings_do_not_count() {
+        let body = |inner: String| {
+            format!(r#"{{"record":{{"uri":"at://d/c/r","time_us":1,"value":{inner}}}}}"#)
+        };
+        let deep = body("[".repeat(200) + &"]".repeat(200));
+        assert!(matches!(
+            decode("record.created", &deep),
+            Err(WireError::TooDeep { .. })
+        ));
+        let text = body(format!("\"{}\\\"{}\"", "[".repeat(500), "{".repeat(500)));
+        assert!(decode("record.created", &text).is_ok());
+        let wide = body(format!("[{}]", vec!["[]"; 500].join(",")));
+        assert!(decode("record.created", &wide).is_ok());
+    }
+
+    #[test]
+    fn frames_that_are_not_objects_with_a_kind_are_typed_errors() {
+        for text in ["", "[]", "{}", "{\"data\":{}}", "\"x\"", "{\"kind\":1}"] {
+            assert!(
+                matches!(decode_frame(text), Err(WireError::Frame { .. })),
+                "{text}"
+            );
+        }
+        let frame = format!(r#"{{"kind":"record.created","data":{RECORD}}}"#);
+        assert!(matches!(
+            decode_frame(&frame),
+            Ok(Some(ServerEvent::Created(_)))
+        ));
+    }
+}

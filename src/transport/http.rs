@@ -1,0 +1,232 @@
+//! One HTTP client for everything: TLS, proxies, redirects under the scope, time-outs, refusals.
+
+use std::{error::Error as _, fmt::Write as _, time::Duration};
+
+use futures_util::StreamExt;
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    redirect::Policy,
+};
+use serde::Deserialize;
+use url::Url;
+
+use super::{ConnectRequest, TransportError};
+
+/// Longest time until a TCP and TLS connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest time from a request to the head of its answer, redirects included.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects followed before giving up.
+const MAX_REDIRECTS: usize = 10;
+/// A refusal's body is read up to here: enough for any JSON error.
+const MAX_REFUSAL_BYTES: usize = 16 * 1024;
+/// What is kept of a server's own words.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// The client could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The TLS configuration is not usable.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The client refused its configuration.
+    #[error("HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A shared HTTP client that asks a guard about every URL it requests.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client,
+}
+
+impl Http {
+    /// Sets up the client; `tls` replaces the platform's trust roots.
+    pub fn new(tls: Option<rustls::ClientConfig>) -> Result<Self, HttpError> {
+        let mut tls = match tls {
+            Some(tls) => tls,
+            None => default_tls()?,
+        };
+        // A configuration that is handed over is used as it is: without these it is HTTP/1.1 only.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(Duration::from_secs(30))
+            // Many streams share one HTTP/2 connection: a few that nobody reads must not freeze the others.
+            .http2_initial_connection_window_size(64 * 1024 * 1024)
+            .http2_initial_stream_window_size(256 * 1024)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(20))
+            .http2_keep_alive_while_idle(true)
+            .user_agent(concat!("contrail-sync/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// Requests the watch's URL with its ticket, follows redirects as far as the guard allows, and turns
+    /// every answer but 2xx into the error it means.
+    pub async fn get(
+        &self,
+        request: &ConnectRequest,
+        accept: &str,
+    ) -> Result<Response, TransportError> {
+        let mut url = request.url.clone();
+        if let Some(ticket) = &request.ticket {
+            url.query_pairs_mut().append_pair("ticket", ticket.expose());
+        }
+        let origin = origin(&url);
+        let answer = async {
+            for _ in 0..=MAX_REDIRECTS {
+                if !(request.guard)(&url) {
+                    return Err(TransportError::RedirectNotAllowed { to: bare(&url) });
+                }
+                let sent = self.client.get(url.clone()).header(ACCEPT, accept).send();
+                let response = sent.await.map_err(|error| TransportError::Connect {
+                    origin: self::origin(&url),
+                    message: cause(error),
+                })?;
+                if !response.status().is_redirection() {
+                    return accepted(response).await;
+                }
+                url = redirect_target(&url, &response)?;
+            }
+            Err(TransportError::Redirects {
+                hops: MAX_REDIRECTS,
+            })
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, answer)
+            .await
+            .unwrap_or(Err(TransportError::ConnectTimeout {
+                origin,
+                after: ANSWER_TIMEOUT,
+            }))
+    }
+}
+
+/// Scheme, host and port: what may stand in messages.
+pub fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// A URL without what may hold secrets: user info, query and fragment.
+pub fn bare(url: &Url) -> String {
+    format!("{}{}", origin(url), url.path())
+}
+
+/// The messages of an error and its causes, without the URL.
+pub fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(deeper) = source {
+        let _ = write!(text, ": {deeper}");
+        source = deeper.source();
+    }
+    shorten(&text)
+}
+
+/// ring, named explicitly: rustls without a chosen provider panics.
+fn default_tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
+    // The platform's verifier needs a Java context on Android, which nobody gives it there.
+    #[cfg(target_os = "android")]
+    let config = builder
+        .with_root_certificates(rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        })
+        .with_no_client_auth();
+    #[cfg(not(target_os = "android"))]
+    let config = {
+        use rustls_platform_verifier::BuilderVerifierExt;
+        builder.with_platform_verifier()?.with_no_client_auth()
+    };
+    Ok(config)
+}
+
+fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportError> {
+    let location = response.headers().get(LOCATION);
+    let target = location
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| from.join(value).ok());
+    target.ok_or_else(|| TransportError::Status {
+        status: response.status().as_u16(),
+        message: "a redirect without a target".to_owned(),
+        retry_after: None,
+    })
+}
+
+#[derive(Deserialize)]
+struct ServerRefusal {
+    error: String,
+    message: Option<String>,
+    reason: Option<String>,
+}
+
+async fn accepted(response: Response) -> Result<Response, TransportError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = retry_after(&response);
+    let content_type = content_type(&response);
+    let body = refusal_body(response).await;
+    let refusal: Option<ServerRefusal> = serde_json::from_slice(&body).ok();
+    let words = refusal.as_ref().map(|refusal| {
+        let detail = refusal.reason.as_ref().or(refusal.message.as_ref());
+        shorten(detail.unwrap_or(&refusal.error))
+    });
+    let message = words.unwrap_or_else(|| format!("no JSON, but {content_type}"));
+    let error = refusal.map(|refusal| refusal.error).unwrap_or_default();
+    // Only a refusal in the server's own words ends access: a proxy's 403 or a deploy's 404 does not.
+    Err(match (status, error.as_str()) {
+        (StatusCode::UNAUTHORIZED, _) => TransportError::AuthRequired { message },
+        (StatusCode::FORBIDDEN, "Forbidden") => TransportError::Forbidden { reason: message },
+        (StatusCode::NOT_FOUND, "NotFound") => TransportError::NotFound { reason: message },
+        _ => TransportError::Status {
+            status: status.as_u16(),
+            message,
+            retry_after,
+        },
+    })
+}
+
+/// The body of a refusal, as much as arrives: what is missing only costs the message.
+async fn refusal_body(response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        let room = MAX_REFUSAL_BYTES.saturating_sub(body.len());
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() >= MAX_REFUSAL_BYTES {
+            break;
+        }
+    }
+    body
+}
+
+/// `Retry-After` in seconds; its date form is not worth a calendar.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The answer's content type without parameters, for messages and comparison.
+pub fn content_type(response: &Response) -> String {
+    let header = response.headers().get(CONTENT_TYPE);
+    let value = header.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    match essence {
+        "" => "an untyped body".to_owned(),
+        essence => shorten(&essence.to_ascii_lowercase()),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(MAX_MESSAGE_CHARS).collect()
+}

@@ -1,0 +1,186 @@
+//! Connections to an appview. The engine sees a stream of server events, whatever carries them.
+
+pub mod http;
+pub mod sse;
+mod sse_parser;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use url::Url;
+
+use crate::{
+    engine::wire::{ServerEvent, WireError},
+    error::ErrorKind,
+    tickets::Ticket,
+};
+
+/// A bound on what one event may hold in memory, in bytes.
+pub const DEFAULT_MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+/// Nothing heard for this long means that the connection is dead: three missed keepalives.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Decides whether a URL may be requested; asked for the first one and for every redirect.
+pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
+
+/// What to connect to, and within which bounds.
+#[derive(Clone)]
+pub struct ConnectRequest {
+    /// The `watchRecords` URL, without a ticket.
+    pub url: Url,
+    /// Sent as `?ticket=`.
+    pub ticket: Option<Ticket>,
+    /// What may be requested.
+    pub guard: UrlGuard,
+    /// Longest silence before the connection counts as dead.
+    pub idle_timeout: Duration,
+    /// Most bytes that one event may have.
+    pub max_event_bytes: usize,
+}
+
+/// One item of a connection.
+#[derive(Debug)]
+pub enum Incoming {
+    /// An event of the protocol.
+    Event(ServerEvent),
+    /// An event that could not be read. The connection goes on.
+    Skipped(WireError),
+}
+
+/// What arrives on an open connection. Ends with an error, or with `None` at a clean end.
+pub type Events = BoxStream<'static, Result<Incoming, TransportError>>;
+
+/// A way to follow a watch.
+pub trait Transport: Send + Sync {
+    /// Connects. Dropping the future, or the stream it gives, leaves nothing behind.
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>>;
+}
+
+/// What a refusal means for the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The ticket is not valid: another one may be.
+    Ticket,
+    /// The records are not the caller's to see (any more).
+    AccessLost,
+}
+
+/// Why there is no connection, or no longer one. Messages carry no query string, hence no ticket.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransportError {
+    /// No connection came about.
+    #[error("cannot connect to {origin}: {message}")]
+    Connect {
+        /// Scheme, host and port.
+        origin: String,
+        /// The cause, as the network stack tells it.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("no answer from {origin} within {} s", after.as_secs_f32())]
+    ConnectTimeout {
+        /// Scheme, host and port.
+        origin: String,
+        /// The bound.
+        after: Duration,
+    },
+    /// A redirect leads where the scope does not allow.
+    #[error("redirected to {to}, which the scope does not allow")]
+    RedirectNotAllowed {
+        /// The target, without its query.
+        to: String,
+    },
+    /// More redirects than anyone needs, or one without a usable target.
+    #[error("redirected {hops} times without arriving")]
+    Redirects {
+        /// How many were followed.
+        hops: usize,
+    },
+    /// 401: the ticket is missing, malformed, expired or forged.
+    #[error("the server wants a valid ticket: {message}")]
+    AuthRequired {
+        /// The server's words.
+        message: String,
+    },
+    /// A structured refusal: the caller may not read this.
+    #[error("the server refuses access: {reason}")]
+    Forbidden {
+        /// The server's reason, such as `not-member`.
+        reason: String,
+    },
+    /// A structured refusal: there is no such space.
+    #[error("the server does not know it: {reason}")]
+    NotFound {
+        /// The server's words.
+        reason: String,
+    },
+    /// Any other answer that is not 2xx.
+    #[error("the server answered {status}: {message}")]
+    Status {
+        /// HTTP status code.
+        status: u16,
+        /// The server's words, or the kind of body it sent instead.
+        message: String,
+        /// How long it asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A 2xx answer of another type.
+    #[error("expected an event stream, got {content_type}")]
+    NotEventStream {
+        /// The answer's `Content-Type`.
+        content_type: String,
+    },
+    /// An event passed the bound before it ended.
+    #[error("an event is larger than {limit} bytes")]
+    EventTooLarge {
+        /// The bound.
+        limit: usize,
+    },
+    /// Silence for too long.
+    #[error("nothing heard for {} s", after.as_secs_f32())]
+    IdleTimeout {
+        /// The bound.
+        after: Duration,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {message}")]
+    Cut {
+        /// The cause, as the network stack tells it.
+        message: String,
+    },
+}
+
+impl TransportError {
+    /// The kind that webviews see.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => ErrorKind::Connect,
+            Self::RedirectNotAllowed { .. } => ErrorKind::NotAllowed,
+            Self::Redirects { .. } | Self::Status { .. } => ErrorKind::HttpStatus,
+            Self::AuthRequired { .. } => ErrorKind::AuthRequired,
+            Self::Forbidden { .. } => ErrorKind::Forbidden,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotEventStream { .. } => ErrorKind::NotEventStream,
+            Self::EventTooLarge { .. } => ErrorKind::EventTooLarge,
+            Self::IdleTimeout { .. } => ErrorKind::IdleTimeout,
+            Self::Cut { .. } => ErrorKind::Disconnected,
+        }
+    }
+
+    /// What it means for ticket and access, if anything.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::AuthRequired { .. } => Some(Refusal::Ticket),
+            Self::Forbidden { .. } | Self::NotFound { .. } => Some(Refusal::AccessLost),
+            _ => None,
+        }
+    }
+
+    /// How long the server asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Server-sent events over one HTTP request.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+
+use super::{
+    ConnectRequest, Events, Incoming, Transport, TransportError,
+    http::{Http, cause, content_type},
+    sse_parser::{Parsed, SseParser, TooLarge},
+};
+use crate::engine::wire::{self, WireError};
+
+/// Follows a watch by `text/event-stream`.
+#[derive(Debug, Clone)]
+pub struct Sse {
+    http: Http,
+}
+
+impl Sse {
+    /// Uses the given client.
+    pub fn new(http: Http) -> Self {
+        Self { http }
+    }
+}
+
+impl Transport for Sse {
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
+        async move {
+            let response = self.http.get(&request, "text/event-stream").await?;
+            let content_type = content_type(&response);
+            if content_type != "text/event-stream" {
+                return Err(TransportError::NotEventStream { content_type });
+            }
+            let chunks = response.bytes_stream().map(|chunk| {
+                chunk.map_err(|error| TransportError::Cut {
+                    message: cause(error),
+                })
+            });
+            Ok(events(
+                chunks.boxed(),
+                request.idle_timeout,
+                request.max_event_bytes,
+            ))
+        }
+        .boxed()
+    }
+}
+
+struct Reader {
+    chunks: BoxStream<'static, Result<bytes::Bytes, TransportError>>,
+    idle_timeout: Duration,
+    parser: SseParser,
+    max_event_bytes: usize,
+    /// What the last chunk completed; bounded by the chunk.
+    ready: VecDeque<Incoming>,
+    failed: Option<TransportError>,
+    ended: bool,
+}
+
+/// Events of a byte stream. The idle clock runs on bytes: a keepalive comment is a sign of life.
+fn events(
+    chunks: BoxStream<'static, Result<bytes::Bytes, TransportError>>,
+    idle_timeout: Duration,
+    max_event_bytes: usize,
+) -> Events {
+    let reader = Reader {
+        chunks,
+        idle_timeout,
+        parser: SseParser::new(max_event_bytes),
+        max_event_bytes,
+        ready: VecDeque::new(),
+        failed: None,
+        ended: false,
+    };
+    stream::unfold(reader, |mut reader| async move {
+        let item = reader.next().await?;
+        Some((item, reader))
+    })
+    .boxed()
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<Incoming, TransportError>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            // After an error a body repeats it for ever: the first one is the end.
+            if self.ended {
+                return self.failed.take().map(Err);
+            }
+            match tokio::time::timeout(self.idle_timeout, self.chunks.next()).await {
+                Ok(Some(Ok(chunk))) => self.take(&chunk),
+                Ok(Some(Err(error))) => self.end(Some(error)),
+                Ok(None) => self.end(None),
+                Err(_) => self.end(Some(TransportError::IdleTimeout {
+                    after: self.idle_timeout,
+                })),
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &[u8]) {
+        let ready = &mut self.ready;
+        let result = self.parser.feed(chunk, &mut |parsed| {
+            let decoded = match &parsed {
+                Parsed::Event { kind, data } => wire::decode(kind, data),
+                Parsed::NotUtf8 => Err(WireError::NotUtf8),
+            };
+            match decoded {
+                Ok(Some(event)) => ready.push_back(Incoming::Event(event)),
+                Ok(None) => {}
+                Err(error) => ready.push_back(Incoming::Skipped(error)),
+            }
+        });
+        if let Err(TooLarge) = result {
+            self.end(Some(TransportError::EventTooLarge {
+                limit: self.max_event_bytes,
+            }));
+        }
+    }
+
+    fn end(&mut self, error: Option<TransportError>) {
+        self.ended = true;
+        self.failed = error;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::wire::ServerEvent;
+
+    async fn read(
+        chunks: Vec<&'static [u8]>,
+        limit: usize,
+    ) -> Vec<Result<Incoming, TransportError>> {
+        let chunks = stream::iter(chunks).map(|chunk| Ok(bytes::Bytes::from_static(chunk)));
+        events(chunks.boxed(), Duration::from_secs(45), limit)
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_bad_event_is_skipped_and_the_next_one_arrives() {
+        let found = read(vec![b"event: record.deleted\ndata: {\n\nevent: record.deleted\ndata: {\"uri\":\"at://d/c/r\"}\n\n"], 999).await;
+        assert!(matches!(
+            found[0],
+            Ok(Incoming::Skipped(WireError::Data { .. }))
+        ));
+        assert!(matches!(
+            found[1],
+            Ok(Incoming::Event(ServerEvent::Deleted { .. }))
+        ));
+        assert_eq!(found.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn events_before_an_endless_line_arrive_and_then_the_typed_error() {
+        let found = read(vec![b"event: snapshot.start\ndata: {}\n\ndata: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"], 32).await;
+        assert!(matches!(
+            found[0],
+            Ok(Incoming::Event(ServerEvent::SnapshotStart))
+        ));
+        assert!(matches!(
+            found[1],
+            Err(TransportError::EventTooLarge { limit: 32 })
+        ));
+        assert_eq!(found.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_a_typed_error_but_a_comment_is_not_silence() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+        let chunks = stream::unfold(receiver, |mut receiver| async move {
+            Some((Ok(receiver.recv().await?), receiver))
+        });
+        let mut events = events(chunks.boxed(), Duration::from_secs(45), 999);
+        let start = tokio::time::Instant::now();
+        let ticker = tokio::spawn(async move {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_secs(15)).await;
+                sender
+                    .send(bytes::Bytes::from_static(b": keepalive\n\n"))
+                    .await
+                    .unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        let found = events.next().await;
+        assert!(matches!(
+            found,
+            Some(Err(TransportError::IdleTimeout { .. }))
+        ));
+        assert_eq!(start.elapsed().as_secs(), 4 * 15 + 45);
+        ticker.abort();
+    }
+}
