@@ -407,6 +407,7 @@ test("records are typed by the store's parameter", () => {
   expectTypeOf<WatchStore["records"][number]["value"]>().toEqualTypeOf<Record<string, unknown>>();
   expectTypeOf<WatchStore<Body>["records"][number]["rkey"]>().toEqualTypeOf<string>();
   expectTypeOf<WatchStore<Body>["records"][number]["time_us"]>().toEqualTypeOf<number>();
+  expectTypeOf<WatchStore<Body>["records"][number]["reactions"]>().toEqualTypeOf<unknown>();
   // @ts-expect-error records are not to be changed in place
   const change = (store: WatchStore) => store.records.push();
   expect(change).toBeTypeOf("function");

@@ -5,7 +5,9 @@ import type { WireRecord } from "./bindings/WireRecord.js";
 import type { WatchError } from "./error.js";
 
 /** A record: its place in the network, its body in `value`, and whatever the watch's query hydrates beside it. */
-export type WatchRecord<Value = Record<string, unknown>> = Readonly<WireRecord & { value: Value }>;
+export type WatchRecord<Value = Record<string, unknown>> = Readonly<
+  WireRecord & { value: Value; [hydrated: string]: unknown }
+>;
 
 /** What a subscriber gets: never changed in place, so it can be compared by identity. */
 export interface Snapshot<Value = Record<string, unknown>> {
