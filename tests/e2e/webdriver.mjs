@@ -19,12 +19,12 @@ export function freePort() {
   });
 }
 
-async function call(base, method, path, body) {
+async function call(base, method, path, body, ms = SCRIPT_MS + 10_000) {
   const answer = await fetch(`${base}${path}`, {
     method,
     headers: { "content-type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
-    signal: AbortSignal.timeout(SCRIPT_MS + 10_000),
+    signal: AbortSignal.timeout(ms),
   });
   const { value } = await answer.json();
   if (!answer.ok) {
@@ -65,8 +65,11 @@ export class Window {
     const base = `http://127.0.0.1:${port}`;
     try {
       await Promise.race([failed, ready(base, driver)]);
-      const { sessionId } = await call(base, "POST", "/session", {
-        capabilities: { alwaysMatch: { "webkitgtk:browserOptions": { binary, args: [] } } },
+      // An app that ends before it has a window leaves this request without an answer.
+      const app = { "webkitgtk:browserOptions": { binary, args: [] } };
+      const wish = { capabilities: { alwaysMatch: app } };
+      const { sessionId } = await call(base, "POST", "/session", wish, START_MS).catch((cause) => {
+        throw new Error(`${binary} has opened no window: ${cause.message}`, { cause });
       });
       const window = new Window(`${base}/session/${sessionId}`, stop);
       await window.#post("/timeouts", { script: SCRIPT_MS, pageLoad: SCRIPT_MS });
