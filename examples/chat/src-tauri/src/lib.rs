@@ -23,7 +23,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let config = config::ChatConfig::from_env()?;
     tauri::Builder::default()
         .plugin(Builder::new().base_url(config.appview.clone()).build())
-        .manage(send::Sender::default())
+        .manage(send::Sender::new()?)
         .manage(config)
         .invoke_handler(tauri::generate_handler![
             config::chat_config,

@@ -11,8 +11,16 @@ use crate::config::ChatConfig;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The HTTP client for messages.
-#[derive(Default)]
 pub struct Sender(Client);
+
+impl Sender {
+    /// A client that goes straight to the appview, which is on loopback.
+    pub fn new() -> reqwest::Result<Self> {
+        // Fails if there is a provider already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::builder().no_proxy().build().map(Self)
+    }
+}
 
 /// Why a message was not sent. Reaches the front end as its text.
 #[derive(Debug, thiserror::Error)]
