@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{ConnectRequest, TransportError};
+use crate::tickets::Ticket;
 
 /// Longest time until a TCP and TLS connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -90,7 +91,7 @@ impl Http {
                     message: cause(error),
                 })?;
                 if !response.status().is_redirection() {
-                    return accepted(response).await;
+                    return accepted(response, request.ticket.as_ref()).await;
                 }
                 url = redirect_target(&url, &response)?;
             }
@@ -98,12 +99,11 @@ impl Http {
                 hops: MAX_REDIRECTS,
             })
         };
-        tokio::time::timeout(ANSWER_TIMEOUT, answer)
-            .await
-            .unwrap_or(Err(TransportError::ConnectTimeout {
-                origin,
-                after: ANSWER_TIMEOUT,
-            }))
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+        answer.unwrap_or(Err(TransportError::ConnectTimeout {
+            origin,
+            after: ANSWER_TIMEOUT,
+        }))
     }
 }
 
@@ -168,7 +168,7 @@ struct ServerRefusal {
     reason: Option<String>,
 }
 
-async fn accepted(response: Response) -> Result<Response, TransportError> {
+async fn accepted(response: Response, ticket: Option<&Ticket>) -> Result<Response, TransportError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -179,7 +179,12 @@ async fn accepted(response: Response) -> Result<Response, TransportError> {
     let refusal: Option<ServerRefusal> = serde_json::from_slice(&body).ok();
     let words = refusal.as_ref().map(|refusal| {
         let detail = refusal.reason.as_ref().or(refusal.message.as_ref());
-        shorten(detail.unwrap_or(&refusal.error))
+        let detail = detail.unwrap_or(&refusal.error);
+        // A server may quote what it was sent.
+        shorten(&match ticket {
+            Some(ticket) => detail.replace(ticket.expose(), "…"),
+            None => detail.clone(),
+        })
     });
     let message = words.unwrap_or_else(|| format!("no JSON, but {content_type}"));
     let error = refusal.map(|refusal| refusal.error).unwrap_or_default();

@@ -1,0 +1,302 @@
+//! Whatever a server or proxy sends is a typed error or a skipped event: no panic, no lost record.
+
+mod common;
+
+use appview::Fault;
+use common::*;
+use tauri_plugin_contrail_sync::{
+    ErrorKind,
+    engine::{State, Status, Subscription},
+};
+
+/// Starts with one message on screen, lets the fault strike the next connection once, and gives the state
+/// at the error; checks that the message was never lost and that the watch comes back.
+async fn strike(fault: Fault, kind: ErrorKind) -> State {
+    let (lounge, watch) = live().await;
+    lounge
+        .server
+        .fault(Fault {
+            times: Some(1),
+            ..fault
+        })
+        .unwrap();
+    lounge.server.drop_connections();
+    let struck = until_error(&watch, kind).await;
+    assert_eq!(struck.status, Status::Reconnecting);
+    assert_eq!(rkeys(&struck), ["a"], "nothing is lost");
+    let back = until_live(&watch).await;
+    assert_eq!((rkeys(&back), back.error.clone()), (vec!["a"], None));
+    struck
+}
+
+async fn live() -> (Lounge, Subscription) {
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let watch = engine_with(|config| config.max_event_bytes = 64 * 1024)
+        .watch(lounge.spec())
+        .await;
+    until_live(&watch).await;
+    (lounge, watch)
+}
+
+fn answer(status: u16, content_type: &str, body: &str) -> Fault {
+    Fault {
+        status: Some(status),
+        body: Some(body.into()),
+        content_type: Some(content_type.into()),
+        ..Fault::default()
+    }
+}
+
+fn raw(body: impl Into<String>) -> Fault {
+    Fault {
+        raw: Some(body.into()),
+        raw_then_end: true,
+        ..Fault::default()
+    }
+}
+
+/// Raw bytes of a stream whose last event is a record `z`: what comes before it must not hide it.
+async fn still_reads(before: &[u8], newline: &str) {
+    use base64::Engine;
+    let record = r#"{"record":{"uri":"at://did:plc:alice/com.example.chat.message/z","time_us":1999999999000000,"value":{"text":"z"}}}"#;
+    let mut bytes = before.to_vec();
+    bytes.extend(format!("event: record.created{newline}data: {record}{newline}{newline}").bytes());
+    let (lounge, watch) = live().await;
+    let fault = Fault {
+        raw_base64: Some(base64::engine::general_purpose::STANDARD.encode(&bytes)),
+        times: Some(1),
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    lounge.server.drop_connections();
+    let both = until(&watch, |it| it.entries.len() == 2).await;
+    assert_eq!(rkeys(&both), ["z", "a"]);
+}
+
+#[tokio::test]
+async fn an_error_status_with_json_tells_the_servers_words() {
+    let body = r#"{"error":"SnapshotFailed","message":"injected db failure"}"#;
+    let state = strike(answer(500, "application/json", body), ErrorKind::HttpStatus).await;
+    assert!(state.error.unwrap().message.contains("injected db failure"));
+}
+
+#[tokio::test]
+async fn an_error_status_without_json_is_typed_too() {
+    let state = strike(
+        answer(502, "text/plain", "Bad Gateway"),
+        ErrorKind::HttpStatus,
+    )
+    .await;
+    assert!(state.error.unwrap().message.contains("502"));
+}
+
+#[tokio::test]
+async fn an_invalid_request_tells_the_servers_words() {
+    let body = r#"{"error":"InvalidRequest","message":"spaceUri or actor required"}"#;
+    let state = strike(answer(400, "application/json", body), ErrorKind::HttpStatus).await;
+    assert!(
+        state
+            .error
+            .unwrap()
+            .message
+            .contains("spaceUri or actor required")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_ticket_is_auth_required() {
+    let body = r#"{"error":"AuthRequired","message":"expired"}"#;
+    strike(
+        answer(401, "application/json", body),
+        ErrorKind::AuthRequired,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxys_403_and_404_only_back_off() {
+    strike(
+        answer(403, "text/html", "<h1>Forbidden</h1>"),
+        ErrorKind::HttpStatus,
+    )
+    .await;
+    strike(
+        answer(404, "text/plain", "404 Not Found"),
+        ErrorKind::HttpStatus,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn html_from_a_proxy_is_not_an_event_stream() {
+    let page = "<!doctype html><title>Sign in to the Wi-Fi</title>";
+    let state = strike(
+        answer(200, "text/html; charset=utf-8", page),
+        ErrorKind::NotEventStream,
+    )
+    .await;
+    assert!(state.error.unwrap().message.contains("text/html"));
+}
+
+#[tokio::test]
+async fn json_instead_of_a_stream_is_not_an_event_stream() {
+    strike(
+        answer(200, "application/json", "{}"),
+        ErrorKind::NotEventStream,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_closed_without_an_answer_is_a_connect_error() {
+    let fault = Fault {
+        close_on_accept: true,
+        ..Fault::default()
+    };
+    strike(fault, ErrorKind::Connect).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_inside_an_event_loses_only_that_event() {
+    strike(
+        raw("event: snapshot.start\ndata: {}\n\nevent: snapshot.record\ndata: {\"rec"),
+        ErrorKind::Disconnected,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_cut_inside_a_character_is_disconnected() {
+    let (lounge, watch) = live().await;
+    lounge.say("b", "ü世界");
+    until(&watch, |it| it.entries.len() == 2).await;
+    for bytes in (150..420).step_by(30) {
+        let fault = Fault {
+            cut_after_bytes: Some(bytes),
+            times: Some(1),
+            ..Fault::default()
+        };
+        // A fresh watch each time: this is about bytes, not about how often one may connect.
+        lounge.server.fault(fault).unwrap();
+        let watch = engine().watch(lounge.spec()).await;
+        until_error(&watch, ErrorKind::Disconnected).await;
+        assert_eq!(
+            until_live(&watch).await.entries.len(),
+            2,
+            "cut after {bytes}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endless_line_is_too_large_and_then_reconnects() {
+    let line = format!("data: {}", "x".repeat(100_000));
+    let state = strike(raw(line), ErrorKind::EventTooLarge).await;
+    assert!(state.error.unwrap().message.contains("65536"));
+}
+
+#[tokio::test]
+async fn an_endless_event_of_short_lines_is_too_large_too() {
+    strike(
+        raw("data: 0123456789\n".repeat(10_000)),
+        ErrorKind::EventTooLarge,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn invalid_utf8_skips_its_event() {
+    still_reads(
+        b"event: record.created\ndata: {\"x\":\"\xff\xc3\"}\n\n",
+        "\n",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped() {
+    still_reads("\u{feff}".as_bytes(), "\n").await;
+}
+
+#[tokio::test]
+async fn crlf_ends_lines() {
+    still_reads(b": hello\r\n\r\n", "\r\n").await;
+}
+
+#[tokio::test]
+async fn events_of_unknown_kinds_and_without_sense_are_skipped() {
+    still_reads(b"event: future\ndata: ?\n\nevent: record.created\ndata: []\n\ndata: x\n\nid: 5\nretry: 1\n\n", "\n").await;
+}
+
+#[tokio::test]
+async fn a_body_nested_too_deep_is_skipped() {
+    let deep = format!("event: record.created\ndata: {}\n\n", "[".repeat(30_000));
+    still_reads(deep.as_bytes(), "\n").await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_only_where_the_guard_allows() {
+    let (lounge, other) = (Lounge::open().await, Lounge::open().await);
+    other.say("o", "from the other origin");
+    let target = other.url("message", &format!("&ticket={}", other.ticket(ALICE, &[])));
+    let redirect = Fault {
+        status: Some(307),
+        headers: [("location".to_owned(), target.to_string())].into(),
+        ..Fault::default()
+    };
+    lounge.server.fault(redirect).unwrap();
+
+    let mut confined = lounge.spec();
+    let port = lounge.server.port();
+    confined.guard = std::sync::Arc::new(move |url| url.port() == Some(port));
+    confined.guard_id = "confined".into();
+    let watch = engine().watch(confined).await;
+    let refused = until_error(&watch, ErrorKind::NotAllowed).await;
+    assert!(!refused.error.unwrap().message.contains("ticket"));
+    assert_eq!(other.server.stats().requests, 0, "it was not even asked");
+
+    let free = engine().watch(lounge.spec()).await;
+    assert_eq!(rkeys(&until_live(&free).await), ["o"]);
+}
+
+#[tokio::test]
+async fn redirects_in_a_circle_end() {
+    let lounge = Lounge::open().await;
+    let fault = Fault {
+        status: Some(302),
+        headers: [("location".to_owned(), lounge.url("message", "").to_string())].into(),
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    let watch = engine().watch(lounge.spec()).await;
+    until_error(&watch, ErrorKind::HttpStatus).await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_a_connect_error() {
+    let lounge = Lounge::open().await;
+    let spec = lounge.spec();
+    lounge.server.shutdown().await;
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::Connect).await;
+    assert_eq!(state.status, Status::Reconnecting);
+}
+
+#[tokio::test]
+async fn no_error_message_holds_the_ticket() {
+    let lounge = Lounge::open().await;
+    let ticket = lounge.ticket(ALICE, &[]);
+    let echo = format!(r#"{{"error":"Oops","message":"bad ticket {ticket}"}}"#);
+    lounge
+        .server
+        .fault(answer(500, "application/json", &echo))
+        .unwrap();
+    let mut spec = lounge.spec();
+    spec.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
+        tauri_plugin_contrail_sync::tickets::Ticket::new(ticket.clone()),
+    );
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::HttpStatus).await;
+    assert!(!state.error.unwrap().message.contains(&ticket[..20]));
+}

@@ -1,0 +1,167 @@
+//! What the integration tests share: a real appview, a real engine, and waits that end.
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
+
+use std::{sync::Arc, time::Duration};
+
+use appview::{Options, Put, Server, TicketFor};
+use tauri_plugin_contrail_sync::{
+    ErrorKind,
+    engine::{
+        Engine, EngineConfig, State, Status, Subscription, WatchSpec, backoff::BackoffPolicy,
+    },
+    tickets::{Ticket, TicketSource},
+};
+use url::Url;
+
+pub const ALICE: &str = "did:plc:alice";
+pub const BOB: &str = "did:plc:bob";
+
+/// An engine that retries quickly, so that tests need not wait for a person's patience.
+pub fn engine() -> Engine {
+    engine_with(|_| {})
+}
+
+pub fn engine_with(change: impl FnOnce(&mut EngineConfig)) -> Engine {
+    let mut config = EngineConfig {
+        backoff: BackoffPolicy {
+            base: Duration::from_millis(20),
+            cap: Duration::from_millis(100),
+        },
+        seed: Some(7),
+        ..EngineConfig::default()
+    };
+    change(&mut config);
+    Engine::new(tokio::runtime::Handle::current(), config).unwrap()
+}
+
+/// An appview with one space of alice's.
+pub struct Lounge {
+    pub server: Server,
+    pub space: String,
+}
+
+impl Lounge {
+    pub async fn open() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let server = Server::start(options).await.unwrap();
+        let space = server.space("lounge", ALICE).unwrap();
+        Self { server, space }
+    }
+
+    /// The watch URL of a collection, with more of a query.
+    pub fn url(&self, collection: &str, query: &str) -> Url {
+        let path = format!(
+            "{}/xrpc/com.example.{collection}.watchRecords",
+            self.server.url()
+        );
+        let mut url = Url::parse(&path).unwrap();
+        url.query_pairs_mut().append_pair("spaceUri", &self.space);
+        let joined = format!("{}{query}", url.query().unwrap_or_default());
+        url.set_query(Some(&joined));
+        url
+    }
+
+    pub fn ticket(&self, did: &str, hydrate: &[&str]) -> String {
+        let ask = TicketFor {
+            space_uri: Some(self.space.clone()),
+            actor: None,
+            collection: "message".into(),
+            did: did.into(),
+            ttl_ms: Some(3_600_000),
+            hydrate: hydrate.iter().map(ToString::to_string).collect(),
+        };
+        self.server.ticket(ask).unwrap()
+    }
+
+    /// A watch of the messages as alice.
+    pub fn spec(&self) -> WatchSpec {
+        let mut spec = anywhere(self.url("message", ""));
+        spec.tickets = TicketSource::Static(Ticket::new(self.ticket(ALICE, &[])));
+        spec
+    }
+
+    pub fn say(&self, rkey: &str, text: &str) {
+        self.put(ALICE, "message", rkey, serde_json::json!({ "text": text }));
+    }
+
+    pub fn put(&self, did: &str, collection: &str, rkey: &str, record: serde_json::Value) {
+        let put = Put {
+            space_uri: Some(self.space.clone()),
+            collection: collection.into(),
+            did: did.into(),
+            rkey: rkey.into(),
+            record,
+            ..Put::default()
+        };
+        self.server.put(put).unwrap();
+    }
+
+    pub fn delete(&self, did: &str, collection: &str, rkey: &str, silent: bool) {
+        let delete = appview::Delete {
+            space_uri: Some(self.space.clone()),
+            collection: collection.into(),
+            did: did.into(),
+            rkey: rkey.into(),
+            silent,
+        };
+        self.server.delete(delete).unwrap();
+    }
+}
+
+/// A public watch that may request anything.
+pub fn anywhere(url: Url) -> WatchSpec {
+    WatchSpec::new(url, Arc::new(|_| true))
+}
+
+/// Waits until the state is as wanted, and gives it.
+pub async fn until(watch: &Subscription, wanted: impl Fn(&State) -> bool) -> State {
+    let mut last = None;
+    let found = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let state = watch.state().await.expect("the engine lives");
+            if wanted(&state) {
+                return state;
+            }
+            last = Some(state);
+            watch.next().await.expect("the engine lives");
+        }
+    });
+    let found = found.await;
+    found.unwrap_or_else(|_| panic!("never as wanted; last: {last:?}"))
+}
+
+pub async fn until_live(watch: &Subscription) -> State {
+    until(watch, |state| state.status == Status::Live).await
+}
+
+pub async fn until_error(watch: &Subscription, kind: ErrorKind) -> State {
+    until(watch, |state| {
+        state.error.as_ref().is_some_and(|error| error.kind == kind)
+    })
+    .await
+}
+
+/// The rkeys in order.
+pub fn rkeys(state: &State) -> Vec<&str> {
+    state
+        .entries
+        .iter()
+        .map(|entry| &*entry.record.rkey)
+        .collect()
+}
+
+/// The texts in order.
+pub fn texts(state: &State) -> Vec<String> {
+    let text = |raw: &str| {
+        let value: serde_json::Value = serde_json::from_str(raw).unwrap();
+        value["text"].as_str().unwrap_or_default().to_owned()
+    };
+    state
+        .entries
+        .iter()
+        .map(|entry| text(entry.record.value.get()))
+        .collect()
+}

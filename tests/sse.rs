@@ -1,0 +1,196 @@
+//! The life of a watch over server-sent events, on real sockets.
+
+mod common;
+
+use std::time::Duration;
+
+use appview::{Fault, Options, Server};
+use common::*;
+use tauri_plugin_contrail_sync::{ErrorKind, engine::Status};
+
+#[tokio::test]
+async fn a_watch_follows_what_happens_in_its_space() {
+    let lounge = Lounge::open().await;
+    lounge.say("a", "one");
+    let watch = engine().watch(lounge.spec()).await;
+    assert_eq!(texts(&until_live(&watch).await), ["one"]);
+    lounge.say("b", "two");
+    until(&watch, |it| rkeys(it) == ["b", "a"]).await;
+    lounge.say("a", "one, edited");
+    let edited = until(&watch, |it| texts(it).contains(&"one, edited".into())).await;
+    assert_eq!(rkeys(&edited), ["b", "a"], "an edit keeps its place");
+    lounge.delete(ALICE, "message", "b", false);
+    until(&watch, |it| rkeys(it) == ["a"]).await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_offline_disappears_and_stays_visible_until_then() {
+    let lounge = Lounge::open().await;
+    lounge.say("kept", "x");
+    lounge.say("gone", "y");
+    let engine = engine();
+    let watch = engine.watch(lounge.spec()).await;
+    until_live(&watch).await;
+    let (port, world, spec) = (lounge.server.port(), lounge.server.world(), lounge.spec());
+    lounge.delete(ALICE, "message", "gone", true);
+    lounge.server.shutdown().await;
+    let offline = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert_eq!(offline.entries.len(), 2, "stale records stay visible");
+    assert!(offline.error.is_some());
+    let options = Options {
+        port,
+        world: Some(world),
+        ..Options::default()
+    };
+    let _server = Server::start(options).await.unwrap();
+    let back = until_live(&watch).await;
+    assert_eq!(rkeys(&back), ["kept"]);
+    assert_eq!(back.error, None);
+    drop((watch, spec));
+}
+
+#[tokio::test]
+async fn nothing_moves_at_a_reconnect() {
+    let lounge = Lounge::open().await;
+    lounge.say("0", "from the snapshot");
+    let watch = engine().watch(lounge.spec()).await;
+    until_live(&watch).await;
+    for n in 1..20 {
+        lounge.say(&format!("{n:02}"), "live");
+    }
+    let before = until(&watch, |it| it.entries.len() == 20).await;
+    lounge.server.drop_connections();
+    until(&watch, |it| it.status != Status::Live).await;
+    let after = until_live(&watch).await;
+    assert_eq!(rkeys(&before), rkeys(&after));
+}
+
+#[tokio::test]
+async fn watches_of_the_same_query_share_one_connection_and_linger() {
+    let lounge = Lounge::open().await;
+    let engine = engine_with(|config| config.linger = Duration::from_millis(200));
+    let spec = lounge.spec();
+    let first = engine.watch(spec.clone()).await;
+    let second = engine.watch(spec.clone()).await;
+    until_live(&first).await;
+    until_live(&second).await;
+    assert_eq!(lounge.server.stats().watches, 1);
+    assert_eq!(engine.watch_count(), 1);
+    drop((first, second));
+    let again = engine.watch(spec).await;
+    until_live(&again).await;
+    assert_eq!(lounge.server.stats().sse, 1, "the connection lingered");
+    drop(again);
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while lounge.server.stats().watches > 0 || engine.watch_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("nothing is left open");
+}
+
+#[tokio::test]
+async fn another_ticket_is_another_watch() {
+    let lounge = Lounge::open().await;
+    lounge.say("a", "secret");
+    let engine = engine();
+    let alice = engine.watch(lounge.spec()).await;
+    until_live(&alice).await;
+    let mut forged = lounge.spec();
+    forged.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
+        tauri_plugin_contrail_sync::tickets::Ticket::new("forged.ticket"),
+    );
+    let eve = engine.watch(forged).await;
+    let refused = until_error(&eve, ErrorKind::AuthRequired).await;
+    assert!(refused.entries.is_empty());
+}
+
+#[tokio::test]
+async fn a_kick_over_sse_clears_everything_and_ends_it() {
+    let lounge = Lounge::open().await;
+    lounge.server.add_member(&lounge.space, BOB).unwrap();
+    lounge.say("a", "for members");
+    let mut spec = lounge.spec();
+    spec.account = Some(BOB.into());
+    spec.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
+        tauri_plugin_contrail_sync::tickets::Ticket::new(lounge.ticket(BOB, &[])),
+    );
+    let watch = engine().watch(spec).await;
+    assert_eq!(until_live(&watch).await.entries.len(), 1);
+    lounge.server.kick(&lounge.space, BOB).unwrap();
+    let closed = until(&watch, |it| it.status == Status::Closed).await;
+    assert!(closed.entries.is_empty());
+    assert_eq!(closed.error.unwrap().kind, ErrorKind::AccessLost);
+    assert_eq!(
+        lounge.server.stats().sse,
+        1,
+        "it does not come back with the ticket it has"
+    );
+}
+
+#[tokio::test]
+async fn a_failing_query_shows_the_servers_words_and_is_tried_again() {
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let fault = Fault {
+        snapshot_error: Some("injected db failure".into()),
+        times: Some(1),
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    let watch = engine().watch(lounge.spec()).await;
+    let failed = until_error(&watch, ErrorKind::Server).await;
+    assert!(
+        failed
+            .error
+            .unwrap()
+            .message
+            .contains("injected db failure")
+    );
+    assert_eq!(until_live(&watch).await.error, None);
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_noticed_within_the_idle_time_out() {
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let fault = Fault {
+        stall: true,
+        times: Some(1),
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    let mut spec = lounge.spec();
+    spec.idle_timeout = Duration::from_millis(300);
+    let watch = engine().watch(spec).await;
+    until_error(&watch, ErrorKind::IdleTimeout).await;
+    assert_eq!(rkeys(&until_live(&watch).await), ["a"]);
+}
+
+#[tokio::test]
+async fn one_uri_in_two_spaces_is_two_records_and_an_unclear_deletion_asks_again() {
+    let lounge = Lounge::open().await;
+    let second = lounge.server.space("den", ALICE).unwrap();
+    for space in [&lounge.space, &second] {
+        let put = appview::Put {
+            space_uri: Some(space.clone()),
+            collection: "message".into(),
+            did: ALICE.into(),
+            rkey: "self".into(),
+            record: serde_json::json!({ "text": space }),
+            ..appview::Put::default()
+        };
+        lounge.server.put(put).unwrap();
+    }
+    let url = format!(
+        "{}/xrpc/com.example.message.watchRecords?actor={ALICE}",
+        lounge.server.url()
+    );
+    let watch = engine().watch(anywhere(url.parse().unwrap())).await;
+    let live = until_live(&watch).await;
+    assert_eq!(rkeys(&live), ["self", "self"]);
+    lounge.delete(ALICE, "message", "self", false);
+    let left = until(&watch, |it| it.entries.len() == 1).await;
+    assert_eq!(texts(&left), [second]);
+}
