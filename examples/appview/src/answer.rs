@@ -32,33 +32,58 @@ impl Refusal {
     );
     pub(crate) const NOT_MEMBER: Self = Self::reason(403, "Forbidden", "not-member");
     pub(crate) const BAD_INVITE: Self = Self::reason(403, "Forbidden", "invalid-invite-token");
-    pub(crate) const NOT_FOUND: Self =
-        Self { status: 404, error: "NotFound", message: None, reason: None };
+    pub(crate) const NOT_FOUND: Self = Self {
+        status: 404,
+        error: "NotFound",
+        message: None,
+        reason: None,
+    };
     pub(crate) const NO_WEBSOCKET: Self =
         Self::reason(426, "NotSupported", "websockets-require-workers-runtime");
 
     const fn message(status: u16, error: &'static str, message: &'static str) -> Self {
         let message = Some(std::borrow::Cow::Borrowed(message));
-        Self { status, error, message, reason: None }
+        Self {
+            status,
+            error,
+            message,
+            reason: None,
+        }
     }
 
     const fn reason(status: u16, error: &'static str, reason: &'static str) -> Self {
-        Self { status, error, message: None, reason: Some(reason) }
+        Self {
+            status,
+            error,
+            message: None,
+            reason: Some(reason),
+        }
     }
 
     /// The request makes no sense.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self { message: Some(message.into().into()), ..Self::message(400, "InvalidRequest", "") }
+        Self {
+            message: Some(message.into().into()),
+            ..Self::message(400, "InvalidRequest", "")
+        }
     }
 
     /// The thing named does not exist.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
-        Self { status: 404, error: "NotFound", ..Self::invalid(message) }
+        Self {
+            status: 404,
+            error: "NotFound",
+            ..Self::invalid(message)
+        }
     }
 
     /// The query failed.
     pub(crate) fn snapshot_failed(message: &str) -> Self {
-        Self { status: 500, error: "SnapshotFailed", ..Self::invalid(message) }
+        Self {
+            status: 500,
+            error: "SnapshotFailed",
+            ..Self::invalid(message)
+        }
     }
 }
 
@@ -91,14 +116,21 @@ pub(crate) fn plain(status: StatusCode, content_type: &str, body: Body) -> Respo
 
 /// What an unknown path gets.
 pub(crate) fn no_such_route() -> Response {
-    plain(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", "404 Not Found".into())
+    plain(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=UTF-8",
+        "404 Not Found".into(),
+    )
 }
 
 /// An event stream.
 pub(crate) fn event_stream(body: Body) -> Response {
     let mut response = plain(StatusCode::OK, "text/event-stream", body);
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
     headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response

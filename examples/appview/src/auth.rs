@@ -5,8 +5,9 @@ use axum::http::header::AUTHORIZATION;
 
 use crate::answer::Refusal;
 use crate::query::{Params, Query, Scope};
+use crate::record::check_did;
 use crate::ticket::{self, Claims, QuerySpec};
-use crate::world::{Denied, World, check_did, now_ms};
+use crate::world::{Denied, World, now_ms};
 
 /// A caller who may watch.
 #[derive(Debug)]
@@ -33,7 +34,10 @@ pub(crate) fn authorise(
 ) -> Result<Caller, Refusal> {
     if let Some(claims) = valid_ticket(world, query, params) {
         let spec = claims.query_spec.unwrap_or_else(|| query.spec());
-        return Ok(Caller { did: Some(claims.did), spec });
+        return Ok(Caller {
+            did: Some(claims.did),
+            spec,
+        });
     }
     let spec = query.spec();
     let did = bearer(headers).map(str::to_owned);
@@ -46,7 +50,10 @@ pub(crate) fn authorise(
     }
     let did = did.ok_or(Refusal::AUTH_REQUIRED)?;
     world.may_read(space_uri, &did).map_err(refuse)?;
-    Ok(Caller { did: Some(did), spec })
+    Ok(Caller {
+        did: Some(did),
+        spec,
+    })
 }
 
 /// The ticket, if it was minted for this collection and space or actor. Membership is not asked again.
@@ -68,7 +75,13 @@ pub(crate) fn refuse(denied: Denied) -> Refusal {
 }
 
 /// A fresh ticket for a query.
-pub(crate) fn mint(world: &World, spec: QuerySpec, topic: String, did: &str, ttl_ms: i64) -> Option<String> {
+pub(crate) fn mint(
+    world: &World,
+    spec: QuerySpec,
+    topic: String,
+    did: &str,
+    ttl_ms: i64,
+) -> Option<String> {
     let iat = now_ms();
     let claims = Claims {
         topics: vec![topic],

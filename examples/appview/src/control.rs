@@ -14,14 +14,17 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::answer::{Refusal, json as answer};
-use crate::server::{App, Connection, WsMode};
+use crate::state::{App, Connection, WsMode};
 
 /// Bound on a control call's body.
 const MAX_BODY: usize = 16 << 20;
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/stats", get(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.stats())))
+        .route(
+            "/stats",
+            get(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.stats())),
+        )
         .route("/{call}", post(call))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }

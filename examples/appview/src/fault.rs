@@ -76,7 +76,10 @@ pub struct Fault {
 impl Fault {
     /// The raw bytes to send, if any.
     pub(crate) fn raw_bytes(&self) -> Option<Bytes> {
-        let decoded = self.raw_base64.as_ref().and_then(|raw| STANDARD.decode(raw).ok());
+        let decoded = self
+            .raw_base64
+            .as_ref()
+            .and_then(|raw| STANDARD.decode(raw).ok());
         let text = || self.raw.clone().map(String::into_bytes);
         decoded.or_else(text).map(Bytes::from)
     }
@@ -87,22 +90,35 @@ impl Fault {
     }
 
     pub(crate) fn budget(&self) -> Budget {
-        Budget { bytes: self.cut_after_bytes, events: self.cut_after_events }
+        Budget {
+            bytes: self.cut_after_bytes,
+            events: self.cut_after_events,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
         let bad = |what: &str| Err(Error::BadFault(what.to_owned()));
-        if self.status.is_some_and(|status| !(200..600).contains(&status)) {
+        if self
+            .status
+            .is_some_and(|status| !(200..600).contains(&status))
+        {
             return bad("status must be between 200 and 599");
         }
         let name_ok = |name: &String| axum::http::HeaderName::try_from(name).is_ok();
         let value_ok = |value: &String| axum::http::HeaderValue::try_from(value).is_ok();
-        if !self.headers.iter().all(|(name, value)| name_ok(name) && value_ok(value))
+        if !self
+            .headers
+            .iter()
+            .all(|(name, value)| name_ok(name) && value_ok(value))
             || !self.content_type.iter().all(value_ok)
         {
             return bad("headers must be valid HTTP headers");
         }
-        if self.raw_base64.as_ref().is_some_and(|raw| STANDARD.decode(raw).is_err()) {
+        if self
+            .raw_base64
+            .as_ref()
+            .is_some_and(|raw| STANDARD.decode(raw).is_err())
+        {
             return bad("rawBase64 must be base64 with padding");
         }
         Ok(())
@@ -135,7 +151,9 @@ impl Faults {
             .iter()
             .position(|fault| fault.on == Some(on))
             .or_else(|| faults.iter().position(|fault| watch && fault.on.is_none()));
-        let Some(at) = found else { return Fault::default() };
+        let Some(at) = found else {
+            return Fault::default();
+        };
         let fault = faults[at].clone();
         match &mut faults[at].times {
             Some(0..=1) => {
@@ -183,7 +201,12 @@ mod tests {
     #[test]
     fn a_fault_strikes_its_kind_as_often_as_told() {
         let faults = Faults::default();
-        let twice = Fault { on: Some(On::Sse), times: Some(2), status: Some(503), ..Fault::default() };
+        let twice = Fault {
+            on: Some(On::Sse),
+            times: Some(2),
+            status: Some(503),
+            ..Fault::default()
+        };
         faults.set(twice).unwrap();
         assert_eq!(faults.strike(On::Handshake), Fault::default());
         assert_eq!(faults.strike(On::Sse).status, Some(503));
@@ -194,7 +217,12 @@ mod tests {
     #[test]
     fn the_empty_fault_clears_all_and_an_unaimed_one_spares_tickets() {
         let faults = Faults::default();
-        faults.set(Fault { close_on_accept: true, ..Fault::default() }).unwrap();
+        faults
+            .set(Fault {
+                close_on_accept: true,
+                ..Fault::default()
+            })
+            .unwrap();
         assert!(faults.strike(On::Upgrade).close_on_accept);
         assert!(!faults.strike(On::Ticket).close_on_accept);
         faults.set(Fault::default()).unwrap();
@@ -204,9 +232,18 @@ mod tests {
     #[test]
     fn a_fault_that_cannot_be_sent_is_refused() {
         let bad = [
-            Fault { status: Some(42), ..Fault::default() },
-            Fault { raw_base64: Some("%".into()), ..Fault::default() },
-            Fault { headers: [("a b".into(), "c".into())].into(), ..Fault::default() },
+            Fault {
+                status: Some(42),
+                ..Fault::default()
+            },
+            Fault {
+                raw_base64: Some("%".into()),
+                ..Fault::default()
+            },
+            Fault {
+                headers: [("a b".into(), "c".into())].into(),
+                ..Fault::default()
+            },
         ];
         for fault in bad {
             assert!(Faults::default().set(fault).is_err());
@@ -215,7 +252,10 @@ mod tests {
 
     #[test]
     fn a_budget_ends_at_its_byte_or_event() {
-        let mut budget = Budget { bytes: Some(10), events: Some(3) };
+        let mut budget = Budget {
+            bytes: Some(10),
+            events: Some(3),
+        };
         assert_eq!(budget.pay(6), 6);
         assert!(!budget.is_spent());
         assert_eq!(budget.pay(6), 4);

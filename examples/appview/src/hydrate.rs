@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::query::{Query, Scope};
+use crate::record::{Change, Record, What, record_uri};
 use crate::schema::{Match, Reference, Relation, text_at};
 use crate::ticket::QuerySpec;
 use crate::wire::{Body, Event, Field, Snapshot};
-use crate::world::{Change, Record, What, World, record_uri};
+use crate::world::World;
 
 /// A snapshot's records, hydrated, and what a live watch must remember of them.
 pub(crate) struct Hydrated {
@@ -18,13 +19,24 @@ pub(crate) struct Hydrated {
 /// Hydrates the records as the query asks.
 pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> Hydrated {
     let mut tracker = Tracker::default();
-    let mut sources = Sources { world, known: HashMap::new() };
+    let mut sources = Sources {
+        world,
+        known: HashMap::new(),
+    };
     let mut hydrate_one = |record: &Arc<Record>| {
         let mut snapshot = Snapshot::of(record, &query.scope);
         tracker.parents.insert(record.uri());
         for (relation, limit) in &query.relations {
             let children = sources.children(relation, record);
-            add_children(&mut snapshot, &mut tracker, relation, *limit, &children, &query.scope, record);
+            add_children(
+                &mut snapshot,
+                &mut tracker,
+                relation,
+                *limit,
+                &children,
+                &query.scope,
+                record,
+            );
         }
         for reference in &query.references {
             if let Some(target) = sources.target(reference, record) {
@@ -54,8 +66,12 @@ fn add_children(
     }
     let mut groups: BTreeMap<String, Vec<Snapshot>> = BTreeMap::new();
     for child in children {
-        let named = relation.group_by.map(|path| text_at(&child.value, path).unwrap_or("other"));
-        let group = groups.entry(named.unwrap_or_default().to_owned()).or_default();
+        let named = relation
+            .group_by
+            .map(|path| text_at(&child.value, path).unwrap_or("other"));
+        let group = groups
+            .entry(named.unwrap_or_default().to_owned())
+            .or_default();
         if group.len() < limit {
             tracker.remember(&child.rkey, &parent.uri(), relation.name);
             group.push(Snapshot::nested(child, scope));
@@ -66,7 +82,10 @@ fn add_children(
         None => Field::Children(groups.into_values().flatten().collect()),
     };
     let fields = &mut snapshot.hydrated.0;
-    fields.push((format!("{}Count", relation.name), Field::Count(children.len())));
+    fields.push((
+        format!("{}Count", relation.name),
+        Field::Count(children.len()),
+    ));
     fields.push((relation.name.into(), field));
 }
 
@@ -85,13 +104,18 @@ impl Sources<'_> {
         let by_subject = self.known.entry(key).or_insert_with(|| {
             let mut children = match parent.space.as_deref() {
                 Some(space) => self.world.in_space(space, relation.child),
-                None => self.world.everywhere(relation.child, |child| child.space.is_none()),
+                None => self
+                    .world
+                    .everywhere(relation.child, |child| child.space.is_none()),
             };
             children.sort_by(|a, b| (b.created_ms, &b.rkey).cmp(&(a.created_ms, &a.rkey)));
             let mut by_subject = BySubject::new();
             for child in children {
                 if let Some(subject) = text_at(&child.value, relation.field) {
-                    by_subject.entry(subject.to_owned()).or_default().push(child);
+                    by_subject
+                        .entry(subject.to_owned())
+                        .or_default()
+                        .push(child);
                 }
             }
             by_subject
@@ -105,7 +129,8 @@ impl Sources<'_> {
 
     fn target(&self, reference: &'static Reference, record: &Record) -> Option<Arc<Record>> {
         let uri = text_at(&record.value, reference.field)?;
-        self.world.find(record.space.as_ref(), reference.target, uri)
+        self.world
+            .find(record.space.as_ref(), reference.target, uri)
     }
 }
 
@@ -119,23 +144,37 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     fn remember(&mut self, rkey: &str, parent: &str, relation: &str) {
-        self.children.insert(rkey.into(), (parent.into(), relation.into()));
+        self.children
+            .insert(rkey.into(), (parent.into(), relation.into()));
     }
 
     /// The event that this change is to a watch of `spec`, if it is one.
-    pub(crate) fn translate(&mut self, change: &Change, spec: &QuerySpec, body: Body) -> Option<Event> {
+    pub(crate) fn translate(
+        &mut self,
+        change: &Change,
+        spec: &QuerySpec,
+        body: Body,
+    ) -> Option<Event> {
         match &change.what {
             What::Put(record) if record.collection.nsid == spec.collection => {
                 self.parents.insert(record.uri());
                 Some(Event::record_created(record, change.at_ms, body))
             }
             What::Put(child) => self.child_put(child, spec, body),
-            What::Deleted { collection, did, rkey } if collection.nsid == spec.collection => {
+            What::Deleted {
+                collection,
+                did,
+                rkey,
+            } if collection.nsid == spec.collection => {
                 let uri = record_uri(did, collection, rkey);
                 self.parents.remove(&uri);
                 Some(Event::record_deleted(&uri, did, rkey))
             }
-            What::Deleted { collection, did, rkey } => {
+            What::Deleted {
+                collection,
+                did,
+                rkey,
+            } => {
                 let (_, relation) = self.children.get(rkey)?;
                 if spec.hydrate.get(relation)?.child_collection != collection.nsid {
                     return None;

@@ -24,18 +24,23 @@ mod control;
 mod fault;
 mod hydrate;
 mod query;
+mod record;
 mod routes;
 mod schema;
 mod server;
 mod sse;
+mod state;
 mod ticket;
 mod watch;
 mod wire;
 mod world;
+mod ws;
 
 pub use fault::{Fault, On};
-pub use server::{Options, Server, Stats, TicketFor, WsMode};
-pub use world::{Bulk, Delete, Put, World};
+pub use record::{Bulk, Delete, Put};
+pub use server::{Options, Server};
+pub use state::{Stats, TicketFor, WsMode};
+pub use world::World;
 
 /// What a call can refuse.
 #[derive(Debug, thiserror::Error)]

@@ -38,8 +38,8 @@ fn arguments() -> Result<Option<Options>, Failure> {
             }
             Long("secret-file") => {
                 let file = PathBuf::from(arguments.value()?);
-                let secret = std::fs::read(&file)
-                    .map_err(|error| format!("{}: {error}", file.display()))?;
+                let secret =
+                    std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
                 let secret: [u8; 32] = secret
                     .try_into()
                     .map_err(|_| format!("{}: not 32 bytes", file.display()))?;

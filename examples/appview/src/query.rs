@@ -9,9 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::record::Record;
 use crate::schema::{Collection, Match, Reference, Relation, at_path, hydrate_param};
 use crate::ticket::{HydrateSpec, QuerySpec};
-use crate::world::{Record, World};
+use crate::world::World;
 
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
@@ -74,17 +75,26 @@ pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(crate) fn parse(query: &str) -> Self {
-        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.iter();
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The same query, without the parameters named and with the others appended.
     pub(crate) fn rewrite(&self, without: &[&str], with: &[(&str, &str)]) -> String {
-        let kept = self.0.iter().filter(|(key, _)| !without.contains(&key.as_str()));
+        let kept = self
+            .0
+            .iter()
+            .filter(|(key, _)| !without.contains(&key.as_str()));
         url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(kept)
             .extend_pairs(with)
@@ -106,7 +116,10 @@ impl Query {
             (n > 0).then_some((relation, n.min(MAX_CHILDREN)))
         };
         let wanted = |reference: &&'static Reference| {
-            matches!(params.get(&hydrate_param(reference.name)), Some("true" | "1"))
+            matches!(
+                params.get(&hydrate_param(reference.name)),
+                Some("true" | "1")
+            )
         };
         let limit = given("limit").and_then(|limit| limit.parse().ok());
         let filters = collection.filters.iter();
@@ -117,7 +130,9 @@ impl Query {
             references: collection.references.iter().filter(wanted).collect(),
             limit: usize::try_from(limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).unwrap_or(1),
             cursor: given("cursor").and_then(Position::decode),
-            sort: given("sort").filter(|sort| *sort != "time_us").map(str::to_owned),
+            sort: given("sort")
+                .filter(|sort| *sort != "time_us")
+                .map(str::to_owned),
             ascending: given("order") == Some("asc"),
             filters: filters
                 .filter_map(|(name, path)| Some((*path, params.get(name)?.to_owned())))
@@ -169,7 +184,7 @@ impl Query {
         self.filters.iter().all(|(path, wanted)| {
             at_path(&record.value, path).is_some_and(|value| match value {
                 Value::String(text) => text == wanted,
-                other => other.to_string() == *wanted,
+                other => serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| *other == wanted),
             })
         })
     }
@@ -190,7 +205,11 @@ impl Query {
 
     fn order(&self, a: &Position, b: &Position) -> Ordering {
         let ascending = a.compare(b);
-        if self.ascending { ascending } else { ascending.reverse() }
+        if self.ascending {
+            ascending
+        } else {
+            ascending.reverse()
+        }
     }
 }
 
@@ -203,7 +222,9 @@ pub(crate) fn hydrate_specs(
         match_field: relation.field.into(),
         match_mode: (relation.matches == Match::Did).then(|| "did".into()),
     };
-    relations.map(|relation| (relation.name.to_owned(), spec(relation))).collect()
+    relations
+        .map(|relation| (relation.name.to_owned(), spec(relation)))
+        .collect()
 }
 
 impl Position {
@@ -214,16 +235,26 @@ impl Position {
                 a.total_cmp(&b)
             }
             (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
-            (a, b) => a.as_ref().map(Value::to_string).cmp(&b.as_ref().map(Value::to_string)),
+            (a, b) => a
+                .as_ref()
+                .map(Value::to_string)
+                .cmp(&b.as_ref().map(Value::to_string)),
         };
         let rest = |position: &Self| {
-            (position.created_ms, position.rkey.clone(), position.did.clone(), position.space.clone())
+            (
+                position.created_ms,
+                position.rkey.clone(),
+                position.did.clone(),
+                position.space.clone(),
+            )
         };
         field.then_with(|| rest(self).cmp(&rest(other)))
     }
 
     fn encode(&self) -> String {
-        serde_json::to_vec(self).map(|json| crate::ticket::base64(&json)).unwrap_or_default()
+        serde_json::to_vec(self)
+            .map(|json| crate::ticket::base64(&json))
+            .unwrap_or_default()
     }
 
     /// A cursor that is none of ours is as good as none.

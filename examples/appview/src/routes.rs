@@ -17,7 +17,7 @@ use crate::auth::{Caller, authorise, bearer, mint, refuse};
 use crate::fault::{Fault, On};
 use crate::query::{Params, Query, Scope};
 use crate::schema::{Collection, NAMESPACE, by_short_name};
-use crate::server::{App, Connection, WatchGuard, count};
+use crate::state::{App, Connection, WatchGuard, count};
 use crate::ticket::{Claims, QuerySpec, sign};
 use crate::watch::{Watch, read_snapshot, wait};
 use crate::wire::Snapshot;
@@ -41,7 +41,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn count_request(connection: Extension<Connection>, request: Request, next: Next) -> Response {
+async fn count_request(
+    connection: Extension<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
     connection.count_request();
     next.run(request).await
 }
@@ -55,7 +59,10 @@ async fn preflight(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     let allow = |value| axum::http::HeaderValue::from_static(value);
     headers.insert("access-control-allow-methods", allow("GET, POST"));
-    headers.insert("access-control-allow-headers", allow("authorization, content-type, accept"));
+    headers.insert(
+        "access-control-allow-headers",
+        allow("authorization, content-type, accept"),
+    );
     response
 }
 
@@ -99,7 +106,10 @@ async fn xrpc(
 
 /// `com.example.message.watchRecords` → message, `watchRecords`.
 fn find_method(path: &str) -> Option<(&'static Collection, &str)> {
-    let (short, method) = path.strip_prefix(NAMESPACE)?.strip_prefix('.')?.split_once('.')?;
+    let (short, method) = path
+        .strip_prefix(NAMESPACE)?
+        .strip_prefix('.')?
+        .split_once('.')?;
     Some((by_short_name(short)?, method))
 }
 
@@ -145,13 +155,27 @@ impl Call {
         let (query, caller) = self.authorise()?;
         let watch = Watch::open(self.app.world.clone(), query, caller);
         let open = WatchGuard::new(&self.app);
-        Ok(event_stream(crate::sse::watch_body(watch, fault, self.app.keepalive, open)))
+        Ok(event_stream(crate::sse::watch_body(
+            watch,
+            fault,
+            self.app.keepalive,
+            open,
+        )))
     }
 
     fn upgrade(self, fault: Fault) -> Result<Response, Refusal> {
         let (query, caller) = self.authorise()?;
-        let _ = (query, caller, fault);
-        Err(Refusal::NO_WEBSOCKET)
+        let since_ms = self
+            .params
+            .get("sinceTs")
+            .and_then(|since| since.parse().ok());
+        let Self {
+            app,
+            connection,
+            request,
+            ..
+        } = self;
+        crate::ws::accept(&app, connection, request, query, caller, since_ms, fault)
     }
 
     async fn handshake(self, fault: &Fault) -> Result<Response, Refusal> {
@@ -171,7 +195,10 @@ impl Call {
         let rewritten = self.params.rewrite(&["mode", "ticket", "sinceTs"], &with);
         let handshake = Handshake {
             transport: "ws",
-            snapshot: List { records: read.records, cursor: read.cursor },
+            snapshot: List {
+                records: read.records,
+                cursor: read.cursor,
+            },
             ws_url: format!("{}?{rewritten}", self.request.uri().path()),
             query_spec: caller.spec,
             ticket,
@@ -194,7 +221,13 @@ impl Call {
         let (query, _) = self.authorise()?;
         let read = read_snapshot(&self.app.world, &query, &fault).await;
         let read = read.map_err(|message| Refusal::snapshot_failed(&message))?;
-        Ok(json(StatusCode::OK, &List { records: read.records, cursor: read.cursor }))
+        Ok(json(
+            StatusCode::OK,
+            &List {
+                records: read.records,
+                cursor: read.cursor,
+            },
+        ))
     }
 }
 
@@ -242,19 +275,28 @@ async fn topic_ticket(
     }
     let answer = || {
         let did = bearer(&headers).ok_or(Refusal::AUTH_REQUIRED)?;
-        let ask: Ask = serde_json::from_slice(&body)
-            .map_err(|error| Refusal::invalid(error.to_string()))?;
+        let ask: Ask =
+            serde_json::from_slice(&body).map_err(|error| Refusal::invalid(error.to_string()))?;
         if let Some(space) = ask.topic.strip_prefix("space:") {
             app.world.may_read(space, did).map_err(refuse)?;
         }
         let iat = now_ms();
         let expires_at = iat.saturating_add(app.ticket_ttl_ms);
         let topics = vec![ask.topic];
-        let claims =
-            Claims { topics: topics.clone(), did: did.into(), exp: expires_at, iat, query_spec: None };
+        let claims = Claims {
+            topics: topics.clone(),
+            did: did.into(),
+            exp: expires_at,
+            iat,
+            query_spec: None,
+        };
         let ticket = sign(app.world.secret(), &claims)
             .map_err(|error| Refusal::invalid(error.to_string()))?;
-        Ok::<_, Refusal>(Answer { ticket, topics, expires_at })
+        Ok::<_, Refusal>(Answer {
+            ticket,
+            topics,
+            expires_at,
+        })
     };
     match answer() {
         Ok(answer) => json(StatusCode::OK, &answer),

@@ -78,7 +78,11 @@ pub static COLLECTIONS: &[Collection] = &[
             target: MESSAGE,
             field: "reply.uri",
         }],
-        filters: &[("room", "room"), ("text", "text"), ("replyUri", "reply.uri")],
+        filters: &[
+            ("room", "room"),
+            ("text", "text"),
+            ("replyUri", "reply.uri"),
+        ],
     },
     Collection {
         short: "event",

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::fault::{Budget, Fault};
-use crate::server::WatchGuard;
+use crate::state::WatchGuard;
 use crate::watch::{Next, Watch};
 
 /// Chunks on their way to the socket.
@@ -54,7 +54,14 @@ impl Writer {
                 }
             }
         });
-        (Self { chunks, budget, stall }, Body::from_stream(body))
+        (
+            Self {
+                chunks,
+                budget,
+                stall,
+            },
+            Body::from_stream(body),
+        )
     }
 
     async fn push(&self, chunk: Chunk) -> Result<(), Stop> {
@@ -92,7 +99,12 @@ pub(crate) fn cut_body(data: Bytes, budget: Budget, stall: bool) -> Body {
 }
 
 /// The body of a watch, written by a task of its own until the client leaves.
-pub(crate) fn watch_body(watch: Watch, fault: Fault, keepalive: Duration, open: WatchGuard) -> Body {
+pub(crate) fn watch_body(
+    watch: Watch,
+    fault: Fault,
+    keepalive: Duration,
+    open: WatchGuard,
+) -> Body {
     let (mut writer, body) = Writer::new(fault.budget(), fault.stall);
     tokio::spawn(async move {
         let _open = open;
@@ -111,7 +123,11 @@ async fn write(
 ) -> Result<(), Stop> {
     if let Some(raw) = fault.raw_bytes() {
         writer.send(raw).await?;
-        return if fault.raw_then_end { Ok(()) } else { Err(Stop::Silence) };
+        return if fault.raw_then_end {
+            Ok(())
+        } else {
+            Err(Stop::Silence)
+        };
     }
     // A cut after nothing comes before the first event.
     if writer.budget.is_spent() {

@@ -9,9 +9,10 @@ use crate::auth::Caller;
 use crate::fault::Fault;
 use crate::hydrate::{Hydrated, Tracker, hydrate};
 use crate::query::{Query, Scope};
+use crate::record::{Change, What};
 use crate::ticket::QuerySpec;
 use crate::wire::{Body, Event, Snapshot};
-use crate::world::{Change, What, World};
+use crate::world::World;
 
 /// A watch that is open.
 pub(crate) struct Watch {
@@ -54,7 +55,11 @@ pub(crate) async fn read_snapshot(
     }
     let page = query.run(world);
     let Hydrated { records, tracker } = hydrate(world, query, &page.records);
-    Ok(SnapshotRead { records, cursor: page.cursor, tracker })
+    Ok(SnapshotRead {
+        records,
+        cursor: page.cursor,
+        tracker,
+    })
 }
 
 /// Waits as long as a fault says.
@@ -91,7 +96,12 @@ impl Watch {
         let since_ms = since_ms.unwrap_or(i64::MAX);
         let (replay, changes) = world.follow_since(space_uri, since_ms);
         let opened = Self::open(world, query, caller);
-        Self { body: Body::Record, changes, replay: replay.into_iter(), ..opened }
+        Self {
+            body: Body::Record,
+            changes,
+            replay: replay.into_iter(),
+            ..opened
+        }
     }
 
     /// `snapshot.start`, sent before the query runs.
@@ -137,6 +147,8 @@ impl Watch {
             (What::Deleted { did, .. }, Scope::Actor(actor)) if did != actor => return None,
             _ => {}
         }
-        self.tracker.translate(change, &self.spec, self.body).map(Next::Event)
+        self.tracker
+            .translate(change, &self.spec, self.body)
+            .map(Next::Event)
     }
 }

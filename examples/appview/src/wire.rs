@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use crate::query::Scope;
-use crate::world::Record;
+use crate::record::Record;
 
 /// One event: its name and its data, a JSON object.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,11 @@ impl Event {
             Scope::Space(uri) => (Some(uri.as_str()), None),
             Scope::Actor(did) => (None, Some(did.as_str())),
         };
-        let start = Start { space_uri, actor, collection };
+        let start = Start {
+            space_uri,
+            actor,
+            collection,
+        };
         Self::new("snapshot.start", &start)
     }
 
@@ -54,7 +58,12 @@ impl Event {
 
     pub(crate) fn record_created(record: &Record, at_ms: i64, body: Body) -> Self {
         let times = Some((at_ms * 1000, at_ms));
-        Self::new("record.created", &Holder { record: Live::of(record, times, body) })
+        Self::new(
+            "record.created",
+            &Holder {
+                record: Live::of(record, times, body),
+            },
+        )
     }
 
     pub(crate) fn record_deleted(uri: &str, did: &str, rkey: &str) -> Self {
@@ -67,7 +76,12 @@ impl Event {
         Self::new("record.deleted", &Deleted { uri, did, rkey })
     }
 
-    pub(crate) fn hydration_added(parent: &str, relation: &str, child: &Record, body: Body) -> Self {
+    pub(crate) fn hydration_added(
+        parent: &str,
+        relation: &str,
+        child: &Record,
+        body: Body,
+    ) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Added<'a> {
@@ -76,7 +90,14 @@ impl Event {
             child: Live<'a>,
         }
         let child = Live::of(child, None, body);
-        Self::new("hydration.added", &Added { parent_uri: parent, relation, child })
+        Self::new(
+            "hydration.added",
+            &Added {
+                parent_uri: parent,
+                relation,
+                child,
+            },
+        )
     }
 
     pub(crate) fn hydration_removed(parent: &str, relation: &str, rkey: &str, did: &str) -> Self {
@@ -88,7 +109,12 @@ impl Event {
             child_rkey: &'a str,
             child_did: &'a str,
         }
-        let removed = Removed { parent_uri: parent, relation, child_rkey: rkey, child_did: did };
+        let removed = Removed {
+            parent_uri: parent,
+            relation,
+            child_rkey: rkey,
+            child_did: did,
+        };
         Self::new("hydration.removed", &removed)
     }
 
@@ -189,7 +215,10 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// A record of the result. `time_us` is in milliseconds when a space was asked, else in microseconds.
     pub(crate) fn of(record: &Record, scope: &Scope) -> Self {
-        Self { cid: Some(record.cid.clone()), ..Self::nested(record, scope) }
+        Self {
+            cid: Some(record.cid.clone()),
+            ..Self::nested(record, scope)
+        }
     }
 
     /// A hydrated record.

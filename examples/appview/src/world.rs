@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::broadcast;
 
 use crate::Error;
-use crate::schema::{Collection, by_short_name};
+use crate::record::{Bulk, Change, Delete, Put, Record, What, check_did, check_rkey, collection};
 
 /// How far back a Durable Object's replay buffer reaches, in milliseconds.
 const REPLAY_MS: i64 = 15_000;
@@ -23,129 +23,9 @@ const BULK_MAX: usize = 100_000;
 pub(crate) fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A stored record.
-#[derive(Debug)]
-pub struct Record {
-    /// The space it lives in; `None` for a public record.
-    pub space: Option<Arc<str>>,
-    /// Its collection.
-    pub collection: &'static Collection,
-    /// Its author.
-    pub did: String,
-    /// Its key.
-    pub rkey: String,
-    /// Its content id, if the writer gave one.
-    pub cid: Option<String>,
-    /// Its body.
-    pub value: Value,
-    /// Creation time in Unix milliseconds.
-    pub created_ms: i64,
-}
-
-impl Record {
-    /// `at://<did>/<collection>/<rkey>`.
-    pub fn uri(&self) -> String {
-        record_uri(&self.did, self.collection, &self.rkey)
-    }
-}
-
-/// `at://<did>/<collection>/<rkey>`.
-pub(crate) fn record_uri(did: &str, collection: &Collection, rkey: &str) -> String {
-    format!("at://{did}/{}/{rkey}", collection.nsid)
-}
-
-/// Something that happened.
-#[derive(Debug)]
-pub struct Change {
-    /// When, in Unix milliseconds.
-    pub at_ms: i64,
-    /// The space it happened in; `None` for a public record.
-    pub space: Option<Arc<str>>,
-    /// What.
-    pub what: What,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum What {
-    /// A record was written, for the first time or again.
-    Put(Arc<Record>),
-    /// A record was deleted, whether it existed or not.
-    Deleted {
-        /// Its collection.
-        collection: &'static Collection,
-        /// Its author.
-        did: String,
-        /// Its key.
-        rkey: String,
-    },
-    /// A member lost access.
-    Kicked {
-        /// The member.
-        did: String,
-    },
-}
-
-/// A record to write; see [`World::put`].
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Put {
-    /// The space; absent for a public record.
-    #[serde(default)]
-    pub space_uri: Option<String>,
-    /// Short name of the collection.
-    pub collection: String,
-    /// The author.
-    pub did: String,
-    /// The record key.
-    pub rkey: String,
-    /// The body.
-    pub record: Value,
-    /// The content id, `null` on the wire when absent.
-    #[serde(default)]
-    pub cid: Option<String>,
-    /// Creation time in Unix milliseconds; default: kept on an update, else now.
-    #[serde(default)]
-    pub created_at: Option<i64>,
-    /// Changes the data without telling live watchers, as if they had missed the event.
-    #[serde(default)]
-    pub silent: bool,
-}
-
-/// A record to delete; see [`World::delete`].
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Delete {
-    /// The space; absent for a public record.
-    #[serde(default)]
-    pub space_uri: Option<String>,
-    /// Short name of the collection.
-    pub collection: String,
-    /// The author.
-    pub did: String,
-    /// The record key.
-    pub rkey: String,
-    /// Changes the data without telling live watchers.
-    #[serde(default)]
-    pub silent: bool,
-}
-
-/// Many messages at once; see [`World::bulk`].
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Bulk {
-    /// The space.
-    pub space_uri: String,
-    /// How many messages.
-    pub n: usize,
-    /// Filler characters per message.
-    pub size: usize,
-    /// Changes the data without telling live watchers.
-    #[serde(default)]
-    pub silent: bool,
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
 }
 
 #[derive(Debug, Default)]
@@ -253,7 +133,12 @@ impl World {
         check_rkey(&put.rkey)?;
         let mut state = self.lock();
         let space = state.known(put.space_uri.as_deref())?;
-        let key = (space.clone(), collection.nsid, put.did.clone(), put.rkey.clone());
+        let key = (
+            space.clone(),
+            collection.nsid,
+            put.did.clone(),
+            put.rkey.clone(),
+        );
         let known = state.records.get(&key).map(|known| known.created_ms);
         let record = Arc::new(Record {
             space: space.clone(),
@@ -283,7 +168,11 @@ impl World {
         let key = (space.clone(), collection.nsid, did.clone(), rkey.clone());
         let existed = state.records.remove(&key).is_some();
         if !delete.silent {
-            let what = What::Deleted { collection, did, rkey };
+            let what = What::Deleted {
+                collection,
+                did,
+                rkey,
+            };
             self.publish(&mut state, space, what);
         }
         Ok(existed)
@@ -356,7 +245,10 @@ impl World {
         let newer = since_ms.max(now_ms() - REPLAY_MS);
         let replay = state.spaces.get(space_uri).map(|space| {
             let recent = space.recent.iter();
-            recent.filter(|change| change.at_ms > newer).cloned().collect()
+            recent
+                .filter(|change| change.at_ms > newer)
+                .cloned()
+                .collect()
         });
         (replay.unwrap_or_default(), self.feed.subscribe())
     }
@@ -403,9 +295,15 @@ impl World {
     fn publish(&self, state: &mut State, space: Option<Arc<str>>, what: What) {
         let at_ms = now_ms();
         let change = Arc::new(Change { at_ms, space, what });
-        if let Some(space) = change.space.as_ref().and_then(|uri| state.spaces.get_mut(uri)) {
+        // A kick is not replayed: who reconnects with a valid ticket stays.
+        let kept = !matches!(change.what, What::Kicked { .. });
+        let space = change.space.as_ref().filter(|_| kept);
+        if let Some(space) = space.and_then(|uri| state.spaces.get_mut(uri)) {
             while space.recent.len() >= REPLAY_EVENTS
-                || space.recent.front().is_some_and(|old| old.at_ms < at_ms - REPLAY_MS)
+                || space
+                    .recent
+                    .front()
+                    .is_some_and(|old| old.at_ms < at_ms - REPLAY_MS)
             {
                 space.recent.pop_front();
             }
@@ -427,32 +325,6 @@ impl State {
         let known = self.spaces.get_key_value(uri);
         let unknown = || Error::UnknownSpace(uri.to_owned());
         known.map(|(uri, _)| Some(uri.clone())).ok_or_else(unknown)
-    }
-}
-
-fn collection(short: &str) -> Result<&'static Collection, Error> {
-    by_short_name(short).ok_or_else(|| Error::UnknownCollection(short.to_owned()))
-}
-
-pub(crate) fn check_did(did: &str) -> Result<(), Error> {
-    let mut parts = did.splitn(3, ':');
-    let whole = parts.next() == Some("did")
-        && parts.next().is_some_and(|method| !method.is_empty())
-        && parts.next().is_some_and(|id| !id.is_empty());
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._:%-".contains(c);
-    if whole && did.chars().all(plain) {
-        Ok(())
-    } else {
-        Err(Error::BadDid(did.to_owned()))
-    }
-}
-
-fn check_rkey(rkey: &str) -> Result<(), Error> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._:~-".contains(c);
-    if (1..=512).contains(&rkey.len()) && rkey.chars().all(plain) && rkey != "." && rkey != ".." {
-        Ok(())
-    } else {
-        Err(Error::BadKey(rkey.to_owned()))
     }
 }
 

@@ -1,0 +1,158 @@
+//! Records, what happens to them, and the calls that make it happen.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::schema::{Collection, by_short_name};
+#[cfg(doc)]
+use crate::world::World;
+
+/// A stored record.
+#[derive(Debug)]
+pub struct Record {
+    /// The space it lives in; `None` for a public record.
+    pub space: Option<Arc<str>>,
+    /// Its collection.
+    pub collection: &'static Collection,
+    /// Its author.
+    pub did: String,
+    /// Its key.
+    pub rkey: String,
+    /// Its content id, if the writer gave one.
+    pub cid: Option<String>,
+    /// Its body.
+    pub value: Value,
+    /// Creation time in Unix milliseconds.
+    pub created_ms: i64,
+}
+
+impl Record {
+    /// `at://<did>/<collection>/<rkey>`.
+    pub fn uri(&self) -> String {
+        record_uri(&self.did, self.collection, &self.rkey)
+    }
+}
+
+/// `at://<did>/<collection>/<rkey>`.
+pub(crate) fn record_uri(did: &str, collection: &Collection, rkey: &str) -> String {
+    format!("at://{did}/{}/{rkey}", collection.nsid)
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub struct Change {
+    /// When, in Unix milliseconds.
+    pub at_ms: i64,
+    /// The space it happened in; `None` for a public record.
+    pub space: Option<Arc<str>>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum What {
+    /// A record was written, for the first time or again.
+    Put(Arc<Record>),
+    /// A record was deleted, whether it existed or not.
+    Deleted {
+        /// Its collection.
+        collection: &'static Collection,
+        /// Its author.
+        did: String,
+        /// Its key.
+        rkey: String,
+    },
+    /// A member lost access.
+    Kicked {
+        /// The member.
+        did: String,
+    },
+}
+
+/// A record to write; see [`World::put`].
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Put {
+    /// The space; absent for a public record.
+    #[serde(default)]
+    pub space_uri: Option<String>,
+    /// Short name of the collection.
+    pub collection: String,
+    /// The author.
+    pub did: String,
+    /// The record key.
+    pub rkey: String,
+    /// The body.
+    pub record: Value,
+    /// The content id, `null` on the wire when absent.
+    #[serde(default)]
+    pub cid: Option<String>,
+    /// Creation time in Unix milliseconds; default: kept on an update, else now.
+    #[serde(default)]
+    pub created_at: Option<i64>,
+    /// Changes the data without telling live watchers, as if they had missed the event.
+    #[serde(default)]
+    pub silent: bool,
+}
+
+/// A record to delete; see [`World::delete`].
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delete {
+    /// The space; absent for a public record.
+    #[serde(default)]
+    pub space_uri: Option<String>,
+    /// Short name of the collection.
+    pub collection: String,
+    /// The author.
+    pub did: String,
+    /// The record key.
+    pub rkey: String,
+    /// Changes the data without telling live watchers.
+    #[serde(default)]
+    pub silent: bool,
+}
+
+/// Many messages at once; see [`World::bulk`].
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bulk {
+    /// The space.
+    pub space_uri: String,
+    /// How many messages.
+    pub n: usize,
+    /// Filler characters per message.
+    pub size: usize,
+    /// Changes the data without telling live watchers.
+    #[serde(default)]
+    pub silent: bool,
+}
+
+pub(crate) fn collection(short: &str) -> Result<&'static Collection, Error> {
+    by_short_name(short).ok_or_else(|| Error::UnknownCollection(short.to_owned()))
+}
+
+pub(crate) fn check_did(did: &str) -> Result<(), Error> {
+    let mut parts = did.splitn(3, ':');
+    let whole = parts.next() == Some("did")
+        && parts.next().is_some_and(|method| !method.is_empty())
+        && parts.next().is_some_and(|id| !id.is_empty());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:%-".contains(c);
+    if whole && did.chars().all(plain) {
+        Ok(())
+    } else {
+        Err(Error::BadDid(did.to_owned()))
+    }
+}
+
+pub(crate) fn check_rkey(rkey: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:~-".contains(c);
+    if (1..=512).contains(&rkey.len()) && rkey.chars().all(plain) && rkey != "." && rkey != ".." {
+        Ok(())
+    } else {
+        Err(Error::BadKey(rkey.to_owned()))
+    }
+}
