@@ -58,19 +58,27 @@ fn arguments() -> Result<Option<Options>, Failure> {
     Ok(Some(options))
 }
 
+/// Listens for SIGTERM and ctrl-c from now on; the future resolves at the first.
 #[cfg(unix)]
-async fn told_to_stop() -> std::io::Result<()> {
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
-#[cfg(not(unix))]
-async fn told_to_stop() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+/// Listens for ctrl-c from now on.
+#[cfg(windows)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }
 
 #[tokio::main]
@@ -98,8 +106,10 @@ async fn main() -> std::process::ExitCode {
 
 async fn run(options: Options) -> Result<(), Failure> {
     let server = Server::start(options).await?;
+    // Whoever reads the line may stop us at once.
+    let stopped = told_to_stop()?;
     println!("{}", serde_json::json!({ "url": server.url() }));
-    told_to_stop().await?;
+    stopped.await;
     server.shutdown().await;
     Ok(())
 }

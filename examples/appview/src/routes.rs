@@ -180,8 +180,7 @@ impl Call {
 
     async fn handshake(self, fault: &Fault) -> Result<Response, Refusal> {
         let (query, caller) = self.authorise()?;
-        // One less than now: an event of this very millisecond, after the query, is then replayed.
-        let since_ts = now_ms() - 1;
+        let since_ts = self.app.world.mark();
         let read = read_snapshot(&self.app.world, &query, fault).await;
         let read = read.map_err(|message| Refusal::snapshot_failed(&message))?;
         let ttl_ms = self.app.ticket_ttl_ms;

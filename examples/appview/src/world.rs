@@ -42,6 +42,10 @@ type Key = (Option<Arc<str>>, &'static str, String, String);
 
 #[derive(Debug, Default)]
 struct State {
+    /// Time of the last change, and of the last handshake: a change lies after every earlier handshake, and
+    /// not after a later one, even within one millisecond.
+    last_change_ms: i64,
+    last_handshake_ms: i64,
     spaces: HashMap<Arc<str>, Space>,
     records: BTreeMap<Key, Arc<Record>>,
 }
@@ -235,6 +239,13 @@ impl World {
         self.feed.subscribe()
     }
 
+    /// A time that lies between the changes so far and the ones to come.
+    pub(crate) fn mark(&self) -> i64 {
+        let mut state = self.lock();
+        state.last_handshake_ms = now_ms().max(state.last_change_ms);
+        state.last_handshake_ms
+    }
+
     /// Every change from now on, and what the space's replay buffer holds that is newer than `since_ms`.
     pub(crate) fn follow_since(
         &self,
@@ -293,7 +304,10 @@ impl World {
 
     /// Called under the lock, so that everyone sees changes in the order in which they were made.
     fn publish(&self, state: &mut State, space: Option<Arc<str>>, what: What) {
-        let at_ms = now_ms();
+        let at_ms = now_ms()
+            .max(state.last_change_ms)
+            .max(state.last_handshake_ms + 1);
+        state.last_change_ms = at_ms;
         let change = Arc::new(Change { at_ms, space, what });
         // A kick is not replayed: who reconnects with a valid ticket stays.
         let kept = !matches!(change.what, What::Kicked { .. });
