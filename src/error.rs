@@ -37,6 +37,8 @@ pub enum ErrorKind {
     NotFound,
     /// The answer is not an event stream.
     NotEventStream,
+    /// The answer is not a WebSocket handshake, or its socket lies elsewhere.
+    BadHandshake,
     /// An event is larger than the limit.
     EventTooLarge,
     /// Nothing was heard for longer than the idle time-out.

@@ -80,6 +80,8 @@ fn incoming(item: Option<Result<Incoming, crate::transport::TransportError>>) ->
             warn!(%error, "skipped an event");
             Input::Skipped
         }
+        // Kept by the ticket desk, which is still to come.
+        Some(Ok(Incoming::Ticket(_))) => Input::Skipped,
         Some(Err(error)) => Input::Failed(error.into()),
         None => Input::Failed(WatchError::Disconnected),
     }

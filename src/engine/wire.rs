@@ -153,6 +153,18 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
     Ok(Some(event))
 }
 
+/// Decodes a record that stands alone, as in a handshake's snapshot.
+pub fn decode_record(data: &str) -> Result<Box<Record>, WireError> {
+    let kind = "snapshot.record";
+    if nests_too_deep(data) {
+        return Err(WireError::TooDeep { kind: kind.into() });
+    }
+    serde_json::from_str(data).map_err(|error| WireError::Data {
+        kind: kind.into(),
+        message: describe(&error),
+    })
+}
+
 /// Decodes one WebSocket text frame, `{"kind": …, "data": …}`.
 pub fn decode_frame(text: &str) -> Result<Option<ServerEvent>, WireError> {
     let frame: Frame = serde_json::from_str(text).map_err(|error| WireError::Frame {
@@ -201,7 +213,7 @@ fn one_record(data: &str) -> Result<Box<Record>, serde_json::Error> {
 
 /// serde_json's message, which names fields and positions; for wrong types it may quote a value, so only
 /// the category is kept there: bodies do not belong in logs.
-fn describe(error: &serde_json::Error) -> String {
+pub(crate) fn describe(error: &serde_json::Error) -> String {
     let at = format!("line {} column {}", error.line(), error.column());
     match error.classify() {
         serde_json::error::Category::Eof => format!("it ends too early, {at}"),

@@ -4,20 +4,22 @@ use std::{error::Error as _, fmt::Write as _, time::Duration};
 
 use futures_util::StreamExt;
 use reqwest::{
-    Client, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    Client, ClientBuilder, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
     redirect::Policy,
 };
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConnectRequest, TransportError};
+use super::{ConnectRequest, TransportError, UrlGuard};
 use crate::tickets::Ticket;
 
 /// Longest time until a TCP and TLS connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time from a request to the head of its answer, redirects included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time from an upgrade's request to its answer.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Redirects followed before giving up.
 const MAX_REDIRECTS: usize = 10;
 /// A refusal's body is read up to here: enough for any JSON error.
@@ -40,6 +42,8 @@ pub enum HttpError {
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client,
+    /// HTTP/1.1 only: what a WebSocket upgrade needs.
+    http1: Client,
 }
 
 impl Http {
@@ -51,45 +55,36 @@ impl Http {
         };
         // A configuration that is handed over is used as it is: without these it is HTTP/1.1 only.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
+        let client = client(tls.clone())
             // Many streams share one HTTP/2 connection: a few that nobody reads must not freeze the others.
             .http2_initial_connection_window_size(64 * 1024 * 1024)
             .http2_initial_stream_window_size(256 * 1024)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(20))
             .http2_keep_alive_while_idle(true)
-            .user_agent(concat!("contrail-sync/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client })
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http1 = self::client(tls).http1_only().build()?;
+        Ok(Self { client, http1 })
     }
 
-    /// Requests the watch's URL with its ticket, follows redirects as far as the guard allows, and turns
+    /// Requests `url` with the watch's ticket, follows redirects as far as the guard allows, and turns
     /// every answer but 2xx into the error it means.
     pub async fn get(
         &self,
+        mut url: Url,
         request: &ConnectRequest,
         accept: &str,
     ) -> Result<Response, TransportError> {
-        let mut url = request.url.clone();
         if let Some(ticket) = &request.ticket {
             url.query_pairs_mut().append_pair("ticket", ticket.expose());
         }
         let origin = origin(&url);
         let answer = async {
             for _ in 0..=MAX_REDIRECTS {
-                if !(request.guard)(&url) {
-                    return Err(TransportError::RedirectNotAllowed { to: bare(&url) });
-                }
+                check(&url, &request.guard)?;
                 let sent = self.client.get(url.clone()).header(ACCEPT, accept).send();
-                let response = sent.await.map_err(|error| TransportError::Connect {
-                    origin: self::origin(&url),
-                    message: cause(error),
-                })?;
+                let response = sent.await.map_err(|error| unreachable(&url, error))?;
                 if !response.status().is_redirection() {
                     return accepted(response, request.ticket.as_ref()).await;
                 }
@@ -99,12 +94,90 @@ impl Http {
                 hops: MAX_REDIRECTS,
             })
         };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
-        answer.unwrap_or(Err(TransportError::ConnectTimeout {
-            origin,
-            after: ANSWER_TIMEOUT,
-        }))
+        within(ANSWER_TIMEOUT, origin, answer).await
     }
+
+    /// Asks for a connection to be switched to another protocol. Redirects are refusals here.
+    pub async fn upgrade(
+        &self,
+        url: Url,
+        headers: HeaderMap,
+        request: &ConnectRequest,
+    ) -> Result<Response, TransportError> {
+        let origin = origin(&url);
+        let answer = async {
+            check(&url, &request.guard)?;
+            let sent = self.http1.get(url.clone()).headers(headers).send();
+            let response = sent.await.map_err(|error| unreachable(&url, error))?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(response);
+            }
+            let status = response.status().as_u16();
+            // Anything but a switch is a refusal, 200 included.
+            Err(match accepted(response, request.ticket.as_ref()).await {
+                Err(error) => error,
+                Ok(_) => TransportError::Status {
+                    status,
+                    message: "it did not switch protocols".to_owned(),
+                    retry_after: None,
+                },
+            })
+        };
+        within(UPGRADE_TIMEOUT, origin, answer).await
+    }
+}
+
+fn client(tls: rustls::ClientConfig) -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(Duration::from_secs(30))
+        .user_agent(concat!("contrail-sync/", env!("CARGO_PKG_VERSION")))
+}
+
+fn check(url: &Url, guard: &UrlGuard) -> Result<(), TransportError> {
+    if guard(url) {
+        return Ok(());
+    }
+    Err(TransportError::RedirectNotAllowed { to: bare(url) })
+}
+
+fn unreachable(url: &Url, error: reqwest::Error) -> TransportError {
+    TransportError::Connect {
+        origin: origin(url),
+        message: cause(error),
+    }
+}
+
+async fn within<T>(
+    after: Duration,
+    origin: String,
+    answer: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    let answer = tokio::time::timeout(after, answer).await;
+    answer.unwrap_or(Err(TransportError::ConnectTimeout { origin, after }))
+}
+
+/// Reads a whole body of at most `limit` bytes; `None` if it is larger.
+pub async fn body(response: Response, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
+    let origin = origin(response.url());
+    let read = async {
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| TransportError::Cut {
+                message: cause(error),
+            })?;
+            if body.len() + chunk.len() > limit {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
+    };
+    within(ANSWER_TIMEOUT, origin, read).await
 }
 
 /// Scheme, host and port: what may stand in messages.

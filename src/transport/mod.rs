@@ -1,8 +1,10 @@
 //! Connections to an appview. The engine sees a stream of server events, whatever carries them.
 
+pub mod auto;
 pub mod http;
 pub mod sse;
 mod sse_parser;
+pub mod ws;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +47,8 @@ pub enum Incoming {
     Event(ServerEvent),
     /// An event that could not be read. The connection goes on.
     Skipped(WireError),
+    /// A fresh ticket for the same watch, in exchange for the one that was used.
+    Ticket(Ticket),
 }
 
 /// What arrives on an open connection. Ends with an error, or with `None` at a clean end.
@@ -142,6 +146,23 @@ pub enum TransportError {
         /// The bound.
         after: Duration,
     },
+    /// The answer to a WebSocket handshake is not one.
+    #[error("not a WebSocket handshake: {message}")]
+    BadHandshake {
+        /// What was wrong, without the body itself.
+        message: String,
+    },
+    /// 426: this host ends no WebSockets.
+    #[error("this host offers no WebSocket: use \"sse\" or \"auto\"")]
+    NoWebSocket,
+    /// The server closed the WebSocket with a code.
+    #[error("the server closed the connection: {}", closed(*code, reason))]
+    Closed {
+        /// The close code.
+        code: u16,
+        /// The server's words.
+        reason: String,
+    },
     /// The connection broke.
     #[error("the connection broke: {message}")]
     Cut {
@@ -163,15 +184,38 @@ impl TransportError {
             Self::NotEventStream { .. } => ErrorKind::NotEventStream,
             Self::EventTooLarge { .. } => ErrorKind::EventTooLarge,
             Self::IdleTimeout { .. } => ErrorKind::IdleTimeout,
-            Self::Cut { .. } => ErrorKind::Disconnected,
+            Self::BadHandshake { .. } => ErrorKind::BadHandshake,
+            Self::NoWebSocket => ErrorKind::Unsupported,
+            Self::Closed {
+                code: close::SERVER_FAILED,
+                ..
+            } => ErrorKind::Server,
+            Self::Closed {
+                code: close::ACCESS_REVOKED,
+                ..
+            } => ErrorKind::AccessLost,
+            Self::Closed {
+                code: close::TICKET_INVALID,
+                ..
+            } => ErrorKind::AuthRequired,
+            Self::Closed { .. } | Self::Cut { .. } => ErrorKind::Disconnected,
         }
     }
 
     /// What it means for ticket and access, if anything.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::AuthRequired { .. } => Some(Refusal::Ticket),
-            Self::Forbidden { .. } | Self::NotFound { .. } => Some(Refusal::AccessLost),
+            Self::AuthRequired { .. }
+            | Self::Closed {
+                code: close::TICKET_INVALID,
+                ..
+            } => Some(Refusal::Ticket),
+            Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Closed {
+                code: close::ACCESS_REVOKED,
+                ..
+            } => Some(Refusal::AccessLost),
             _ => None,
         }
     }
@@ -182,5 +226,23 @@ impl TransportError {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+/// Close codes of the protocol.
+pub mod close {
+    /// The server failed while sending.
+    pub const SERVER_FAILED: u16 = 4001;
+    /// Access to the space was taken away.
+    pub const ACCESS_REVOKED: u16 = 4003;
+    /// The ticket is not valid.
+    pub const TICKET_INVALID: u16 = 4008;
+}
+
+fn closed(code: u16, reason: &str) -> String {
+    match (code, reason) {
+        (1005, _) => "without a code".to_owned(),
+        (code, "") => format!("code {code}"),
+        (code, reason) => format!("code {code}, {reason}"),
     }
 }

@@ -31,7 +31,10 @@ impl Sse {
 impl Transport for Sse {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let response = self.http.get(&request, "text/event-stream").await?;
+            let response = self
+                .http
+                .get(request.url.clone(), &request, "text/event-stream")
+                .await?;
             let content_type = content_type(&response);
             if content_type != "text/event-stream" {
                 return Err(TransportError::NotEventStream { content_type });

@@ -1,0 +1,353 @@
+//! WebSocket, in the protocol's two steps: a handshake that carries the snapshot, then an upgrade of a
+//! connection of the same HTTP client.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream};
+use reqwest::{
+    Response, Upgraded,
+    header::{
+        CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as SocketError, Message,
+        error::CapacityError,
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
+};
+use url::Url;
+
+use super::{
+    ConnectRequest, Events, Incoming, Transport, TransportError,
+    http::{Http, bare, body, content_type},
+};
+use crate::{
+    engine::wire::{self, ServerEvent, WireError},
+    tickets::Ticket,
+};
+
+/// Between two pings of ours: a server in a Durable Object never says anything by itself.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A handshake carries up to 200 records: it may be this many times larger than one event.
+const HANDSHAKE_EVENTS: usize = 4;
+/// Bytes read at once. The library's default would cost each idle connection 128 KiB.
+const READ_BUFFER: usize = 16 * 1024;
+/// A close without a code, as the standard names it.
+const NO_STATUS: u16 = 1005;
+
+/// Follows a watch over a WebSocket.
+#[derive(Debug, Clone)]
+pub struct Ws {
+    http: Http,
+}
+
+impl Ws {
+    /// Uses the given client.
+    pub fn new(http: Http) -> Self {
+        Self { http }
+    }
+
+    async fn open(&self, request: &ConnectRequest) -> Result<Events, TransportError> {
+        let handshake = self.handshake(request).await?;
+        let url = socket_url(&request.url, &handshake.ws_url)?;
+        let socket = self.upgrade(url, request).await?;
+        Ok(events(socket, handshake, request))
+    }
+
+    async fn handshake(&self, request: &ConnectRequest) -> Result<Handshake, TransportError> {
+        let mut url = request.url.clone();
+        url.query_pairs_mut().append_pair("mode", "ws");
+        let response = self.http.get(url, request, "application/json").await;
+        let response = response.map_err(no_websocket)?;
+        let content_type = content_type(&response);
+        if content_type != "application/json" {
+            let message = format!("the answer is {content_type}");
+            return Err(TransportError::BadHandshake { message });
+        }
+        let limit = request.max_event_bytes.saturating_mul(HANDSHAKE_EVENTS);
+        let Some(body) = body(response, limit).await? else {
+            let message = format!("the answer is larger than {limit} bytes");
+            return Err(TransportError::BadHandshake { message });
+        };
+        serde_json::from_slice(&body).map_err(|error| TransportError::BadHandshake {
+            message: wire::describe(&error),
+        })
+    }
+
+    async fn upgrade(
+        &self,
+        url: Url,
+        request: &ConnectRequest,
+    ) -> Result<WebSocketStream<Upgraded>, TransportError> {
+        let key = generate_key();
+        let response = self
+            .http
+            .upgrade(url, upgrade_headers(&key)?, request)
+            .await;
+        let response = response.map_err(no_websocket)?;
+        check_accept(&response, &key)?;
+        let upgraded = response
+            .upgrade()
+            .await
+            .map_err(|error| TransportError::Cut {
+                message: super::http::cause(error),
+            })?;
+        let mut config = WebSocketConfig::default();
+        config.read_buffer_size = READ_BUFFER;
+        config.write_buffer_size = 0;
+        config.max_write_buffer_size = 64 * 1024;
+        config.max_message_size = Some(request.max_event_bytes);
+        config.max_frame_size = Some(request.max_event_bytes);
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
+    }
+}
+
+impl Transport for Ws {
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
+        async move { self.open(&request).await }.boxed()
+    }
+}
+
+/// The handshake's answer, as far as it matters.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Handshake {
+    snapshot: Snapshot,
+    ticket: Option<String>,
+    ws_url: String,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    records: Vec<Box<RawValue>>,
+    cursor: Option<String>,
+}
+
+fn no_websocket(error: TransportError) -> TransportError {
+    match error {
+        TransportError::Status { status: 426, .. } => TransportError::NoWebSocket,
+        other => other,
+    }
+}
+
+/// Where the socket is. It carries the ticket: nothing but the watch's own origin may get it.
+fn socket_url(watch: &Url, ws_url: &str) -> Result<Url, TransportError> {
+    let refuse = |message: String| Err(TransportError::BadHandshake { message });
+    let Ok(url) = watch.join(ws_url) else {
+        return refuse("wsUrl is not a URL".to_owned());
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return refuse(format!("wsUrl has the scheme {}", url.scheme()));
+    }
+    if url.origin() != watch.origin() {
+        return refuse(format!("wsUrl leads to another origin, {}", bare(&url)));
+    }
+    Ok(url)
+}
+
+fn upgrade_headers(key: &str) -> Result<HeaderMap, TransportError> {
+    let key = HeaderValue::from_str(key).map_err(|_| TransportError::BadHandshake {
+        message: "the key is not a header value".to_owned(),
+    })?;
+    let fixed = |name: HeaderName, value| (name, HeaderValue::from_static(value));
+    Ok(HeaderMap::from_iter([
+        fixed(CONNECTION, "Upgrade"),
+        fixed(UPGRADE, "websocket"),
+        fixed(SEC_WEBSOCKET_VERSION, "13"),
+        (SEC_WEBSOCKET_KEY, key),
+    ]))
+}
+
+fn check_accept(response: &Response, key: &str) -> Result<(), TransportError> {
+    let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+    if accept
+        .is_some_and(|accept| accept.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes())
+    {
+        return Ok(());
+    }
+    Err(TransportError::BadHandshake {
+        message: "the upgrade's Sec-WebSocket-Accept does not fit".to_owned(),
+    })
+}
+
+struct Reader {
+    socket: WebSocketStream<Upgraded>,
+    ping: Interval,
+    idle_timeout: Duration,
+    max_event_bytes: usize,
+    deadline: Instant,
+    /// The handshake's snapshot, to be told first.
+    ready: VecDeque<Incoming>,
+    ended: bool,
+}
+
+/// The handshake's snapshot as events, complete now that the socket is open, then the socket's frames.
+fn events(
+    socket: WebSocketStream<Upgraded>,
+    handshake: Handshake,
+    request: &ConnectRequest,
+) -> Events {
+    let mut ready = VecDeque::with_capacity(handshake.snapshot.records.len() + 3);
+    ready.extend(
+        handshake
+            .ticket
+            .map(|text| Incoming::Ticket(Ticket::new(text))),
+    );
+    ready.push_back(Incoming::Event(ServerEvent::SnapshotStart));
+    ready.extend(handshake.snapshot.records.iter().map(|raw| {
+        match wire::decode_record(raw.get()) {
+            Ok(record) => Incoming::Event(ServerEvent::SnapshotRecord(record)),
+            Err(error) => Incoming::Skipped(error),
+        }
+    }));
+    let cursor = handshake.snapshot.cursor;
+    ready.push_back(Incoming::Event(ServerEvent::SnapshotEnd { cursor }));
+    // Two pings must fit into the silence that is allowed.
+    let mut ping = tokio::time::interval(PING_INTERVAL.min(request.idle_timeout / 3));
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ping.reset();
+    let reader = Reader {
+        socket,
+        ping,
+        idle_timeout: request.idle_timeout,
+        max_event_bytes: request.max_event_bytes,
+        deadline: Instant::now() + request.idle_timeout,
+        ready,
+        ended: false,
+    };
+    stream::unfold(reader, |mut reader| async move {
+        let item = reader.next().await?;
+        Some((item, reader))
+    })
+    .boxed()
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<Incoming, TransportError>> {
+        if let Some(item) = self.ready.pop_front() {
+            return Some(Ok(item));
+        }
+        if self.ended {
+            return None;
+        }
+        loop {
+            let item = tokio::select! {
+                message = self.socket.next() => {
+                    self.deadline = Instant::now() + self.idle_timeout;
+                    self.message(message)
+                }
+                _ = self.ping.tick() => {
+                    // A peer that reads nothing must not hold us beyond the deadline.
+                    let ping = self.socket.send(Message::Ping(Default::default()));
+                    match timeout_at(self.deadline, ping).await {
+                        Ok(Ok(())) => None,
+                        Ok(Err(error)) => Some(Err(self.broken(error))),
+                        Err(_) => Some(Err(self.silent())),
+                    }
+                }
+                () = tokio::time::sleep_until(self.deadline) => Some(Err(self.silent())),
+            };
+            match item {
+                Some(Ok(item)) => return Some(Ok(item)),
+                // The socket is dropped without a closing handshake: some servers never answer one.
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+                None if self.ended => return None,
+                None => {}
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: Option<Result<Message, SocketError>>,
+    ) -> Option<Result<Incoming, TransportError>> {
+        match message {
+            Some(Ok(Message::Text(text))) => match wire::decode_frame(&text) {
+                Ok(Some(event)) => Some(Ok(Incoming::Event(event))),
+                Ok(None) => None,
+                Err(error) => Some(Ok(Incoming::Skipped(error))),
+            },
+            Some(Ok(Message::Binary(_))) => Some(Ok(Incoming::Skipped(WireError::Frame {
+                message: "it is binary".to_owned(),
+            }))),
+            Some(Ok(Message::Close(frame))) => Some(Err(closed(frame))),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Err(error)) => Some(Err(self.broken(error))),
+            None => {
+                self.ended = true;
+                None
+            }
+        }
+    }
+
+    fn silent(&self) -> TransportError {
+        TransportError::IdleTimeout {
+            after: self.idle_timeout,
+        }
+    }
+
+    fn broken(&self, error: SocketError) -> TransportError {
+        match error {
+            SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
+                TransportError::EventTooLarge {
+                    limit: self.max_event_bytes,
+                }
+            }
+            other => TransportError::Cut {
+                message: other.to_string(),
+            },
+        }
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> TransportError {
+    let (code, reason) = match frame {
+        Some(frame) => (frame.code.into(), frame.reason.chars().take(100).collect()),
+        None => (NO_STATUS, String::new()),
+    };
+    TransportError::Closed { code, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_url_stays_on_the_watchs_origin() {
+        let watch: Url = "https://appview.example/xrpc/x.watchRecords?a=b"
+            .parse()
+            .unwrap();
+        let url = socket_url(&watch, "/xrpc/x.watchRecords?a=b&ticket=t").unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://appview.example/xrpc/x.watchRecords?a=b&ticket=t"
+        );
+        for bad in [
+            "https://evil.example/x?ticket=t",
+            "//evil.example/x",
+            "http://appview.example/x",
+            "https://appview.example:444/x",
+            "ftp://appview.example/x",
+            "wss://appview.example/x",
+            "https://[",
+        ] {
+            let error = socket_url(&watch, bad).unwrap_err();
+            assert!(
+                matches!(error, TransportError::BadHandshake { .. }),
+                "{bad}"
+            );
+            assert!(!error.to_string().contains("ticket"), "{error}");
+        }
+    }
+}
