@@ -145,7 +145,7 @@ pub(crate) fn faulty(fault: &Fault) -> Option<Response> {
     let content_type = fault.content_type.as_deref().unwrap_or("application/json");
     let body = fault.body.clone().unwrap_or_default();
     let len = body.len();
-    let body = crate::sse::cut_body(body.into(), fault.budget(), fault.stall);
+    let body = crate::sse::cut_body(body.into(), fault);
     let mut response = plain(status, content_type, body);
     response.headers_mut().insert(CONTENT_LENGTH, len.into());
     for (name, value) in &fault.headers {

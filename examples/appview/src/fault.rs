@@ -65,7 +65,7 @@ pub struct Fault {
     /// Cuts the connection after this many events.
     pub cut_after_events: Option<usize>,
     /// Falls silent for ever, keepalives and pongs included, instead of cutting; without a cut, after the
-    /// snapshot.
+    /// snapshot (an answer in one piece: after half of it).
     pub stall: bool,
     /// Closes a WebSocket with this code instead of cutting; without a cut, before the first frame.
     pub close_code: Option<u16>,
@@ -174,6 +174,12 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// Half of an answer, unless something else was said.
+    pub(crate) fn or_half(self, len: usize) -> Self {
+        let bytes = self.bytes.or(Some(len / 2));
+        Self { bytes, ..self }
+    }
+
     pub(crate) fn is_spent(&self) -> bool {
         self.bytes == Some(0) || self.events == Some(0)
     }

@@ -206,7 +206,7 @@ impl Call {
         };
         let body = serde_json::to_string(&handshake).unwrap_or_default();
         let len = body.len();
-        let body = crate::sse::cut_body(body.into(), fault.budget(), fault.stall);
+        let body = crate::sse::cut_body(body.into(), fault);
         let mut response = plain(StatusCode::OK, "application/json", body);
         response.headers_mut().insert("content-length", len.into());
         Ok(response)

@@ -87,11 +87,18 @@ impl Writer {
 }
 
 /// A body of these bytes that a fault may cut short or leave hanging.
-pub(crate) fn cut_body(data: Bytes, budget: Budget, stall: bool) -> Body {
-    let (mut writer, body) = Writer::new(budget, stall);
+pub(crate) fn cut_body(data: Bytes, fault: &Fault) -> Body {
+    if !fault.stall && !fault.cuts() {
+        return data.into();
+    }
+    let budget = if fault.stall {
+        fault.budget().or_half(data.len())
+    } else {
+        fault.budget()
+    };
+    let (mut writer, body) = Writer::new(budget, fault.stall);
     tokio::spawn(async move {
-        let sent = writer.send(data).await;
-        if stall && !matches!(sent, Err(Stop::Gone)) {
+        if let Err(Stop::Silence) = writer.send(data).await {
             writer.chunks.closed().await;
         }
     });

@@ -89,6 +89,22 @@ async fn a_stalled_stream_says_nothing_more_and_stays_open() {
 }
 
 #[tokio::test]
+async fn a_stalled_handshake_stops_in_the_middle_of_its_body() {
+    let (server, path) = one_message().await;
+    let fault = Fault {
+        on: Some(On::Handshake),
+        stall: true,
+        ..Fault::default()
+    };
+    server.fault(fault).unwrap();
+    let mut response = get(&server, &format!("{path}&mode=ws"), Some(ALICE)).await;
+    let announced = response.content_length().unwrap();
+    let chunk = soon(response.chunk()).await.unwrap().unwrap();
+    assert_eq!(chunk.len() as u64, announced / 2);
+    never(response.chunk()).await;
+}
+
+#[tokio::test]
 async fn a_stall_before_headers_never_answers() {
     let (server, path) = one_message().await;
     let fault = Fault {
