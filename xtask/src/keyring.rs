@@ -11,12 +11,10 @@ use tempfile::TempDir;
 const SCRIPT: &str =
     r#"printf '\n' | gnome-keyring-daemon --unlock --components=secrets >/dev/null; exec "$@""#;
 
-/// The private home of a wrapped command; keep it until the command has ended.
-pub struct Home(#[allow(dead_code, reason = "removes the directory when dropped")] TempDir);
-
 /// Wraps `command` into a D-Bus session with its own keyring and home directory. Rust's own tools keep
-/// their real homes. Sets `CONTRAIL_TEST_KEYRING=1`.
-pub fn with_keyring(command: &Command) -> Result<(Command, Home)> {
+/// their real homes. Sets `CONTRAIL_TEST_KEYRING=1`. The home is removed when dropped: keep it until the
+/// command has ended.
+pub fn with_keyring(command: &Command) -> Result<(Command, TempDir)> {
     let home = tempfile::Builder::new()
         .prefix("contrail-")
         .tempdir()
@@ -47,7 +45,7 @@ pub fn with_keyring(command: &Command) -> Result<(Command, Home)> {
     if let Some(dir) = command.get_current_dir() {
         wrapped.current_dir(dir);
     }
-    Ok((wrapped, Home(home)))
+    Ok((wrapped, home))
 }
 
 fn real_home(variable: &str, folder: &str) -> OsString {
