@@ -2,7 +2,16 @@
 #[allow(dead_code)]
 mod scope;
 
-const COMMANDS: &[&str] = &["open_watch", "close_watch", "watch_state", "ack_watch"];
+const COMMANDS: &[&str] = &[
+    "open_watch",
+    "close_watch",
+    "watch_state",
+    "ack_watch",
+    "answer_mint",
+    "set_secret",
+    "delete_secret",
+    "clear_tickets",
+];
 
 /// Scope entry of contrail-sync.
 #[derive(schemars::JsonSchema)]

@@ -30,7 +30,7 @@ pub async fn open_watch<R: Runtime>(
         both(command_scope.allows(), global_scope.allows()),
         both(command_scope.denies(), global_scope.denies()),
     );
-    let spec = options.into_spec(plugin.base_url(), scope)?;
+    let spec = options.into_spec(plugin.surroundings(), scope)?;
     let state = plugin.bridge().open(webview, session, handle, spec).await?;
     Ok(Response::new(state))
 }
@@ -71,4 +71,45 @@ pub fn ack_watch<R: Runtime>(
     rev: u64,
 ) -> Result<()> {
     plugin.bridge().ack(webview.label(), &session, handle, rev)
+}
+
+/// Takes a page's answer to a question for a ticket: the ticket, or why there is none.
+#[tauri::command]
+pub fn answer_mint<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    request: u32,
+    ticket: Option<serde_json::Value>,
+    error: Option<String>,
+) {
+    let answer = match error {
+        Some(error) => Err(error),
+        None => Ok(ticket.unwrap_or_default()),
+    };
+    let bridge = plugin.bridge();
+    bridge.answer(webview.label(), &session, handle, request, answer);
+}
+
+/// Stores a secret for minters. There is no command that reads one.
+#[tauri::command]
+pub async fn set_secret(
+    plugin: State<'_, ContrailSync>,
+    name: String,
+    value: String,
+) -> Result<()> {
+    plugin.set_secret(&name, value).await
+}
+
+/// Forgets a secret.
+#[tauri::command]
+pub async fn delete_secret(plugin: State<'_, ContrailSync>, name: String) -> Result<()> {
+    plugin.delete_secret(&name).await
+}
+
+/// Forgets all tickets, as a logout does.
+#[tauri::command]
+pub async fn clear_tickets(plugin: State<'_, ContrailSync>) -> Result<()> {
+    plugin.clear_tickets().await
 }

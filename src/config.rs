@@ -9,7 +9,7 @@ use crate::{
     engine::{TransportKind, WatchSpec},
     error::{Error, Result},
     scope::Scope,
-    tickets::{Ticket, TicketSource},
+    tickets::{NamedMinter, TicketSource, checked},
 };
 
 /// `plugins.contrail-sync` in `tauri.conf.json`.
@@ -42,8 +42,12 @@ pub struct WatchOptions {
     pub url: String,
     /// How to reach the server; `sse` by default.
     pub transport: Option<TransportKind>,
-    /// A ticket, sent at every connect.
+    /// A ticket, sent as it is at every connect.
     pub ticket: Option<String>,
+    /// The page mints: it is asked whenever a ticket is needed.
+    pub mint: Option<bool>,
+    /// Name of a minter that the app registered on the plugin's Builder.
+    pub minter: Option<String>,
     /// Whether to connect again after a failure; yes by default.
     pub reconnect: Option<bool>,
     /// DID of the account whose watch it is.
@@ -54,8 +58,8 @@ pub struct WatchOptions {
 
 impl WatchOptions {
     /// Checks the options and turns them into what the engine needs.
-    pub(crate) fn into_spec(self, base_url: Option<&Url>, scope: Scope) -> Result<WatchSpec> {
-        let url = resolve(&self.url, base_url)?;
+    pub(crate) fn into_spec(self, surroundings: &Surroundings, scope: Scope) -> Result<WatchSpec> {
+        let url = resolve(&self.url, surroundings.base_url.as_ref())?;
         if !scope.allows(&url) {
             let origin = crate::transport::http::bare(&url);
             return Err(Error::NotAllowed { origin });
@@ -63,24 +67,10 @@ impl WatchOptions {
         let guard_id = scope.id();
         let mut spec = WatchSpec::new(url, std::sync::Arc::new(move |url| scope.allows(url)));
         spec.guard_id = guard_id;
-        spec.transport = match self.transport.unwrap_or_default() {
-            TransportKind::Sse => TransportKind::Sse,
-            other => {
-                let name = format!("{other:?}").to_lowercase();
-                return Err(Error::Unsupported(format!(
-                    "transport \"{name}\" is not available yet, use \"sse\""
-                )));
-            }
-        };
+        spec.transport = self.transport.unwrap_or_default();
+        spec.tickets = self.tickets(surroundings)?;
         spec.account = self.account;
         spec.reconnect = self.reconnect.unwrap_or(true);
-        spec.tickets = match self.ticket {
-            None => TicketSource::Public,
-            Some(text) if text.trim().is_empty() => {
-                return Err(Error::InvalidOptions("the ticket is empty".into()));
-            }
-            Some(text) => TicketSource::Static(Ticket::new(text)),
-        };
         if let Some(millis) = self.idle_timeout {
             spec.idle_timeout = Duration::from_millis(millis.into());
             if !(MIN_IDLE_TIMEOUT..=MAX_IDLE_TIMEOUT).contains(&spec.idle_timeout) {
@@ -93,6 +83,35 @@ impl WatchOptions {
         }
         Ok(spec)
     }
+
+    fn tickets(&self, surroundings: &Surroundings) -> Result<TicketSource> {
+        let invalid = |message: &str| Err(Error::InvalidOptions(message.to_owned()));
+        match (&self.ticket, self.mint, &self.minter) {
+            (None, None | Some(false), None) => Ok(TicketSource::Public),
+            (Some(text), None | Some(false), None) => match checked(text) {
+                Ok(ticket) => Ok(TicketSource::Static(ticket)),
+                Err(_) => invalid("the ticket is empty, too long or more than one word"),
+            },
+            (None, Some(true), None) => Ok(TicketSource::Followers),
+            (None, None | Some(false), Some(name)) => {
+                let minter = surroundings.minters.iter().find(|it| it.name() == name);
+                match minter {
+                    Some(minter) => Ok(TicketSource::Minter(minter.clone())),
+                    None => invalid(&format!("no minter named {name:?} is registered")),
+                }
+            }
+            _ => invalid("tickets come from one of ticket, mint and minter"),
+        }
+    }
+}
+
+/// What the app configured, as far as it matters to a watch.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// What relative URLs are relative to.
+    pub base_url: Option<Url>,
+    /// The registered minters.
+    pub minters: Vec<NamedMinter>,
 }
 
 /// Makes a watch's URL absolute and checks that it is one that can be watched.
@@ -137,10 +156,13 @@ mod tests {
             vec![Arc::new("https://appview.example".parse().unwrap())],
             vec![],
         );
-        options.into_spec(
-            Some(&"https://appview.example/base".parse().unwrap()),
-            scope,
-        )
+        let surroundings = Surroundings {
+            base_url: Some("https://appview.example/base".parse().unwrap()),
+            minters: vec![NamedMinter::new("session", |_| async {
+                Ok::<_, String>(String::new())
+            })],
+        };
+        options.into_spec(&surroundings, scope)
     }
 
     fn kind(json: &str) -> ErrorKind {
@@ -183,8 +205,37 @@ mod tests {
             ErrorKind::InvalidOptions
         );
         let options: WatchOptions = serde_json::from_str(r#"{"url":"/x"}"#).unwrap();
-        let error = options.into_spec(None, Scope::default()).err().unwrap();
+        let error = options
+            .into_spec(&Surroundings::default(), Scope::default())
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+    }
+
+    #[test]
+    fn tickets_come_from_one_source() {
+        let source = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.tickets);
+        assert_eq!(source("").unwrap(), TicketSource::Public);
+        assert!(matches!(
+            source(r#","ticket":"t""#).unwrap(),
+            TicketSource::Static(_)
+        ));
+        assert_eq!(source(r#","mint":true"#).unwrap(), TicketSource::Followers);
+        assert!(matches!(
+            source(r#","minter":"session""#).unwrap(),
+            TicketSource::Minter(_)
+        ));
+        for bad in [
+            r#","minter":"other""#,
+            r#","ticket":"t","mint":true"#,
+            r#","ticket":"t","minter":"session""#,
+        ] {
+            assert_eq!(
+                source(bad).unwrap_err().kind(),
+                ErrorKind::InvalidOptions,
+                "{bad}"
+            );
+        }
     }
 
     #[test]

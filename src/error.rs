@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::engine::WatchError;
+use crate::{engine::WatchError, tickets::vault::VaultError};
 
 /// Result of the plugin's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -49,6 +49,12 @@ pub enum ErrorKind {
     Server,
     /// Access to the space was taken away while watching.
     AccessLost,
+    /// The minter failed, or answered something that is no ticket.
+    MintFailed,
+    /// The minter did not answer in time.
+    MintTimeout,
+    /// The vault for secrets refused or failed.
+    Vault,
     /// An error inside Tauri.
     Internal,
 }
@@ -96,6 +102,9 @@ pub enum Error {
     /// The watch itself failed.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// A secret was not stored or erased.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// Tauri failed.
     #[error(transparent)]
     Tauri(#[from] tauri::Error),
@@ -115,6 +124,7 @@ impl Error {
             Self::UnknownWatch => ErrorKind::UnknownWatch,
             Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
             Self::Watch(error) => error.kind(),
+            Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,
         }
     }

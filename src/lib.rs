@@ -21,11 +21,13 @@ pub use config::{Config, WatchOptions};
 pub use error::{Error, ErrorKind, ErrorPayload, Result};
 
 use bridge::Bridge;
+use config::Surroundings;
 use engine::{Engine, EngineConfig};
+use tickets::{Minter, NamedMinter, vault::Vault};
 
 /// The running plugin, as Tauri's state holds it.
 pub struct ContrailSync {
-    base_url: Option<Url>,
+    surroundings: Surroundings,
     engine: Engine,
     bridge: Bridge,
 }
@@ -33,7 +35,7 @@ pub struct ContrailSync {
 impl ContrailSync {
     /// What relative watch URLs are relative to.
     pub fn base_url(&self) -> Option<&Url> {
-        self.base_url.as_ref()
+        self.surroundings.base_url.as_ref()
     }
 
     /// The engine that all windows share.
@@ -46,9 +48,46 @@ impl ContrailSync {
         self.bridge.handle_count()
     }
 
+    /// Stores a secret for minters, in the OS keyring where there is one.
+    pub async fn set_secret(&self, name: &str, value: impl Into<String>) -> Result<()> {
+        let value = value.into();
+        if value.is_empty() {
+            return Err(Error::InvalidOptions("the secret is empty".to_owned()));
+        }
+        let secret = tickets::vault::Secret::new(value);
+        Ok(self.engine.vault().set(&secret_name(name)?, secret).await?)
+    }
+
+    /// Forgets a secret. One that is not there is fine.
+    pub async fn delete_secret(&self, name: &str) -> Result<()> {
+        Ok(self.engine.vault().delete(&secret_name(name)?).await?)
+    }
+
+    /// Forgets all tickets, here and in the keyring, as a logout does. Open connections live on.
+    pub async fn clear_tickets(&self) -> Result<()> {
+        Ok(self.engine.clear_tickets().await?)
+    }
+
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
     pub(crate) fn bridge(&self) -> &Bridge {
         &self.bridge
     }
+}
+
+/// Longest name of a secret.
+const MAX_SECRET_NAME: usize = 64;
+
+fn secret_name(name: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > MAX_SECRET_NAME || !name.chars().all(plain) {
+        return Err(Error::InvalidOptions(format!(
+            "a secret's name has 1 to {MAX_SECRET_NAME} letters, digits, dashes, dots and underscores"
+        )));
+    }
+    Ok(format!("{}{name}", tickets::SECRET_PREFIX))
 }
 
 /// Gives the plugin wherever there is an app, a window or a handle on one.
@@ -66,7 +105,8 @@ impl<R: Runtime, T: Manager<R>> ContrailSyncExt<R> for T {
 /// Sets the plugin up in code, beyond what the configuration file says.
 #[derive(Debug, Default)]
 pub struct Builder {
-    base_url: Option<Url>,
+    surroundings: Surroundings,
+    memory_only: bool,
     engine: EngineConfig,
 }
 
@@ -78,7 +118,28 @@ impl Builder {
 
     /// What relative watch URLs are relative to. Wins over `baseUrl` of the configuration file.
     pub fn base_url(mut self, url: Url) -> Self {
-        self.base_url = Some(url);
+        self.surroundings.base_url = Some(url);
+        self
+    }
+
+    /// Registers a minter, for `mintTicket: { minter: name }` in the webview. A later one of the same name
+    /// takes its place.
+    pub fn minter(mut self, name: impl Into<String>, minter: impl Minter + 'static) -> Self {
+        let minter = NamedMinter::new(name, minter);
+        self.surroundings.minters.retain(|it| *it != minter);
+        self.surroundings.minters.push(minter);
+        self
+    }
+
+    /// Longest time for one mint; 15 s by default.
+    pub fn mint_timeout(mut self, time: std::time::Duration) -> Self {
+        self.engine.mint_timeout = time;
+        self
+    }
+
+    /// Keeps tickets and secrets in memory only, instead of the OS keyring.
+    pub fn without_keyring(mut self) -> Self {
+        self.memory_only = true;
         self
     }
 
@@ -108,14 +169,27 @@ impl Builder {
                 commands::close_watch,
                 commands::watch_state,
                 commands::ack_watch,
+                commands::answer_mint,
+                commands::set_secret,
+                commands::delete_secret,
+                commands::clear_tickets,
             ])
-            .setup(|app, api| {
+            .setup(move |app, api| {
+                let Self {
+                    mut surroundings,
+                    memory_only,
+                    mut engine,
+                } = self;
                 let config = api.config().clone().unwrap_or_default();
+                surroundings.base_url = surroundings.base_url.or(config.base_url);
+                if !memory_only {
+                    engine.vault = Vault::keyring(app.config().identifier.clone());
+                }
                 let tauri::async_runtime::RuntimeHandle::Tokio(runtime) =
                     tauri::async_runtime::handle();
-                let engine = Engine::new(runtime, self.engine)?;
+                let engine = Engine::new(runtime, engine)?;
                 app.manage(ContrailSync {
-                    base_url: self.base_url.or(config.base_url),
+                    surroundings,
                     bridge: Bridge::new(engine.clone()),
                     engine,
                 });

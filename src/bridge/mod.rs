@@ -3,6 +3,7 @@
 //! A page names itself by a random session id, and its events carry that id in their name: any listener in
 //! any webview could hear an event of a known name.
 
+mod minting;
 pub mod payload;
 
 use std::{
@@ -16,7 +17,11 @@ use tokio::sync::{OnceCell, watch};
 use crate::{
     engine::{Engine, Subscription, WatchSpec},
     error::{Error, Result},
+    tickets::{Minter, TicketSource},
 };
+use minting::{Closing, PageMinter};
+
+pub use minting::MintAnswer;
 
 /// Watches that one page may have open.
 pub const MAX_WATCHES: usize = 1024;
@@ -47,6 +52,7 @@ struct Slot {
 
 struct Open {
     subscription: Arc<Subscription>,
+    minter: Option<Closing>,
     acked: watch::Sender<u64>,
     forwarder: tokio::task::JoinHandle<()>,
 }
@@ -79,12 +85,16 @@ impl Bridge {
         let slot = self.reserve(&key, handle)?;
         slot.open
             .get_or_init(|| async {
-                let subscription = Arc::new(self.engine.watch(spec).await);
+                let minter = matches!(spec.tickets, TicketSource::Followers)
+                    .then(|| Arc::new(page_minter(&webview, &event, handle)));
+                let follower = minter.clone().map(|it| it as Arc<dyn Minter>);
+                let subscription = Arc::new(self.engine.watch_minting(spec, follower).await);
                 let (acked, acks) = watch::channel(0);
                 // Started only once the state is told: `rev` tells the page what is new anyway.
                 let forward = forward(webview, event, handle, subscription.clone(), acks);
                 Open {
                     subscription,
+                    minter: minter.map(Closing),
                     acked,
                     forwarder: tokio::spawn(forward),
                 }
@@ -122,6 +132,24 @@ impl Bridge {
         let open = slot.open.get().ok_or(Error::UnknownWatch)?;
         acknowledge(open, rev);
         Ok(())
+    }
+
+    /// The page's answer to a [`minting::MintAsk`]. One that comes too late is dropped.
+    pub fn answer(
+        &self,
+        label: &str,
+        session: &str,
+        handle: u32,
+        request: u32,
+        answer: MintAnswer,
+    ) {
+        let slot = self.slot(label, session, handle);
+        let minter = slot
+            .ok()
+            .and_then(|slot| slot.open.get()?.minter.as_ref().map(|it| it.0.clone()));
+        if let Some(minter) = minter {
+            minter.answer(request, answer);
+        }
     }
 
     /// The webview shows another page now, or is gone: its handles come back.
@@ -162,6 +190,17 @@ impl Bridge {
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A minter that asks the page, by an event whose name only that page knows.
+fn page_minter<R: Runtime>(webview: &Webview<R>, event: &str, handle: u32) -> PageMinter {
+    let (webview, event) = (webview.clone(), format!("{event}/mint"));
+    PageMinter::new(handle, move |ask| {
+        let json = serde_json::to_string(&ask).map_err(Error::from);
+        let sent = json.and_then(|json| Ok(webview.emit_to(webview.label(), &event, json)?));
+        sent.inspect_err(|error| tracing::error!(%error, "a page was not asked"))
+            .is_ok()
+    })
 }
 
 /// The name of a session's events.

@@ -32,12 +32,16 @@ pub use subscription::{Changed, Delta, State, Subscription};
 
 use crate::{
     error::{ErrorKind, ErrorPayload},
-    tickets::TicketSource,
+    tickets::{
+        DeskConfig, Minter, TICKET_PREFIX, TicketError, TicketSource,
+        vault::{Vault, VaultError},
+    },
     transport::{
-        DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, Refusal, Transport, TransportError,
-        UrlGuard,
+        DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, Refusal, Transport, TransportError, UrlGuard,
+        auto::Auto,
         http::{Http, HttpError},
         sse::Sse,
+        ws::Ws,
     },
 };
 use backoff::BackoffPolicy;
@@ -52,6 +56,9 @@ pub enum WatchError {
     /// The connection failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// There is no ticket to connect with.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
     /// The server said that it failed.
     #[error("the server failed: {message}")]
     Server {
@@ -74,6 +81,7 @@ impl WatchError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transport(error) => error.kind(),
+            Self::Ticket(error) => error.kind(),
             Self::Server { .. } => ErrorKind::Server,
             Self::AccessLost { .. } => ErrorKind::AccessLost,
             Self::Disconnected => ErrorKind::Disconnected,
@@ -92,7 +100,7 @@ impl WatchError {
         match self {
             Self::Transport(error) => error.refusal(),
             Self::AccessLost { .. } => Some(Refusal::AccessLost),
-            Self::Server { .. } | Self::Disconnected => None,
+            Self::Ticket(_) | Self::Server { .. } | Self::Disconnected => None,
         }
     }
 
@@ -195,6 +203,10 @@ pub struct EngineConfig {
     pub seed: Option<u64>,
     /// Replaces the platform's trust roots.
     pub tls: Option<rustls::ClientConfig>,
+    /// Where tickets outlive the process.
+    pub vault: Vault,
+    /// Longest time for one mint.
+    pub mint_timeout: Duration,
 }
 
 impl Default for EngineConfig {
@@ -205,6 +217,8 @@ impl Default for EngineConfig {
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             seed: None,
             tls: None,
+            vault: Vault::memory(),
+            mint_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -218,8 +232,35 @@ pub struct Engine {
 struct Inner {
     runtime: Handle,
     config: EngineConfig,
-    transport: Arc<dyn Transport>,
+    desk: DeskConfig,
+    transports: Transports,
     watches: Mutex<HashMap<WatchKey, Remote>>,
+}
+
+/// One of each kind, shared by all watches.
+struct Transports {
+    sse: Arc<dyn Transport>,
+    ws: Arc<dyn Transport>,
+    auto: Arc<dyn Transport>,
+}
+
+impl Transports {
+    fn new(http: &Http) -> Self {
+        let (sse, ws) = (Sse::new(http.clone()), Ws::new(http.clone()));
+        Self {
+            auto: Arc::new(Auto::new(ws.clone(), sse.clone())),
+            sse: Arc::new(sse),
+            ws: Arc::new(ws),
+        }
+    }
+
+    fn of(&self, kind: TransportKind) -> Arc<dyn Transport> {
+        match kind {
+            TransportKind::Sse => self.sse.clone(),
+            TransportKind::Ws => self.ws.clone(),
+            TransportKind::Auto => self.auto.clone(),
+        }
+    }
 }
 
 /// How to reach a watch's task.
@@ -232,11 +273,16 @@ struct Remote {
 impl Engine {
     /// An engine whose tasks run on `runtime`.
     pub fn new(runtime: Handle, config: EngineConfig) -> Result<Self, HttpError> {
-        let transport = Arc::new(Sse::new(Http::new(config.tls.clone())?));
+        let http = Http::new(config.tls.clone())?;
         let inner = Inner {
             runtime,
+            transports: Transports::new(&http),
+            desk: DeskConfig {
+                vault: config.vault.clone(),
+                http,
+                mint_timeout: config.mint_timeout,
+            },
             config,
-            transport,
             watches: Mutex::default(),
         };
         Ok(Self {
@@ -246,18 +292,27 @@ impl Engine {
 
     /// Follows a watch, sharing the connection with everyone who follows the same one.
     pub async fn watch(&self, spec: WatchSpec) -> Subscription {
+        self.watch_minting(spec, None).await
+    }
+
+    /// Follows a watch and mints for it, where its tickets come from [`TicketSource::Followers`].
+    pub async fn watch_minting(
+        &self,
+        spec: WatchSpec,
+        minter: Option<Arc<dyn Minter>>,
+    ) -> Subscription {
         loop {
             let remote = self.remote(&spec);
             let (reply, subscribed) = oneshot::channel();
             // A task that is just ending takes no subscribers any more: the next round starts a new one.
-            if remote
-                .commands
-                .send(Command::Subscribe { reply })
-                .await
-                .is_ok()
-                && let Ok(ticket) = subscribed.await
+            let command = Command::Subscribe {
+                minter: minter.clone(),
+                reply,
+            };
+            if remote.commands.send(command).await.is_ok()
+                && let Ok(admission) = subscribed.await
             {
-                return Subscription::new(ticket, remote.commands);
+                return Subscription::new(admission, remote.commands);
             }
         }
     }
@@ -269,10 +324,27 @@ impl Engine {
 
     /// Tells every watch that the network may be back.
     pub async fn wake(&self) {
-        let remotes: Vec<Remote> = self.lock().values().cloned().collect();
-        for remote in remotes {
-            let _ = remote.commands.send(Command::Wake).await;
+        for commands in self.tasks() {
+            let _ = commands.send(Command::Wake).await;
         }
+    }
+
+    /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server
+    /// checks a ticket only when one opens.
+    pub async fn clear_tickets(&self) -> Result<(), VaultError> {
+        for commands in self.tasks() {
+            let _ = commands.send(Command::ForgetTicket).await;
+        }
+        self.inner.config.vault.clear(TICKET_PREFIX).await
+    }
+
+    /// Where tickets and secrets are kept.
+    pub fn vault(&self) -> &Vault {
+        &self.inner.config.vault
+    }
+
+    fn tasks(&self) -> Vec<mpsc::Sender<Command>> {
+        self.lock().values().map(|it| it.commands.clone()).collect()
     }
 
     fn remote(&self, spec: &WatchSpec) -> Remote {
@@ -290,7 +362,8 @@ impl Engine {
         let watch = Watch::new(
             spec.clone(),
             &self.inner.config,
-            self.inner.transport.clone(),
+            self.inner.desk.clone(),
+            self.inner.transports.of(spec.transport),
             receiver,
             remote.gone.clone(),
         );

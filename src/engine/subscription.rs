@@ -13,7 +13,7 @@ use super::{
     store::{Change, Store},
     watch::Command,
 };
-use crate::error::ErrorPayload;
+use crate::{error::ErrorPayload, tickets::Minter};
 
 /// Everything about a watch at one moment.
 #[derive(Debug, Clone)]
@@ -111,9 +111,9 @@ pub(super) struct Admission {
 }
 
 /// A subscriber as its watch's task sees it: what it has not been told yet.
-#[derive(Debug)]
 pub(super) struct Subscriber {
     pub alive: Weak<Alive>,
+    pub minter: Option<Arc<dyn Minter>>,
     rev: u64,
     set: HashSet<u64>,
     gone: HashSet<u64>,
@@ -133,9 +133,10 @@ fn heading(machine: &Machine, store: &Store) -> Heading {
 }
 
 impl Subscriber {
-    pub fn new(alive: Weak<Alive>) -> Self {
+    pub fn new(alive: Weak<Alive>, minter: Option<Arc<dyn Minter>>) -> Self {
         Self {
             alive,
+            minter,
             rev: 0,
             set: HashSet::new(),
             gone: HashSet::new(),

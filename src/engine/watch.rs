@@ -16,16 +16,21 @@ use super::{
     store::{Store, Unknowable},
     subscription::{Admission, Alive, Delta, State, Subscriber},
 };
-use crate::transport::{ConnectRequest, Events, Incoming, Transport, http};
+use crate::{
+    tickets::{Desk, DeskConfig, Minter, Ticket},
+    transport::{ConnectRequest, Events, Incoming, Transport, TransportError, http},
+};
 
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
 /// What others ask of a watch.
-#[derive(Debug)]
 pub(super) enum Command {
     /// Join.
-    Subscribe { reply: oneshot::Sender<Admission> },
+    Subscribe {
+        minter: Option<Arc<dyn Minter>>,
+        reply: oneshot::Sender<Admission>,
+    },
     /// Tell everything.
     State {
         id: u64,
@@ -38,6 +43,14 @@ pub(super) enum Command {
     },
     /// The network may be back.
     Wake,
+    /// Somebody logs out.
+    ForgetTicket,
+}
+
+/// What a connection brings.
+enum Happening {
+    Input(Input),
+    Ticket(Ticket),
 }
 
 enum Connection {
@@ -48,7 +61,7 @@ enum Connection {
 
 impl Connection {
     /// The next thing that happens to it; never, if there is none. Cancelling loses nothing.
-    async fn next(&mut self) -> Input {
+    async fn next(&mut self) -> Happening {
         loop {
             match self {
                 Self::None => return std::future::pending().await,
@@ -56,7 +69,7 @@ impl Connection {
                     Ok(events) => *self = Self::Open(events),
                     Err(error) => {
                         *self = Self::None;
-                        return Input::Failed(error);
+                        return Happening::Input(Input::Failed(error));
                     }
                 },
                 Self::Open(events) => return incoming(events.next().await),
@@ -65,7 +78,7 @@ impl Connection {
     }
 
     /// What has arrived already.
-    fn ready(&mut self) -> Option<Input> {
+    fn ready(&mut self) -> Option<Happening> {
         match self {
             Self::Open(events) => events.next().now_or_never().map(incoming),
             _ => None,
@@ -73,18 +86,17 @@ impl Connection {
     }
 }
 
-fn incoming(item: Option<Result<Incoming, crate::transport::TransportError>>) -> Input {
-    match item {
+fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
+    Happening::Input(match item {
         Some(Ok(Incoming::Event(event))) => Input::Event(event),
         Some(Ok(Incoming::Skipped(error))) => {
             warn!(%error, "skipped an event");
             Input::Skipped
         }
-        // Kept by the ticket desk, which is still to come.
-        Some(Ok(Incoming::Ticket(_))) => Input::Skipped,
+        Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Err(error)) => Input::Failed(error.into()),
         None => Input::Failed(WatchError::Disconnected),
-    }
+    })
 }
 
 pub(super) struct Watch {
@@ -92,6 +104,7 @@ pub(super) struct Watch {
     max_event_bytes: usize,
     linger: Duration,
     transport: Arc<dyn Transport>,
+    desk: Arc<Desk>,
     machine: Machine,
     store: Store,
     effects: Vec<Effect>,
@@ -109,6 +122,7 @@ impl Watch {
     pub fn new(
         spec: WatchSpec,
         config: &EngineConfig,
+        desk: DeskConfig,
         transport: Arc<dyn Transport>,
         commands: mpsc::Receiver<Command>,
         gone: Arc<Notify>,
@@ -121,7 +135,15 @@ impl Watch {
             can_mint: spec.tickets.can_mint(),
             account: spec.account.clone(),
         };
+        let desk = Desk::new(
+            desk,
+            spec.tickets.clone(),
+            spec.url.clone(),
+            spec.account.clone(),
+            spec.guard.clone(),
+        );
         Self {
+            desk: Arc::new(desk),
             machine: Machine::new(options, Backoff::new(config.backoff, rng)),
             max_event_bytes: config.max_event_bytes,
             linger: config.linger,
@@ -149,7 +171,7 @@ impl Watch {
                     None => break,
                 },
                 () = self.gone.notified() => self.sweep(),
-                input = self.connection.next() => self.burst(input),
+                happening = self.connection.next() => self.burst(happening),
                 () = elapsed(&mut self.wait) => {
                     self.wait = None;
                     self.input(Input::Waited);
@@ -166,12 +188,12 @@ impl Watch {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Subscribe { reply } => {
+            Command::Subscribe { minter, reply } => {
                 let id = self.next_subscriber;
                 self.next_subscriber += 1;
                 let alive = Arc::new(Alive(self.gone.clone()));
                 self.subscribers
-                    .insert(id, Subscriber::new(Arc::downgrade(&alive)));
+                    .insert(id, Subscriber::new(Arc::downgrade(&alive), minter));
                 self.lingering = None;
                 self.input(Input::Start);
                 // A caller that is gone drops the admission, which ends the subscription.
@@ -190,6 +212,7 @@ impl Watch {
                 }
             }
             Command::Wake => self.input(Input::Wake),
+            Command::ForgetTicket => self.desk.clear(),
         }
     }
 
@@ -200,14 +223,21 @@ impl Watch {
         }
     }
 
-    /// Takes one input and what else has arrived with it.
-    fn burst(&mut self, first: Input) {
-        self.input(first);
+    /// Takes what happened and what else has arrived with it.
+    fn burst(&mut self, first: Happening) {
+        self.happened(first);
         for _ in 1..BATCH {
             match self.connection.ready() {
-                Some(input) => self.input(input),
+                Some(happening) => self.happened(happening),
                 None => break,
             }
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Input(input) => self.input(input),
+            Happening::Ticket(ticket) => self.desk.roll(ticket),
         }
     }
 
@@ -244,8 +274,7 @@ impl Watch {
                 self.connection = Connection::None;
             }
             Effect::Wait(delay) => self.wait = Some(Box::pin(tokio::time::sleep(delay))),
-            // A static ticket stays what it is; sources that can mint come with their own store.
-            Effect::DropTicket => {}
+            Effect::DropTicket => self.desk.refused(),
             Effect::BeginSnapshot => self.store.begin_snapshot(),
             Effect::SnapshotRecord(record) => self.store.confirm(*record),
             Effect::EndSnapshot { cursor, evict } => self.store.end_snapshot(cursor, evict),
@@ -253,21 +282,39 @@ impl Watch {
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
-            Effect::Purge => self.store.clear(),
+            Effect::Purge => {
+                self.store.clear();
+                self.desk.clear();
+            }
         }
         Ok(())
     }
 
     fn connect(&self) -> BoxFuture<'static, Result<Events, WatchError>> {
-        let request = ConnectRequest {
+        let mut request = ConnectRequest {
             url: self.spec.url.clone(),
-            ticket: self.spec.tickets.ticket(),
+            ticket: None,
             guard: self.spec.guard.clone(),
             idle_timeout: self.spec.idle_timeout,
             max_event_bytes: self.max_event_bytes,
         };
-        let transport = self.transport.clone();
-        async move { Ok(transport.connect(request).await?) }.boxed()
+        let (transport, desk) = (self.transport.clone(), self.desk.clone());
+        let followers = self.minters();
+        async move {
+            request.ticket = desk.ticket(followers).await?;
+            Ok(transport.connect(request).await?)
+        }
+        .boxed()
+    }
+
+    /// Those who can mint, the newest first: its window is the likeliest to be awake.
+    fn minters(&self) -> Vec<Arc<dyn Minter>> {
+        let mut followers: Vec<_> = self.subscribers.iter().collect();
+        followers.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(**id));
+        followers
+            .into_iter()
+            .filter_map(|(_, it)| it.minter.clone())
+            .collect()
     }
 
     fn note_changes(&mut self) {

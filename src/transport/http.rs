@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt::Write as _, time::Duration};
 
 use futures_util::StreamExt;
 use reqwest::{
-    Client, ClientBuilder, Response, StatusCode,
+    Client, ClientBuilder, Method, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
     redirect::Policy,
 };
@@ -93,6 +93,27 @@ impl Http {
             Err(TransportError::Redirects {
                 hops: MAX_REDIRECTS,
             })
+        };
+        within(ANSWER_TIMEOUT, origin, answer).await
+    }
+
+    /// Sends one request without a body. Redirects are refusals here.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        guard: &UrlGuard,
+    ) -> Result<Response, TransportError> {
+        let origin = origin(&url);
+        let answer = async {
+            check(&url, guard)?;
+            let sent = self
+                .client
+                .request(method, url.clone())
+                .headers(headers)
+                .send();
+            accepted(sent.await.map_err(|error| unreachable(&url, error))?, None).await
         };
         within(ANSWER_TIMEOUT, origin, answer).await
     }

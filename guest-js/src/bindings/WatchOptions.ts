@@ -14,9 +14,17 @@ url: string,
  */
 transport?: Transport, 
 /**
- * A ticket, sent at every connect.
+ * A ticket, sent as it is at every connect.
  */
 ticket?: string, 
+/**
+ * The page mints: it is asked whenever a ticket is needed.
+ */
+mint?: boolean, 
+/**
+ * Name of a minter that the app registered on the plugin's Builder.
+ */
+minter?: string, 
 /**
  * Whether to connect again after a failure; yes by default.
  */

@@ -1,0 +1,194 @@
+//! Tickets minted by a function in a webview, at the engine's request.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::tickets::{MintReason, MintRequest, Minter, Ticket, TicketError, checked};
+
+/// Longest error text that is taken from a webview.
+const MAX_ERROR_CHARS: usize = 300;
+
+/// What a page is asked for.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub struct MintAsk {
+    /// The handle that this is for.
+    pub handle: u32,
+    /// To be repeated in the answer.
+    pub request: u32,
+    /// Why a ticket is wanted.
+    pub reason: MintReason,
+}
+
+/// What a page answers: its function's result, whatever that is.
+pub type MintAnswer = Result<serde_json::Value, String>;
+
+/// Sends a question to the page. Says whether that went well.
+type Ask = Box<dyn Fn(MintAsk) -> bool + Send + Sync>;
+
+/// The minter of one handle. Closing the handle ends what is pending.
+pub struct PageMinter {
+    handle: u32,
+    ask: Ask,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    closed: bool,
+    last: u32,
+    answers: HashMap<u32, oneshot::Sender<MintAnswer>>,
+}
+
+impl PageMinter {
+    /// A minter that asks through `ask`.
+    pub fn new(handle: u32, ask: impl Fn(MintAsk) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            handle,
+            ask: Box::new(ask),
+            pending: Mutex::default(),
+        }
+    }
+
+    /// The page's answer. One that nobody waits for any more is dropped.
+    pub fn answer(&self, request: u32, answer: MintAnswer) {
+        let waiting = self.pending().answers.remove(&request);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// The page is gone: whoever waits for it should ask another one.
+    pub fn close(&self) {
+        let mut pending = self.pending();
+        pending.closed = true;
+        pending.answers.clear();
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, reason: MintReason) -> Result<Ticket, TicketError> {
+        let (answered, answer) = oneshot::channel();
+        let request = {
+            let mut pending = self.pending();
+            if pending.closed {
+                return Err(TicketError::NobodyMints);
+            }
+            pending.last = pending.last.wrapping_add(1);
+            // An earlier question that timed out is not waited for: only one is ever open.
+            pending.answers.clear();
+            let request = pending.last;
+            pending.answers.insert(request, answered);
+            request
+        };
+        let asked = (self.ask)(MintAsk {
+            handle: self.handle,
+            request,
+            reason,
+        });
+        if !asked {
+            return Err(TicketError::NobodyMints);
+        }
+        match answer.await {
+            Ok(Ok(serde_json::Value::String(text))) => checked(&text),
+            Ok(Ok(_)) => Err(TicketError::NotATicket("something that is no string")),
+            Ok(Err(message)) => {
+                let message = message.chars().take(MAX_ERROR_CHARS).collect();
+                Err(TicketError::Failed(message))
+            }
+            Err(_) => Err(TicketError::NobodyMints),
+        }
+    }
+}
+
+impl Minter for PageMinter {
+    fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
+        self.ask(request.reason).boxed()
+    }
+}
+
+/// Closes a page's minter with its handle.
+pub struct Closing(pub Arc<PageMinter>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minter(asked: bool) -> (Arc<PageMinter>, std::sync::mpsc::Receiver<MintAsk>) {
+        let (sender, asks) = std::sync::mpsc::channel();
+        let minter = PageMinter::new(1, move |ask| {
+            sender.send(ask).unwrap();
+            asked
+        });
+        (Arc::new(minter), asks)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_a_ticket_or_a_typed_error() {
+        let cases: [(MintAnswer, bool); 5] = [
+            (Ok("a.b".into()), true),
+            (Ok("".into()), false),
+            (Ok(7.into()), false),
+            (Ok("x".repeat(1_000_000).into()), false),
+            (Err("thrown".into()), false),
+        ];
+        for (answer, good) in cases {
+            let (minter, asks) = minter(true);
+            let (asking, answering) = (minter.clone(), minter.clone());
+            let minted = tokio::spawn(async move { asking.ask(MintReason::First).await });
+            tokio::task::yield_now().await;
+            answering.answer(asks.try_recv().unwrap().request, answer);
+            assert_eq!(minted.await.unwrap().is_ok(), good);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_window_resolves_what_is_pending_and_takes_no_more() {
+        let (minter, _asks) = minter(true);
+        let (asking, closing) = (minter.clone(), Closing(minter.clone()));
+        let minted = tokio::spawn(async move { asking.ask(MintReason::First).await });
+        tokio::task::yield_now().await;
+        drop(closing);
+        assert!(matches!(
+            minted.await.unwrap(),
+            Err(TicketError::NobodyMints)
+        ));
+        assert!(matches!(
+            minter.ask(MintReason::First).await,
+            Err(TicketError::NobodyMints)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_reached_is_not_waited_for() {
+        let (minter, _asks) = minter(false);
+        assert!(minter.ask(MintReason::First).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_an_older_question_is_dropped() {
+        let (minter, asks) = minter(true);
+        drop(tokio::time::timeout(std::time::Duration::ZERO, minter.ask(MintReason::First)).await);
+        let old = asks.try_recv().unwrap().request;
+        let asking = minter.clone();
+        let minted = tokio::spawn(async move { asking.ask(MintReason::First).await });
+        tokio::task::yield_now().await;
+        minter.answer(old, Ok("old".into()));
+        minter.answer(asks.try_recv().unwrap().request, Ok("new".into()));
+        assert_eq!(minted.await.unwrap().unwrap(), Ticket::new("new"));
+    }
+}

@@ -1,0 +1,250 @@
+//! The ticket desk of one watch: holds the ticket, reads and writes the vault, mints when it must.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+use url::Url;
+
+use super::{
+    MintReason, MintRequest, Minter, Ticket, TicketError, TicketSource, checked,
+    vault::{Secret, Vault},
+};
+use crate::transport::{UrlGuard, http::Http};
+
+/// A ticket with less life than this is not worth a connect.
+const LEAST_LIFE: Duration = Duration::from_secs(10);
+/// Longest wait for the vault before minting instead: a hanging keyring must not delay a connect.
+const VAULT_GRACE: Duration = Duration::from_millis(500);
+/// What all tickets' names in the vault begin with.
+pub(crate) const TICKET_PREFIX: &str = "ticket:";
+
+/// What a desk works with.
+#[derive(Clone)]
+pub(crate) struct DeskConfig {
+    pub vault: Vault,
+    pub http: Http,
+    /// Longest time for one mint.
+    pub mint_timeout: Duration,
+}
+
+/// One watch's tickets.
+pub(crate) struct Desk {
+    config: DeskConfig,
+    source: TicketSource,
+    url: Url,
+    account: Option<String>,
+    guard: UrlGuard,
+    /// The ticket's name in the vault.
+    name: String,
+    held: Mutex<Held>,
+    /// Lets one write to the vault follow the other.
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    ticket: Option<Ticket>,
+    /// Why the next ticket will be wanted, once there was one.
+    wanted: Option<MintReason>,
+    /// The vault was asked: from then on this process knows better.
+    asked_vault: bool,
+}
+
+impl Desk {
+    pub fn new(
+        config: DeskConfig,
+        source: TicketSource,
+        url: Url,
+        account: Option<String>,
+        guard: UrlGuard,
+    ) -> Self {
+        let name = vault_name(&url, account.as_deref());
+        Self {
+            config,
+            source,
+            url,
+            account,
+            guard,
+            name,
+            held: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The ticket for the next connect: the one at hand if it lives long enough, else a fresh one.
+    pub async fn ticket(
+        self: &Arc<Self>,
+        followers: Vec<Arc<dyn Minter>>,
+    ) -> Result<Option<Ticket>, TicketError> {
+        match &self.source {
+            TicketSource::Public => return Ok(None),
+            TicketSource::Static(ticket) => return Ok(Some(ticket.clone())),
+            TicketSource::Minter(_) | TicketSource::Followers => {}
+        }
+        if let Some(ticket) = self.at_hand() {
+            return Ok(Some(ticket));
+        }
+        if let Some(ticket) = self.stored().await {
+            self.lock().ticket = Some(ticket.clone());
+            return Ok(Some(ticket));
+        }
+        let ticket = self.mint(followers).await?;
+        self.keep(ticket.clone());
+        Ok(Some(ticket))
+    }
+
+    /// A fresh ticket came with a handshake: it takes the place of the one that was used.
+    pub fn roll(self: &Arc<Self>, ticket: Ticket) {
+        if self.source.can_mint() && checked(ticket.expose()).is_ok() {
+            self.keep(ticket);
+        }
+    }
+
+    /// The server does not take the ticket.
+    pub fn refused(self: &Arc<Self>) {
+        self.forget(Some(MintReason::Refused));
+    }
+
+    /// Nobody may use the ticket any more: logout, or access lost.
+    pub fn clear(self: &Arc<Self>) {
+        self.forget(None);
+    }
+
+    fn forget(self: &Arc<Self>, wanted: Option<MintReason>) {
+        {
+            let mut held = self.lock();
+            held.ticket = None;
+            held.wanted = wanted;
+            held.asked_vault = true;
+        }
+        if self.source.can_mint() {
+            self.write();
+        }
+    }
+
+    fn keep(self: &Arc<Self>, ticket: Ticket) {
+        {
+            let mut held = self.lock();
+            held.ticket = Some(ticket);
+            held.wanted = Some(MintReason::Expired);
+            held.asked_vault = true;
+        }
+        self.write();
+    }
+
+    /// Brings the vault up to date, beside the connection. Each write stores what is true by then.
+    fn write(self: &Arc<Self>) {
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let _turn = desk.writing.lock().await;
+            let ticket = desk.lock().ticket.clone();
+            let vault = &desk.config.vault;
+            let written = match ticket {
+                Some(ticket) => vault.set(&desk.name, Secret::new(ticket.expose())).await,
+                None => vault.delete(&desk.name).await,
+            };
+            if let Err(error) = written {
+                warn!(%error, "a ticket was not stored");
+            }
+        });
+    }
+
+    fn at_hand(&self) -> Option<Ticket> {
+        let held = self.lock();
+        held.ticket.clone().filter(lives_long_enough)
+    }
+
+    async fn stored(&self) -> Option<Ticket> {
+        if std::mem::replace(&mut self.lock().asked_vault, true) {
+            return None;
+        }
+        let asked = tokio::time::timeout(VAULT_GRACE, self.config.vault.get(&self.name)).await;
+        match asked {
+            Ok(Ok(secret)) => {
+                let ticket = checked(secret?.expose()).ok()?;
+                self.lock().wanted = Some(MintReason::Expired);
+                lives_long_enough(&ticket).then_some(ticket)
+            }
+            Ok(Err(error)) => {
+                warn!(%error, "the vault gave no ticket");
+                None
+            }
+            Err(_) => {
+                debug!("the vault is slow, minting instead");
+                None
+            }
+        }
+    }
+
+    /// Asks one minter after the other until one gives a ticket.
+    async fn mint(&self, followers: Vec<Arc<dyn Minter>>) -> Result<Ticket, TicketError> {
+        let request = MintRequest {
+            url: self.url.clone(),
+            account: self.account.clone(),
+            reason: self.lock().wanted.unwrap_or(MintReason::First),
+            guard: self.guard.clone(),
+            http: self.config.http.clone(),
+            vault: self.config.vault.clone(),
+        };
+        let minters = match &self.source {
+            TicketSource::Minter(named) => vec![named.minter.clone()],
+            _ => followers,
+        };
+        let after = self.config.mint_timeout;
+        let mut failure = TicketError::NobodyMints;
+        for minter in minters {
+            let minted = tokio::time::timeout(after, minter.mint(request.clone())).await;
+            match minted.unwrap_or(Err(TicketError::Timeout { after })) {
+                Ok(ticket) => return checked(ticket.expose()),
+                Err(error) => {
+                    debug!(%error, reason = ?request.reason, "mint failed");
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name that says nothing: URLs can carry invite tokens, and keyrings show names.
+fn vault_name(url: &Url, account: Option<&str>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(url.as_str());
+    hash.update([0]);
+    hash.update(account.unwrap_or_default());
+    format!("{TICKET_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash.finalize()))
+}
+
+fn lives_long_enough(ticket: &Ticket) -> bool {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    // An expiry that cannot be read is unknown: the server will say.
+    expiry(ticket.expose()).is_none_or(|expiry| expiry >= now + LEAST_LIFE)
+}
+
+/// When a ticket expires, since the Unix epoch, if its payload says so in milliseconds.
+fn expiry(ticket: &str) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Payload {
+        exp: f64,
+    }
+    let (payload, _) = ticket.split_once('.')?;
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let Payload { exp } = serde_json::from_slice(&json).ok()?;
+    Duration::try_from_secs_f64(exp / 1000.0).ok()
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::tickets::NamedMinter;
+
+fn config() -> DeskConfig {
+    DeskConfig {
+        vault: Vault::memory(),
+        http: Http::new(None).unwrap(),
+        mint_timeout: Duration::from_secs(10),
+    }
+}
+
+fn desk(config: DeskConfig, source: TicketSource) -> Arc<Desk> {
+    let url = "https://appview.example/x?spaceUri=s".parse().unwrap();
+    Arc::new(Desk::new(config, source, url, None, Arc::new(|_| true)))
+}
+
+/// Mints `ticket-<n>` with the given life, and counts.
+fn counting(life: Duration) -> (TicketSource, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let minted = count.clone();
+    let minter = move |_| {
+        let n = minted.fetch_add(1, Ordering::SeqCst);
+        async move { Ok::<_, std::io::Error>(ticket(n, life).expose().to_owned()) }
+    };
+    (
+        TicketSource::Minter(NamedMinter::new("counting", minter)),
+        count,
+    )
+}
+
+fn ticket(n: usize, life: Duration) -> Ticket {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let payload = format!(r#"{{"n":{n},"exp":{}}}"#, (now + life).as_millis());
+    Ticket::new(format!("{}.sig", URL_SAFE_NO_PAD.encode(payload)))
+}
+
+async fn written(desk: &Desk) {
+    tokio::task::yield_now().await;
+    drop(desk.writing.lock().await);
+}
+
+const LONG: Duration = Duration::from_secs(120);
+const SHORT: Duration = Duration::from_secs(5);
+
+#[test]
+fn expiry_is_read_where_it_can_be() {
+    assert!(expiry(ticket(0, LONG).expose()).is_some());
+    for unknown in ["", "opaque", "a.b", "e30.sig", ".", "eyJleHAiOiJ4In0.s"] {
+        assert_eq!(expiry(unknown), None, "{unknown}");
+        assert!(lives_long_enough(&Ticket::new(unknown)));
+    }
+    assert!(!lives_long_enough(&ticket(0, SHORT)));
+}
+
+#[tokio::test]
+async fn a_ticket_with_life_left_is_used_again_and_one_without_is_replaced() {
+    let (source, count) = counting(LONG);
+    let long = desk(config(), source);
+    let first = long.ticket(vec![]).await.unwrap();
+    assert_eq!(long.ticket(vec![]).await.unwrap(), first);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    let (source, count) = counting(SHORT);
+    let short = desk(config(), source);
+    short.ticket(vec![]).await.unwrap();
+    short.ticket(vec![]).await.unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stored_ticket_is_used_before_minting_and_a_refused_one_never_again() {
+    let config = config();
+    let (source, count) = counting(LONG);
+    let first = desk(config.clone(), source.clone());
+    let minted = first.ticket(vec![]).await.unwrap();
+    written(&first).await;
+    let restarted = desk(config.clone(), source.clone());
+    assert_eq!(restarted.ticket(vec![]).await.unwrap(), minted);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    restarted.refused();
+    written(&restarted).await;
+    assert_ne!(restarted.ticket(vec![]).await.unwrap(), minted);
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    restarted.clear();
+    written(&restarted).await;
+    let later = desk(config, source);
+    later.ticket(vec![]).await.unwrap();
+    assert_eq!(
+        count.load(Ordering::SeqCst),
+        3,
+        "cleared means gone from the vault too"
+    );
+}
+
+#[tokio::test]
+async fn a_rolled_ticket_takes_the_place_of_the_old_one_but_not_of_a_static_one() {
+    let (source, _) = counting(SHORT);
+    let minted = desk(config(), source);
+    minted.ticket(vec![]).await.unwrap();
+    let rolled = ticket(99, LONG);
+    minted.roll(rolled.clone());
+    assert_eq!(minted.ticket(vec![]).await.unwrap(), Some(rolled.clone()));
+    let given = Ticket::new("given");
+    let fixed = desk(config(), TicketSource::Static(given.clone()));
+    fixed.roll(rolled);
+    assert_eq!(fixed.ticket(vec![]).await.unwrap(), Some(given));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minter_that_hangs_fails_in_time_and_the_next_one_is_asked() {
+    let hang: Arc<dyn Minter> = Arc::new(|_| std::future::pending::<Result<String, String>>());
+    let good: Arc<dyn Minter> = Arc::new(|_| async { Ok::<_, String>("fresh".to_owned()) });
+    let desk = desk(config(), TicketSource::Followers);
+    let error = desk.ticket(vec![hang.clone()]).await.unwrap_err();
+    assert!(matches!(error, TicketError::Timeout { .. }));
+    let minted = desk.ticket(vec![hang, good]).await.unwrap();
+    assert_eq!(minted, Some(Ticket::new("fresh")));
+}
+
+#[tokio::test]
+async fn answers_that_are_no_tickets_are_typed_errors() {
+    for text in [
+        String::new(),
+        " ".into(),
+        "two words".into(),
+        "x".repeat(1_000_000),
+    ] {
+        let minter: Arc<dyn Minter> = Arc::new(move |_| {
+            let text = text.clone();
+            async { Ok::<_, String>(text) }
+        });
+        let error = desk(config(), TicketSource::Followers)
+            .ticket(vec![minter])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, TicketError::NotATicket(_)));
+    }
+    let throws: Arc<dyn Minter> = Arc::new(|_| async { Err::<String, _>("no session") });
+    let error = desk(config(), TicketSource::Followers)
+        .ticket(vec![throws])
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no session"));
+    let nobody = desk(config(), TicketSource::Followers)
+        .ticket(vec![])
+        .await
+        .unwrap_err();
+    assert!(matches!(nobody, TicketError::NobodyMints));
+}
+
+#[tokio::test]
+async fn the_reason_for_a_ticket_is_told() {
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let told = reasons.clone();
+    let minter: Arc<dyn Minter> = Arc::new(move |request: MintRequest| {
+        told.lock().unwrap().push(request.reason);
+        async { Ok::<_, String>(ticket(0, SHORT).expose().to_owned()) }
+    });
+    let desk = desk(config(), TicketSource::Followers);
+    desk.ticket(vec![minter.clone()]).await.unwrap();
+    desk.ticket(vec![minter.clone()]).await.unwrap();
+    desk.refused();
+    desk.ticket(vec![minter]).await.unwrap();
+    let told = reasons.lock().unwrap().clone();
+    assert_eq!(
+        told,
+        [MintReason::First, MintReason::Expired, MintReason::Refused]
+    );
+}
+
+#[test]
+fn names_in_the_vault_say_nothing_and_differ_by_account() {
+    let url: Url = "https://a.example/x?inviteToken=sesame".parse().unwrap();
+    let name = vault_name(&url, Some("did:plc:alice"));
+    assert!(!name.contains("sesame") && !name.contains("alice"));
+    assert_ne!(name, vault_name(&url, Some("did:plc:bob")));
+}

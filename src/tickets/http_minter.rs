@@ -1,0 +1,177 @@
+//! A ready-made minter: a request to a route of the app's own server.
+
+use futures_util::{FutureExt, future::BoxFuture};
+use reqwest::{
+    Method,
+    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+};
+use serde::Deserialize;
+use url::Url;
+
+use super::{MAX_TICKET_BYTES, MintRequest, Minter, Ticket, TicketError, checked};
+use crate::transport::{
+    TransportError,
+    http::{body, content_type},
+};
+
+/// What the names of secrets in the vault begin with.
+pub(crate) const SECRET_PREFIX: &str = "secret:";
+
+/// Mints by an HTTP request. The answer is the ticket as text, or JSON with a `ticket` field.
+///
+/// The URL must be allowed by the same scope as the watch. Credentials come from the keyring, where
+/// `setSecret(name, value)` in the webview or [`crate::ContrailSync::set_secret`] in Rust put them.
+///
+/// ```
+/// use tauri_plugin_contrail_sync::{Builder, tickets::HttpMinter};
+///
+/// let minter = HttpMinter::post("https://app.example/api/ticket".parse()?).bearer("session");
+/// let plugin = Builder::new().minter("api", minter);
+/// # Ok::<(), url::ParseError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct HttpMinter {
+    method: Method,
+    url: Url,
+    watch_query: bool,
+    /// Header, what stands before the secret, and the secret's name.
+    secrets: Vec<(HeaderName, &'static str, String)>,
+}
+
+impl HttpMinter {
+    /// Mints by `GET`.
+    pub fn get(url: Url) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    /// Mints by `POST`, without a body.
+    pub fn post(url: Url) -> Self {
+        Self::new(Method::POST, url)
+    }
+
+    fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            watch_query: false,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Adds the watch's own query to the URL, so that one route can mint for every watch.
+    pub fn with_watch_query(mut self) -> Self {
+        self.watch_query = true;
+        self
+    }
+
+    /// Sends `Authorization: Bearer <secret>`.
+    pub fn bearer(mut self, secret: impl Into<String>) -> Self {
+        self.secrets.push((AUTHORIZATION, "Bearer ", secret.into()));
+        self
+    }
+
+    /// Sends a header whose value is a secret.
+    pub fn header(mut self, name: HeaderName, secret: impl Into<String>) -> Self {
+        self.secrets.push((name, "", secret.into()));
+        self
+    }
+
+    async fn headers(&self, request: &MintRequest) -> Result<HeaderMap, TicketError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/plain"),
+        );
+        for (header, before, name) in &self.secrets {
+            let stored = request.vault.get(&format!("{SECRET_PREFIX}{name}")).await;
+            let stored = stored.map_err(|error| TicketError::Failed(error.to_string()))?;
+            let Some(secret) = stored else {
+                return Err(TicketError::Failed(format!(
+                    "there is no secret named {name:?}"
+                )));
+            };
+            let value = HeaderValue::from_str(&format!("{before}{}", secret.expose()));
+            let mut value = value.map_err(|_| {
+                TicketError::Failed(format!("the secret {name:?} cannot stand in a header"))
+            })?;
+            value.set_sensitive(true);
+            headers.insert(header.clone(), value);
+        }
+        Ok(headers)
+    }
+
+    async fn request(&self, request: MintRequest) -> Result<Ticket, TicketError> {
+        let mut url = self.url.clone();
+        if self.watch_query {
+            url.query_pairs_mut()
+                .extend_pairs(request.url.query_pairs());
+        }
+        let headers = self.headers(&request).await?;
+        let failed = |error: TransportError| TicketError::Failed(error.to_string());
+        let sent = request
+            .http
+            .send(self.method.clone(), url, headers, &request.guard);
+        let response = sent.await.map_err(failed)?;
+        let is_json = content_type(&response) == "application/json";
+        let Some(bytes) = body(response, 2 * MAX_TICKET_BYTES).await.map_err(failed)? else {
+            return Err(TicketError::NotATicket("far too much"));
+        };
+        read_answer(&bytes, is_json)
+    }
+}
+
+impl Minter for HttpMinter {
+    fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
+        self.request(request).boxed()
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    ticket: String,
+}
+
+fn read_answer(bytes: &[u8], is_json: bool) -> Result<Ticket, TicketError> {
+    if is_json {
+        return match serde_json::from_slice::<Answer>(bytes) {
+            Ok(answer) => checked(&answer.ticket),
+            Err(_) => Err(TicketError::NotATicket("JSON without a ticket field")),
+        };
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => checked(text),
+        Err(_) => Err(TicketError::NotATicket("bytes that are no text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_text_or_json_with_a_ticket() {
+        for (body, is_json) in [
+            ("a.b\n", false),
+            (r#"{"ticket":"a.b","expiresAt":1}"#, true),
+        ] {
+            assert_eq!(
+                read_answer(body.as_bytes(), is_json).unwrap(),
+                Ticket::new("a.b")
+            );
+        }
+        let long = "x".repeat(MAX_TICKET_BYTES + 1);
+        for (body, is_json) in [
+            ("", false),
+            (" \n", false),
+            ("<html> </html>", false),
+            (&long, false),
+            ("{}", true),
+            ("[]", true),
+            (r#"{"ticket":""}"#, true),
+        ] {
+            let error = read_answer(body.as_bytes(), is_json).unwrap_err();
+            assert!(matches!(error, TicketError::NotATicket(_)), "{body:.20}");
+        }
+        assert!(read_answer(b"\xff", false).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Minters: code of the app that gets a fresh ticket.
+
+use std::fmt;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use url::Url;
+
+use super::{Ticket, TicketError, checked, vault::Vault};
+use crate::transport::{UrlGuard, http::Http};
+
+/// Why a ticket is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub enum MintReason {
+    /// There is none yet.
+    First,
+    /// The last one has expired, or is about to.
+    Expired,
+    /// The server refused the last one.
+    Refused,
+}
+
+/// What a ticket is wanted for.
+#[derive(Clone)]
+pub struct MintRequest {
+    /// The `watchRecords` URL that the ticket is to open, with its query.
+    pub url: Url,
+    /// DID of the account whose watch it is, where the app named one.
+    pub account: Option<String>,
+    /// Why a ticket is wanted.
+    pub reason: MintReason,
+    pub(crate) guard: UrlGuard,
+    pub(crate) http: Http,
+    pub(crate) vault: Vault,
+}
+
+impl fmt::Debug for MintRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintRequest")
+            .field("url", &crate::transport::http::bare(&self.url))
+            .field("account", &self.account)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gets tickets, in Rust: no credential ever enters a webview.
+///
+/// Any async closure will do:
+///
+/// ```
+/// use tauri_plugin_contrail_sync::{Builder, tickets::MintRequest};
+///
+/// let plugin = Builder::new().minter("session", |request: MintRequest| async move {
+///     // Ask your own server, as the signed-in account.
+///     Ok::<_, std::io::Error>(format!("ticket for {}", request.url))
+/// });
+/// ```
+pub trait Minter: Send + Sync {
+    /// Answers a ticket for the request's watch. It is asked again later when it fails or takes too long.
+    fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>>;
+}
+
+impl<F, Answer, Failure> Minter for F
+where
+    F: Fn(MintRequest) -> Answer + Send + Sync,
+    Answer: Future<Output = Result<String, Failure>> + Send + 'static,
+    Failure: fmt::Display,
+{
+    fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
+        let answer = self(request);
+        async move {
+            match answer.await {
+                Ok(text) => checked(&text),
+                Err(error) => Err(TicketError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+}

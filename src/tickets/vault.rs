@@ -1,0 +1,424 @@
+//! The vault: secrets in the operating system's keyring, and in memory where there is none.
+//!
+//! Every keyring is synchronous, and some block for as long as nobody answers a prompt. So one thread of the
+//! vault's own talks to it, every call has a time-out, and a keyring that does not answer is given up: the
+//! vault then goes on in memory for the rest of the process, and says so once. A secret is never in a file.
+
+mod items;
+mod layout;
+mod owner;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
+
+pub use self::layout::Layout;
+use self::owner::{Command, Failure, Op};
+
+/// The longest secret, in bytes of UTF-8.
+pub const SECRET_MAX: usize = 16 * 1024;
+/// The longest name of a secret, in bytes of UTF-8.
+pub const NAME_MAX: usize = 256;
+/// The most secrets that one vault holds.
+pub const NAMES_MAX: usize = 1024;
+
+/// Calls that wait for the keyring's thread; further callers wait for a place.
+const QUEUE: usize = 64;
+
+/// A secret text: erased from memory when dropped, absent from `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Wraps a secret's text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where a vault keeps its secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VaultState {
+    /// In the keyring. Also the state before the first call, which is the first to look for one.
+    Keyring,
+    /// In memory, until the process ends.
+    Memory {
+        /// Why not in the keyring.
+        reason: Reason,
+    },
+}
+
+/// Why a vault keeps its secrets in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It was made by [`Vault::memory`].
+    #[error("no keyring was asked for")]
+    Chosen,
+    /// This machine or session has no keyring.
+    #[error("there is no keyring")]
+    Absent,
+    /// The keyring is locked, and nobody unlocked it.
+    #[error("the keyring is locked")]
+    Locked,
+    /// The keyring did not answer in time: it has stopped, or a prompt waits for somebody.
+    #[error("the keyring did not answer in time")]
+    Timeout,
+    /// The keyring failed, and again after it was opened anew.
+    #[error("the keyring failed")]
+    Failed,
+}
+
+/// Why a vault could not do what it was asked. No text of it holds a name or a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The secret is longer than [`SECRET_MAX`].
+    #[error("a secret of {len} bytes is longer than the {SECRET_MAX} that a vault takes")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The name is empty, longer than [`NAME_MAX`], has control characters, or the keyring refuses it.
+    #[error("a secret's name has 1 to {NAME_MAX} bytes and no control characters")]
+    InvalidName,
+    /// The vault holds [`NAMES_MAX`] secrets already, or the keyring's item would grow too large.
+    #[error("the vault is full")]
+    Full,
+    /// What the keyring holds is not what this vault wrote. Go on as if there were no such secret: the next
+    /// `set` replaces it. From `clear`: what was known is erased, but secrets that an earlier process wrote
+    /// may remain.
+    #[error("what the keyring holds is damaged")]
+    Damaged,
+    /// From `delete` and `clear`: gone from memory, but the keyring, which worked earlier or may hold secrets
+    /// of an earlier process, could not be asked to erase what it has.
+    #[error("gone from memory, but not from the keyring: {0}")]
+    NotErased(Reason),
+}
+
+/// How a vault uses the keyring.
+#[derive(Debug, Clone)]
+pub struct VaultOptions {
+    /// How secrets are laid out in the keyring's items; what suits the platform by default.
+    pub layout: Layout,
+    /// How long a call may take in all; 5 s by default.
+    pub timeout: Duration,
+}
+
+impl Default for VaultOptions {
+    fn default() -> Self {
+        Self {
+            layout: Layout::default(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Secrets by name, in the keyring of the operating system. Cheap to clone; all clones are one vault.
+///
+/// A name is no secret: keyrings show it to the user, and their libraries log it at debug level. Calls need a
+/// Tokio runtime with time.
+#[derive(Clone)]
+pub struct Vault {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    service: String,
+    options: VaultOptions,
+    standing: Arc<Standing>,
+    memory: Mutex<Memory>,
+    owner: OnceLock<mpsc::Sender<Command>>,
+}
+
+/// What this process wrote and read, so that nothing of it is lost when the keyring is.
+#[derive(Default)]
+struct Memory {
+    secrets: BTreeMap<String, Secret>,
+    /// Counts writes: an answer read before a write must not hide it.
+    writes: u64,
+}
+
+/// The vault's state, shared with the keyring's thread.
+struct Standing(watch::Sender<VaultState>);
+
+impl Standing {
+    /// The reason to be in memory, if the vault is.
+    fn fallen(&self) -> Option<Reason> {
+        match *self.0.borrow() {
+            VaultState::Keyring => None,
+            VaultState::Memory { reason } => Some(reason),
+        }
+    }
+
+    /// Gives the keyring up. The first call decides the reason, and is the only one that says so.
+    fn fall(&self, reason: Reason, detail: &str) {
+        let first = self.0.send_if_modified(|state| {
+            let first = *state == VaultState::Keyring;
+            if first {
+                *state = VaultState::Memory { reason };
+            }
+            first
+        });
+        if first {
+            tracing::warn!(
+                detail,
+                "{reason}: secrets stay in memory only, and are gone when this app ends"
+            );
+        }
+    }
+}
+
+impl Vault {
+    /// A vault in the keyring, in items of `service`: the app's identifier. Opens nothing yet.
+    pub fn keyring(service: impl Into<String>) -> Self {
+        Self::keyring_with(service, VaultOptions::default())
+    }
+
+    /// [`Vault::keyring`] with another layout or time-out.
+    pub fn keyring_with(service: impl Into<String>, options: VaultOptions) -> Self {
+        Self::new(service.into(), options, VaultState::Keyring)
+    }
+
+    /// A vault that never touches a keyring.
+    pub fn memory() -> Self {
+        let reason = Reason::Chosen;
+        Self::new(
+            String::new(),
+            VaultOptions::default(),
+            VaultState::Memory { reason },
+        )
+    }
+
+    fn new(service: String, options: VaultOptions, state: VaultState) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                service,
+                options,
+                standing: Arc::new(Standing(watch::Sender::new(state))),
+                memory: Mutex::default(),
+                owner: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Where the secrets are now.
+    pub fn state(&self) -> VaultState {
+        *self.inner.standing.0.borrow()
+    }
+
+    /// Follows [`Vault::state`]. It changes at most once.
+    pub fn watch_state(&self) -> watch::Receiver<VaultState> {
+        self.inner.standing.0.subscribe()
+    }
+
+    /// The secret of this name, if there is one.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidName`], [`VaultError::Damaged`].
+    pub async fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
+        check_name(name)?;
+        let before = self.remembered().writes;
+        match self.ask(Op::Get(name.into())).await {
+            Ok(found) => {
+                self.remembered().learn(before, name, found.clone());
+                Ok(found)
+            }
+            Err(Failure::Unusable { .. }) => Ok(self.remembered().secrets.get(name).cloned()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Keeps a secret under this name, in place of an earlier one. Success does not promise the keyring: see
+    /// [`Vault::state`].
+    ///
+    /// # Errors
+    /// [`VaultError::TooLarge`], [`VaultError::InvalidName`], [`VaultError::Full`].
+    pub async fn set(&self, name: &str, secret: Secret) -> Result<(), VaultError> {
+        check_name(name)?;
+        let len = secret.expose().len();
+        if len > SECRET_MAX {
+            return Err(VaultError::TooLarge { len });
+        }
+        self.remembered().keep(name, secret.clone())?;
+        match self.ask(Op::Set(name.into(), secret)).await {
+            Ok(_) | Err(Failure::Unusable { .. }) => Ok(()),
+            Err(failure) => {
+                self.remembered().forget(|kept| kept == name);
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Erases the secret of this name; no error if there is none.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidName`], [`VaultError::NotErased`].
+    pub async fn delete(&self, name: &str) -> Result<(), VaultError> {
+        check_name(name)?;
+        self.remembered().forget(|kept| kept == name);
+        self.erase(Op::Delete(name.into())).await
+    }
+
+    /// Erases every secret whose name begins with `prefix`; all of them if it is empty.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`], [`VaultError::NotErased`].
+    pub async fn clear(&self, prefix: &str) -> Result<(), VaultError> {
+        let known = self.remembered().forget(|kept| kept.starts_with(prefix));
+        let prefix = prefix.into();
+        self.erase(Op::Clear { prefix, known }).await
+    }
+
+    async fn erase(&self, op: Op) -> Result<(), VaultError> {
+        match self.ask(op).await {
+            Ok(_) => Ok(()),
+            // Nothing was ever there to be erased.
+            Err(Failure::Unusable {
+                reason: Reason::Chosen | Reason::Absent,
+                ..
+            }) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Has the keyring's thread do it. An unusable keyring has been given up when this returns.
+    async fn ask(&self, op: Op) -> Result<Option<Secret>, Failure> {
+        let Inner {
+            standing, options, ..
+        } = &*self.inner;
+        let mut state = self.watch_state();
+        let answer = async {
+            let (reply, answer) = oneshot::channel();
+            let sent = self.owner().send(Command { op, reply }).await;
+            sent.ok()?;
+            answer.await.ok()
+        };
+        let answer = tokio::select! {
+            biased;
+            _ = state.wait_for(|state| *state != VaultState::Keyring) => None,
+            answer = tokio::time::timeout(options.timeout, answer) => match answer {
+                Ok(answer) => answer,
+                Err(_) => {
+                    standing.fall(Reason::Timeout, "a call timed out");
+                    None
+                }
+            },
+        };
+        match answer {
+            Some(Err(Failure::Unusable { .. })) | None => {
+                // Without an answer and without a reason, the thread has died.
+                standing.fall(Reason::Failed, "the keyring's thread ended");
+                let reason = standing.fallen().unwrap_or(Reason::Failed);
+                Err(Failure::Unusable {
+                    reason,
+                    detail: String::new(),
+                })
+            }
+            Some(answer) => answer,
+        }
+    }
+
+    fn owner(&self) -> &mpsc::Sender<Command> {
+        let Inner {
+            owner,
+            service,
+            options,
+            standing,
+            ..
+        } = &*self.inner;
+        owner.get_or_init(|| {
+            let (commands, queue) = mpsc::channel(QUEUE);
+            owner::start(service.clone(), options.layout, standing.clone(), queue);
+            commands
+        })
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Memory> {
+        // No code that holds it can panic in between.
+        self.inner
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    fn keep(&mut self, name: &str, secret: Secret) -> Result<(), VaultError> {
+        if self.secrets.len() >= NAMES_MAX && !self.secrets.contains_key(name) {
+            return Err(VaultError::Full);
+        }
+        self.writes += 1;
+        self.secrets.insert(name.into(), secret);
+        Ok(())
+    }
+
+    /// Takes over what the keyring answered, unless something was written since.
+    fn learn(&mut self, before: u64, name: &str, found: Option<Secret>) {
+        if self.writes != before {
+            return;
+        }
+        match found {
+            Some(secret) if self.secrets.len() < NAMES_MAX => {
+                self.secrets.insert(name.into(), secret);
+            }
+            _ => {
+                self.secrets.remove(name);
+            }
+        }
+    }
+
+    /// Drops what matches and returns its names.
+    fn forget(&mut self, matches: impl Fn(&str) -> bool) -> Vec<String> {
+        self.writes += 1;
+        self.secrets
+            .extract_if(.., |name, _| matches(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+fn check_name(name: &str) -> Result<(), VaultError> {
+    let fits = (1..=NAME_MAX).contains(&name.len());
+    if fits && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(VaultError::InvalidName)
+    }
+}
+
+impl From<Failure> for VaultError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Damaged => Self::Damaged,
+            Failure::Full => Self::Full,
+            Failure::InvalidName => Self::InvalidName,
+            Failure::Unusable { reason, .. } => Self::NotErased(reason),
+        }
+    }
+}
