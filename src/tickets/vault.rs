@@ -6,10 +6,11 @@
 
 mod items;
 mod layout;
+mod memory;
 mod owner;
+mod state;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -18,8 +19,15 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-pub use self::layout::Layout;
-use self::owner::{Command, Failure, Op};
+pub use self::{
+    layout::Layout,
+    state::{Reason, VaultError, VaultState},
+};
+use self::{
+    memory::Memory,
+    owner::{Command, Failure, Op},
+    state::Standing,
+};
 
 /// The longest secret, in bytes of UTF-8.
 pub const SECRET_MAX: usize = 16 * 1024;
@@ -51,66 +59,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
-}
-
-/// Where a vault keeps its secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VaultState {
-    /// In the keyring. Also the state before the first call, which is the first to look for one.
-    Keyring,
-    /// In memory, until the process ends.
-    Memory {
-        /// Why not in the keyring.
-        reason: Reason,
-    },
-}
-
-/// Why a vault keeps its secrets in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Reason {
-    /// It was made by [`Vault::memory`].
-    #[error("no keyring was asked for")]
-    Chosen,
-    /// This machine or session has no keyring.
-    #[error("there is no keyring")]
-    Absent,
-    /// The keyring is locked, and nobody unlocked it.
-    #[error("the keyring is locked")]
-    Locked,
-    /// The keyring did not answer in time: it has stopped, or a prompt waits for somebody.
-    #[error("the keyring did not answer in time")]
-    Timeout,
-    /// The keyring failed, and again after it was opened anew.
-    #[error("the keyring failed")]
-    Failed,
-}
-
-/// Why a vault could not do what it was asked. No text of it holds a name or a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VaultError {
-    /// The secret is longer than [`SECRET_MAX`].
-    #[error("a secret of {len} bytes is longer than the {SECRET_MAX} that a vault takes")]
-    TooLarge {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// The name is empty, longer than [`NAME_MAX`], has control characters, or the keyring refuses it.
-    #[error("a secret's name has 1 to {NAME_MAX} bytes and no control characters")]
-    InvalidName,
-    /// The vault holds [`NAMES_MAX`] secrets already, or the keyring's item would grow too large.
-    #[error("the vault is full")]
-    Full,
-    /// What the keyring holds is not what this vault wrote. Go on as if there were no such secret: the next
-    /// `set` replaces it. From `clear`: what was known is erased, but secrets that an earlier process wrote
-    /// may remain.
-    #[error("what the keyring holds is damaged")]
-    Damaged,
-    /// From `delete` and `clear`: gone from memory, but the keyring, which worked earlier or may hold secrets
-    /// of an earlier process, could not be asked to erase what it has.
-    #[error("gone from memory, but not from the keyring: {0}")]
-    NotErased(Reason),
 }
 
 /// How a vault uses the keyring.
@@ -148,44 +96,6 @@ struct Inner {
     owner: OnceLock<mpsc::Sender<Command>>,
 }
 
-/// What this process wrote and read, so that nothing of it is lost when the keyring is.
-#[derive(Default)]
-struct Memory {
-    secrets: BTreeMap<String, Secret>,
-    /// Counts writes: an answer read before a write must not hide it.
-    writes: u64,
-}
-
-/// The vault's state, shared with the keyring's thread.
-struct Standing(watch::Sender<VaultState>);
-
-impl Standing {
-    /// The reason to be in memory, if the vault is.
-    fn fallen(&self) -> Option<Reason> {
-        match *self.0.borrow() {
-            VaultState::Keyring => None,
-            VaultState::Memory { reason } => Some(reason),
-        }
-    }
-
-    /// Gives the keyring up. The first call decides the reason, and is the only one that says so.
-    fn fall(&self, reason: Reason, detail: &str) {
-        let first = self.0.send_if_modified(|state| {
-            let first = *state == VaultState::Keyring;
-            if first {
-                *state = VaultState::Memory { reason };
-            }
-            first
-        });
-        if first {
-            tracing::warn!(
-                detail,
-                "{reason}: secrets stay in memory only, and are gone when this app ends"
-            );
-        }
-    }
-}
-
 impl Vault {
     /// A vault in the keyring, in items of `service`: the app's identifier. Opens nothing yet.
     pub fn keyring(service: impl Into<String>) -> Self {
@@ -212,7 +122,7 @@ impl Vault {
             inner: Arc::new(Inner {
                 service,
                 options,
-                standing: Arc::new(Standing(watch::Sender::new(state))),
+                standing: Arc::new(Standing::new(state)),
                 memory: Mutex::default(),
                 owner: OnceLock::new(),
             }),
@@ -221,12 +131,12 @@ impl Vault {
 
     /// Where the secrets are now.
     pub fn state(&self) -> VaultState {
-        *self.inner.standing.0.borrow()
+        self.inner.standing.state()
     }
 
     /// Follows [`Vault::state`]. It changes at most once.
     pub fn watch_state(&self) -> watch::Receiver<VaultState> {
-        self.inner.standing.0.subscribe()
+        self.inner.standing.subscribe()
     }
 
     /// The secret of this name, if there is one.
@@ -235,13 +145,13 @@ impl Vault {
     /// [`VaultError::InvalidName`], [`VaultError::Damaged`].
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
         check_name(name)?;
-        let before = self.remembered().writes;
+        let before = self.remembered().writes();
         match self.ask(Op::Get(name.into())).await {
             Ok(found) => {
                 self.remembered().learn(before, name, found.clone());
                 Ok(found)
             }
-            Err(Failure::Unusable { .. }) => Ok(self.remembered().secrets.get(name).cloned()),
+            Err(Failure::Unusable { .. }) => Ok(self.remembered().get(name)),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -368,57 +278,11 @@ impl fmt::Debug for Vault {
     }
 }
 
-impl Memory {
-    fn keep(&mut self, name: &str, secret: Secret) -> Result<(), VaultError> {
-        if self.secrets.len() >= NAMES_MAX && !self.secrets.contains_key(name) {
-            return Err(VaultError::Full);
-        }
-        self.writes += 1;
-        self.secrets.insert(name.into(), secret);
-        Ok(())
-    }
-
-    /// Takes over what the keyring answered, unless something was written since.
-    fn learn(&mut self, before: u64, name: &str, found: Option<Secret>) {
-        if self.writes != before {
-            return;
-        }
-        match found {
-            Some(secret) if self.secrets.len() < NAMES_MAX => {
-                self.secrets.insert(name.into(), secret);
-            }
-            _ => {
-                self.secrets.remove(name);
-            }
-        }
-    }
-
-    /// Drops what matches and returns its names.
-    fn forget(&mut self, matches: impl Fn(&str) -> bool) -> Vec<String> {
-        self.writes += 1;
-        self.secrets
-            .extract_if(.., |name, _| matches(name))
-            .map(|(name, _)| name)
-            .collect()
-    }
-}
-
 fn check_name(name: &str) -> Result<(), VaultError> {
     let fits = (1..=NAME_MAX).contains(&name.len());
     if fits && !name.chars().any(char::is_control) {
         Ok(())
     } else {
         Err(VaultError::InvalidName)
-    }
-}
-
-impl From<Failure> for VaultError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Damaged => Self::Damaged,
-            Failure::Full => Self::Full,
-            Failure::InvalidName => Self::InvalidName,
-            Failure::Unusable { reason, .. } => Self::NotErased(reason),
-        }
     }
 }

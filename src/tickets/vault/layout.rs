@@ -73,6 +73,10 @@ pub(super) struct Drawer<'a> {
 
 impl<'a> Drawer<'a> {
     pub(super) fn new(items: &'a Items, layout: Layout) -> Self {
+        let layout = match layout {
+            Layout::Split { max } => Layout::Split { max: max.max(128) },
+            layout => layout,
+        };
         Self { items, layout }
     }
 
@@ -204,18 +208,23 @@ impl<'a> Drawer<'a> {
             return Err(Failure::Full);
         }
         match self.layout {
-            Layout::Split { max } => self.write_split(item, bytes, max.max(128)),
+            Layout::Split { max } => self.write_split(item, bytes, max),
             Layout::PerName | Layout::OneItem => self.items.write(item, bytes),
         }
     }
 
     fn remove(&self, item: &str) -> Result<(), Failure> {
+        let Layout::Split { max } = self.layout else {
+            return self.items.remove(item);
+        };
+        let before = self.head(item)?;
         self.items.remove(item)?;
-        if let Layout::Split { .. } = self.layout {
-            self.remove_parts(item, 0, 0)?;
-            self.remove_parts(item, 1, 0)?;
-        }
-        Ok(())
+        self.sweep(item, before, None, max)
+    }
+
+    /// What an item of the layout `Split` says of its parts, if it has any.
+    fn head(&self, item: &str) -> Result<Option<Head>, Failure> {
+        Ok(self.items.read(item)?.and_then(|first| Head::parse(&first)))
     }
 
     fn read_split(&self, item: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
@@ -245,13 +254,12 @@ impl<'a> Drawer<'a> {
     }
 
     fn write_split(&self, item: &str, bytes: &[u8], max: usize) -> Result<(), Failure> {
+        let before = self.head(item)?;
         if bytes.len() < max {
             let whole = Zeroizing::new([&[WHOLE], bytes].concat());
             self.items.write(item, &whole)?;
-            self.remove_parts(item, 0, 0)?;
-            return self.remove_parts(item, 1, 0);
+            return self.sweep(item, before, None, max);
         }
-        let before = self.items.read(item)?.and_then(|first| Head::parse(&first));
         let head = Head {
             generation: before.map_or(0, |head| 1 - head.generation),
             bytes: bytes.len(),
@@ -262,22 +270,35 @@ impl<'a> Drawer<'a> {
                 .write(&part_item(item, head.generation, part), content)?;
         }
         self.items.write(item, &head.to_bytes()?)?;
-        self.remove_parts(item, head.generation, bytes.len().div_ceil(max))?;
-        self.remove_parts(item, 1 - head.generation, 0)
+        self.sweep(item, before, Some(head), max)
     }
 
-    /// Removes a generation's parts from `from` on, the last one first: a crash leaves no gap before others.
-    fn remove_parts(&self, item: &str, generation: u8, from: usize) -> Result<(), Failure> {
-        let mut end = from;
-        while self
-            .items
-            .read(&part_item(item, generation, end))?
-            .is_some()
-        {
-            end += 1;
-        }
-        for part in (from..end).rev() {
-            self.items.remove(&part_item(item, generation, part))?;
+    /// Removes all parts but those of `now`: the ones of `before`, and what a crash left.
+    fn sweep(
+        &self,
+        item: &str,
+        before: Option<Head>,
+        now: Option<Head>,
+        max: usize,
+    ) -> Result<(), Failure> {
+        for generation in [0, 1] {
+            let parts = |head: Option<Head>| match head {
+                Some(head) if head.generation == generation => head.bytes.div_ceil(max),
+                _ => 0,
+            };
+            let start = parts(now);
+            let mut end = start.max(parts(before));
+            while self
+                .items
+                .read(&part_item(item, generation, end))?
+                .is_some()
+            {
+                end += 1;
+            }
+            // The last one first: a crash leaves no gap before others.
+            for part in (start..end).rev() {
+                self.items.remove(&part_item(item, generation, part))?;
+            }
         }
         Ok(())
     }
