@@ -283,7 +283,8 @@ fn without_reconnect_a_failure_closes() {
 
 #[test]
 fn every_way_to_fail_for_ever_stays_within_the_bounds() {
-    let ways: [(&str, fn(&mut Driver)); 5] = [
+    type Way = (&'static str, fn(&mut Driver));
+    let ways: [Way; 5] = [
         ("refused", |it| it.fail(cut())),
         ("401", |it| it.fail(refused_ticket())),
         ("accepted then closed", |it| {

@@ -37,7 +37,8 @@ use crate::{
         vault::{Vault, VaultError},
     },
     transport::{
-        DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, Refusal, Transport, TransportError, UrlGuard,
+        DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, Refusal, Transport, TransportError,
+        UrlGuard,
         auto::Auto,
         http::{Http, HttpError},
         sse::Sse,

@@ -43,6 +43,11 @@ impl Order {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.chunks.iter().flatten()

@@ -46,6 +46,11 @@ impl Store {
         self.order.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// The records in order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.order.iter()

@@ -55,14 +55,22 @@ impl Ws {
         Self { http }
     }
 
-    async fn open(&self, request: &ConnectRequest) -> Result<Events, TransportError> {
-        let handshake = self.handshake(request).await?;
+    /// The second step: opens the socket that the handshake names.
+    pub(super) async fn open(
+        &self,
+        handshake: Handshake,
+        request: &ConnectRequest,
+    ) -> Result<Events, TransportError> {
         let url = socket_url(&request.url, &handshake.ws_url)?;
         let socket = self.upgrade(url, request).await?;
         Ok(events(socket, handshake, request))
     }
 
-    async fn handshake(&self, request: &ConnectRequest) -> Result<Handshake, TransportError> {
+    /// The first step: asks for the snapshot and the socket's URL.
+    pub(super) async fn handshake(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<Handshake, TransportError> {
         let mut url = request.url.clone();
         url.query_pairs_mut().append_pair("mode", "ws");
         let response = self.http.get(url, request, "application/json").await;
@@ -112,14 +120,18 @@ impl Ws {
 
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
-        async move { self.open(&request).await }.boxed()
+        async move {
+            let handshake = self.handshake(&request).await?;
+            self.open(handshake, &request).await
+        }
+        .boxed()
     }
 }
 
 /// The handshake's answer, as far as it matters.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Handshake {
+pub(super) struct Handshake {
     snapshot: Snapshot,
     ticket: Option<String>,
     ws_url: String,

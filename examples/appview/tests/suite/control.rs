@@ -10,7 +10,7 @@ use crate::common::*;
 
 async fn control(server: &Server, call: &str, body: Value) -> (u16, Value) {
     let url = format!("{}/control/{call}", server.url());
-    let request = reqwest::Client::new().post(url).body(body.to_string());
+    let request = client().post(url).body(body.to_string());
     let response = soon(request.send()).await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
@@ -179,7 +179,7 @@ async fn the_apps_ticket_route_answers_text_or_json_and_binds_the_hydration() {
     let query = watch_path("message", &space, "&hydrateReactions=3");
     let query = query.split_once('?').unwrap().1;
     let url = format!("{}/api/ticket?collection=message&{query}", server.url());
-    let client = reqwest::Client::new();
+    let client = client();
     let bearer = |did: &str| format!("Bearer {did}");
     let text = client
         .get(&url)

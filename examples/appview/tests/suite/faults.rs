@@ -21,7 +21,7 @@ async fn one_message() -> (Server, String) {
 }
 
 async fn try_get(server: &Server, path: &str) -> Result<reqwest::Response, reqwest::Error> {
-    let request = reqwest::Client::new().get(format!("{}{path}", server.url()));
+    let request = client().get(format!("{}{path}", server.url()));
     soon(
         request
             .header("authorization", format!("Bearer {ALICE}"))
@@ -112,9 +112,7 @@ async fn a_stall_before_headers_never_answers() {
         ..Fault::default()
     };
     server.fault(fault).unwrap();
-    let request = reqwest::Client::new()
-        .get(format!("{}{path}", server.url()))
-        .send();
+    let request = client().get(format!("{}{path}", server.url())).send();
     never(request).await;
 }
 

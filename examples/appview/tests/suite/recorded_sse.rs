@@ -294,7 +294,7 @@ async fn refusals_are_as_recorded() {
         'A'
     };
     tampered.push(last);
-    let asked = reqwest::Client::new()
+    let asked = client()
         .post(format!("{}/xrpc/com.example.realtime.ticket", server.url()))
         .header("authorization", "Bearer did:plc:alice")
         .body(json!({ "topic": format!("space:{space}") }).to_string());

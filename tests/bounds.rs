@@ -1,0 +1,225 @@
+//! No peer, however it fails, is asked more often than the bounds say. Real sockets, with the clock of the
+//! client stepped by hand; the server runs on its own clock.
+
+mod common;
+
+use std::time::Duration;
+
+use appview::{Fault, On};
+use common::*;
+use tauri_plugin_contrail_sync::{
+    engine::{Engine, EngineConfig, TransportKind},
+    tickets::{NamedMinter, TicketSource},
+};
+
+/// Steps of the client's clock, and how long the sockets get to react to each.
+const STEP: Duration = Duration::from_millis(1000);
+const REACTION: Duration = Duration::from_millis(4);
+const MINUTES: usize = 11;
+
+fn status(status: u16, body: &str) -> Fault {
+    Fault {
+        status: Some(status),
+        body: Some(body.into()),
+        ..Fault::default()
+    }
+}
+
+/// Counts the connects of each minute that a peer with this fault sees from one watch.
+fn connects(kind: TransportKind, fault: Fault) -> Vec<u64> {
+    // The server lives on a thread of its own, so that its sockets know nothing of the client's clock.
+    let server = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let lounge = server.block_on(Lounge::open());
+    lounge.server.fault(fault).unwrap();
+    let client = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let minutes = client.block_on(async {
+        // While a blocking task runs, the paused clock does not run ahead by itself.
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let hold = tokio::task::spawn_blocking(move || wait.recv());
+        let config = EngineConfig {
+            seed: Some(11),
+            ..EngineConfig::default()
+        };
+        let engine = Engine::new(tokio::runtime::Handle::current(), config).unwrap();
+        let mut spec = lounge.spec();
+        spec.transport = kind;
+        let ticket = lounge.ticket(ALICE, &[]);
+        spec.tickets = TicketSource::Minter(NamedMinter::new("fixed", move |_| {
+            let ticket = ticket.clone();
+            async { Ok::<_, String>(ticket) }
+        }));
+        let watch = engine.watch(spec).await;
+        let mut minutes = Vec::new();
+        let mut before = 0;
+        for _ in 0..MINUTES {
+            for _ in 0..60 {
+                tokio::task::spawn_blocking(|| std::thread::sleep(REACTION))
+                    .await
+                    .unwrap();
+                tokio::time::advance(STEP).await;
+            }
+            let stats = lounge.server.stats();
+            // A WebSocket takes a handshake and an upgrade, which are one attempt.
+            let seen = stats.sse + stats.handshakes;
+            minutes.push(seen - before);
+            before = seen;
+        }
+        drop(watch);
+        drop(done);
+        let _ = hold.await;
+        minutes
+    });
+    server.block_on(lounge.server.shutdown());
+    minutes
+}
+
+fn check(transport: TransportKind, ways: Vec<(&str, Fault)>) {
+    let handles: Vec<_> = ways
+        .into_iter()
+        .map(|(way, fault)| {
+            let way = way.to_owned();
+            std::thread::spawn(move || (way, connects(transport, fault)))
+        })
+        .collect();
+    for handle in handles {
+        let (way, minutes) = handle.join().unwrap();
+        let later: u64 = minutes[1..].iter().sum();
+        println!("{transport:?} | {way} | {} | {later}", minutes[0]);
+        // Auto may find out once that there is no socket, and asks again by SSE in the same attempt.
+        let spare = u64::from(transport == TransportKind::Auto);
+        assert!(
+            minutes[0] <= 10 + spare,
+            "{transport:?}, {way}: {minutes:?}"
+        );
+        assert!(
+            minutes[0] >= 3,
+            "{transport:?}, {way} was hardly tried: {minutes:?}"
+        );
+        assert!(
+            minutes[1..].iter().all(|count| *count <= 3),
+            "{transport:?}, {way}: {minutes:?}"
+        );
+        assert!(
+            later >= 10,
+            "{transport:?}, {way} was given up: {minutes:?}"
+        );
+    }
+}
+
+fn everywhere() -> Vec<(&'static str, Fault)> {
+    let refused = r#"{"error":"AuthRequired"}"#;
+    vec![
+        (
+            "accept, then close",
+            Fault {
+                close_on_accept: true,
+                ..Fault::default()
+            },
+        ),
+        ("401 for ever", status(401, refused)),
+        ("500 for ever", status(500, r#"{"error":"SnapshotFailed"}"#)),
+        (
+            "403 of a proxy",
+            Fault {
+                content_type: Some("text/html".into()),
+                ..status(403, "<h1>")
+            },
+        ),
+        (
+            "HTML with 200",
+            Fault {
+                content_type: Some("text/html".into()),
+                ..status(200, "<h1>")
+            },
+        ),
+        (
+            "snapshot fails",
+            Fault {
+                snapshot_error: Some("db".into()),
+                ..Fault::default()
+            },
+        ),
+    ]
+}
+
+#[test]
+fn over_sse() {
+    let mut ways = everywhere();
+    ways.push((
+        "cut in the snapshot",
+        Fault {
+            cut_after_events: Some(1),
+            ..Fault::default()
+        },
+    ));
+    ways.push((
+        "end after the snapshot",
+        Fault {
+            cut_after_events: Some(2),
+            ..Fault::default()
+        },
+    ));
+    check(TransportKind::Sse, ways);
+}
+
+#[test]
+fn over_websocket() {
+    let mut ways = everywhere();
+    let upgrade = |fault: Fault| Fault {
+        on: Some(On::Upgrade),
+        ..fault
+    };
+    ways.push((
+        "upgrade refused",
+        upgrade(Fault {
+            refuse_upgrade: true,
+            ..Fault::default()
+        }),
+    ));
+    ways.push((
+        "handshake, then drop",
+        upgrade(Fault {
+            close_on_accept: true,
+            ..Fault::default()
+        }),
+    ));
+    ways.push((
+        "upgrade with 401",
+        upgrade(status(401, r#"{"error":"AuthRequired"}"#)),
+    ));
+    ways.push((
+        "close 4001",
+        upgrade(Fault {
+            close_code: Some(4001),
+            ..Fault::default()
+        }),
+    ));
+    ways.push((
+        "close 4008",
+        upgrade(Fault {
+            close_code: Some(4008),
+            ..Fault::default()
+        }),
+    ));
+    ways.push((
+        "close 1000",
+        upgrade(Fault {
+            close_code: Some(1000),
+            ..Fault::default()
+        }),
+    ));
+    check(TransportKind::Ws, ways);
+}
+
+#[test]
+fn over_whichever_works() {
+    check(TransportKind::Auto, everywhere());
+}
