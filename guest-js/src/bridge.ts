@@ -1,9 +1,11 @@
-import { invoke } from "@tauri-apps/api/core";
+import { invoke, isTauri } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
 import type { Delta } from "./bindings/Delta.js";
+import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
-import { toWatchError } from "./error.js";
+import { toWatchError, WatchError } from "./error.js";
+import type { MintAnswer } from "./mint.js";
 
 /** Whoever wants the deltas of one handle. */
 export interface Receiver {
@@ -11,16 +13,20 @@ export interface Receiver {
   receive(delta: Delta): void;
   /** Something was lost or this page slept: fetch the whole state. */
   resync(): void;
+  /** Rust wants a ticket for this handle. */
+  mint(ask: MintAsk, session: Session): void;
 }
 
 /**
- * This page's end of the bridge: one random id, one event listener, however many stores. The id is in the
+ * This page's end of the bridge: one random id, one event listener (and one more once a store mints tickets),
+ * however many stores. The id is in the
  * event's name because Tauri shows an event to every webview that listens for its name.
  */
 export class Session {
   readonly #id: string;
   readonly #receivers = new Map<number, Receiver>();
   #lastHandle = 0;
+  #minting: Promise<unknown> | undefined;
 
   private constructor(id: string) {
     this.#id = id;
@@ -29,10 +35,24 @@ export class Session {
   /** A session that already listens, so that no event of a watch opened after it can be lost. */
   static async open(): Promise<Session> {
     const session = new Session(uuid());
-    await call(listen<unknown>(`contrail-sync://${session.#id}`, ({ payload }) => session.#route(payload)));
+    await session.#listen("", (payload) => session.#route(payload));
     // A page that comes back from the page cache missed events, and Rust may have taken its handles back.
     addEventListener("pageshow", (event) => event.persisted && session.#resyncAll());
     return session;
+  }
+
+  /** Listens to Rust's questions for tickets from here on; a failure is not remembered. */
+  async listenForMints(): Promise<void> {
+    this.#minting ??= this.#listen("/mint", (payload) => {
+      const ask = parse<MintAsk>(payload);
+      if (ask) this.#receivers.get(ask.handle)?.mint(ask, this);
+    });
+    try {
+      await this.#minting;
+    } catch (reason) {
+      this.#minting = undefined;
+      throw reason;
+    }
   }
 
   /** Routes the deltas of a new handle to `receiver`. */
@@ -67,8 +87,17 @@ export class Session {
     return this.#invoke("ack_watch", { handle, rev });
   }
 
+  /** Answers a question for a ticket; rejects with a `WatchError`. */
+  answerMint({ handle, request }: MintAsk, answer: MintAnswer): Promise<void> {
+    return this.#invoke("answer_mint", { handle, request, ...answer });
+  }
+
   #invoke<T>(command: string, args: Record<string, unknown>): Promise<T> {
-    return call(invoke<T>(`plugin:contrail-sync|${command}`, { session: this.#id, ...args }));
+    return callPlugin(command, { session: this.#id, ...args });
+  }
+
+  #listen(suffix: string, take: (payload: unknown) => void): Promise<unknown> {
+    return call(listen<unknown>(`contrail-sync://${this.#id}${suffix}`, ({ payload }) => take(payload)));
   }
 
   #route(payload: unknown): void {
@@ -94,6 +123,18 @@ export function openSession(): Promise<Session> {
   return current;
 }
 
+/** Calls one of the plugin's commands; rejects with a `WatchError`, `not-tauri` where there is no Tauri. */
+export async function callPlugin<T>(command: string, args: Record<string, unknown>): Promise<T> {
+  checkTauri();
+  return call(invoke<T>(`plugin:contrail-sync|${command}`, args));
+}
+
+/** @throws WatchError `not-tauri` */
+export function checkTauri(): void {
+  if (isTauri()) return;
+  throw new WatchError("not-tauri", "this needs a Tauri app around the page: there is none here");
+}
+
 async function call<T>(pending: Promise<T>): Promise<T> {
   try {
     return await pending;
@@ -104,10 +145,15 @@ async function call<T>(pending: Promise<T>): Promise<T> {
 
 /** Reads an event's payload, one JSON string; `undefined` if it is no delta. */
 function parseDelta(payload: unknown): Delta | undefined {
+  const delta = parse<Delta>(payload);
+  if (!delta || ![delta.handle, delta.rev, delta.length].every(Number.isSafeInteger)) return undefined;
+  return Array.isArray(delta.removed) && Array.isArray(delta.changed) ? delta : undefined;
+}
+
+/** The JSON in an event's payload; `undefined` if there is none. */
+function parse<T>(payload: unknown): T | undefined {
   try {
-    const delta = JSON.parse(payload as string) as Delta;
-    const whole = [delta.handle, delta.rev, delta.length].every(Number.isSafeInteger);
-    return whole && Array.isArray(delta.removed) && Array.isArray(delta.changed) ? delta : undefined;
+    return (JSON.parse(payload as string) as T | null) ?? undefined;
   } catch {
     return undefined;
   }

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 export { WatchError, type WatchErrorKind } from "./error.js";
+export { clearTickets, deleteSecret, setSecret } from "./secrets.js";
 export { createWatchStore } from "./store.js";
 export type {
   CacheAdapter,

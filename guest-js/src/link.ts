@@ -1,11 +1,13 @@
 import type { Delta } from "./bindings/Delta.js";
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
+import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
 import { openSession, type Receiver, type Session } from "./bridge.js";
-import { type WatchError, toWatchError } from "./error.js";
+import { toWatchError, WatchError } from "./error.js";
+import { answerMint, type Mint } from "./mint.js";
 import { apply, type Mirror, reuse } from "./mirror.js";
 
 /** What a link tells its store. */
@@ -35,6 +37,7 @@ const MAX_WAITING = 64;
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
+  readonly #mint: Mint | undefined;
   readonly #events: LinkEvents;
   #mirror: Mirror = { rev: -1, ids: [], records: [] };
   /** What stays on screen until a new watch has its first whole answer. */
@@ -47,9 +50,18 @@ export class Link implements Receiver {
   #again = false;
   #closed = false;
 
-  /** @param previous - the records already on screen; they stay there until the watch is live */
-  constructor(options: WatchOptions, previous: readonly WireRecord[], events: LinkEvents) {
+  /**
+   * @param mint - gets a ticket whenever Rust asks for one; goes with the option `mint`
+   * @param previous - the records already on screen; they stay there until the watch is live
+   */
+  constructor(
+    options: WatchOptions,
+    mint: Mint | undefined,
+    previous: readonly WireRecord[],
+    events: LinkEvents,
+  ) {
     this.#options = options;
+    this.#mint = mint;
     this.#events = events;
     void this.#open(previous);
   }
@@ -81,6 +93,21 @@ export class Link implements Receiver {
     else void this.#fetch();
   }
 
+  async mint(ask: MintAsk, session: Session): Promise<void> {
+    if (this.#closed) return;
+    const answer = await answerMint(this.#mint);
+    // Stopped meanwhile: nobody wants it any more.
+    if (this.#closed) return;
+    try {
+      await session.answerMint(ask, answer);
+    } catch (reason) {
+      // Without Rust's or Tauri's words: they may quote the ticket.
+      const { kind } = toWatchError(reason);
+      const error = new WatchError(kind, "answer_mint failed: does the capability allow it?");
+      this.#events.warn("Rust did not get what mintTicket answered", error);
+    }
+  }
+
   async #open(previous: readonly WireRecord[]): Promise<void> {
     this.#busy = true;
     this.#again = false;
@@ -90,6 +117,7 @@ export class Link implements Receiver {
     let handle = 0;
     try {
       session = await openSession();
+      if (this.#mint) await session.listenForMints();
       if (this.#closed) return;
       handle = session.attach(this);
       const state = await session.openWatch(handle, this.#options);

@@ -15,6 +15,12 @@ describe("what Rust gets of the options", () => {
     expect(wire({ mintTicket: "t1" })).toEqual({ url, ticket: "t1" });
   });
 
+  test("is a function or a named minter by its kind alone", () => {
+    expect(wire({ mintTicket: () => "t1" })).toEqual({ url, mint: true });
+    expect(wire({ mintTicket: { minter: "session" } })).toEqual({ url, minter: "session" });
+    expect(wire({ mintTicket: undefined })).toEqual({ url });
+  });
+
   test("is an option that nobody knows, for Rust to refuse by name", () => {
     expect(wire({ urll: "x" })).toEqual({ url, urll: "x" });
   });
@@ -24,8 +30,13 @@ describe("an option that cannot be had", () => {
   test.each([
     ["unsupported", /SQLite cache/, { cache: true }],
     ["unsupported", /cached in Rust/, { cache: { read: () => [], write: () => {} } }],
-    ["unsupported", /a function is not supported/, { mintTicket: () => Promise.resolve("t") }],
-    ["unsupported", /a named minter is not supported/, { mintTicket: { minter: "m" } }],
+    ["invalid-options", /^mintTicket: it is a number, it may be/, { mintTicket: 5 }],
+    ["invalid-options", /^mintTicket: it is null/, { mintTicket: null }],
+    ["invalid-options", /^mintTicket: it is an object/, { mintTicket: { minter: 5 } }],
+    ["invalid-options", /^mintTicket: it is an array/, { mintTicket: ["t1"] }],
+    ["invalid-options", /^ticket: give it as mintTicket$/, { ticket: "t1" }],
+    ["invalid-options", /^mint: give it as mintTicket$/, { mint: true }],
+    ["invalid-options", /^minter: give it as mintTicket$/, { minter: "session" }],
     ["invalid-options", /onError.*function/, { onError: () => {} }],
   ])("is refused as %s: %s", (kind, message, options) => {
     expect(() => wire(options)).toThrow(

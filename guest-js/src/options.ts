@@ -1,5 +1,6 @@
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { WatchError } from "./error.js";
+import { type Mint, typeName } from "./mint.js";
 import type { WatchStoreOptions } from "./types.js";
 
 /**
@@ -22,10 +23,6 @@ export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
       "cache: an adapter cannot be used, because records are cached in Rust and never pass through the page's storage",
     );
   }
-  if (mintTicket !== undefined && typeof mintTicket !== "string") {
-    const given = typeof mintTicket === "function" ? "a function" : "a named minter";
-    throw new WatchError("unsupported", `mintTicket: ${given} is not supported yet, only a string`);
-  }
   for (const [name, value] of Object.entries(wire)) {
     // It would silently vanish on its way to Rust.
     if (typeof value === "function") {
@@ -35,5 +32,25 @@ export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
       );
     }
   }
-  return mintTicket === undefined ? wire : { ...wire, ticket: mintTicket };
+  for (const name of ["ticket", "mint", "minter"]) {
+    if (name in wire) throw new WatchError("invalid-options", `${name}: give it as mintTicket`);
+  }
+  return { ...wire, ...tickets(mintTicket) };
+}
+
+/** The function that mints for this store, if it is one. */
+export function mintOf({ mintTicket }: WatchStoreOptions<never>): Mint | undefined {
+  return typeof mintTicket === "function" ? mintTicket : undefined;
+}
+
+function tickets(mintTicket: unknown): Pick<WatchOptions, "ticket" | "mint" | "minter"> {
+  if (mintTicket === undefined) return {};
+  if (typeof mintTicket === "string") return { ticket: mintTicket };
+  if (typeof mintTicket === "function") return { mint: true };
+  const minter = (mintTicket as { minter?: unknown } | null)?.minter;
+  if (typeof minter === "string") return { minter };
+  throw new WatchError(
+    "invalid-options",
+    `mintTicket: it is ${typeName(mintTicket)}, it may be a string, a function or { minter: "its name" }`,
+  );
 }

@@ -16,3 +16,10 @@ test("a server can import the package and make a store; starting it says that Ta
   store.stop();
   store.destroy();
 });
+
+test("secrets and tickets are nobody's to keep or forget on a server", async () => {
+  const { clearTickets, deleteSecret, setSecret } = await import("./index.js");
+  for (const call of [() => setSecret("api", "s"), () => deleteSecret("api"), clearTickets]) {
+    await expect(call()).rejects.toMatchObject({ name: "WatchError", kind: "not-tauri" });
+  }
+});

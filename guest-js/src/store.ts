@@ -1,9 +1,9 @@
-import { isTauri } from "@tauri-apps/api/core";
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
+import { checkTauri } from "./bridge.js";
 import { toWatchError, WatchError } from "./error.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
-import { wireOptions } from "./options.js";
+import { mintOf, wireOptions } from "./options.js";
 import { Ready } from "./ready.js";
 import type { Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
 
@@ -82,11 +82,9 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     if (this.#link) return;
     this.#ready.renew();
     try {
-      if (!isTauri()) {
-        throw new WatchError("not-tauri", "a watch needs a Tauri app around the page: there is none here");
-      }
-      const wire = wireOptions(this.#options as WatchStoreOptions<never>);
-      this.#link = new Link(wire, this.#source, this);
+      checkTauri();
+      const options = this.#options as WatchStoreOptions<never>;
+      this.#link = new Link(wireOptions(options), mintOf(options), this.#source, this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.failed(toWatchError(reason));

@@ -38,14 +38,22 @@ export interface CacheAdapter {
 }
 
 /**
- * Where tickets come from: a string used as it is on every connect; a function called for each connect; or the name of
- * a minter registered in Rust, with which no credential enters the page.
+ * Where tickets come from:
+ *
+ * - a string, used as it is on every connect;
+ * - a function, called whenever Rust needs a ticket and has none that is still good. What it throws or rejects with
+ *   shows as an error of kind `mint-failed`, no answer in time as `mint-timeout`; it is called again later, ever less
+ *   often. With several windows on one watch, any of them may be asked;
+ * - the name of a minter registered in Rust, with which no credential enters the page.
  */
-export type MintTicket = string | (() => Promise<string>) | { readonly minter: string };
+export type MintTicket = string | (() => Promise<string> | string) | { readonly minter: string };
 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
-export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<WatchOptions, "ticket"> {
-  /** Only a string is supported so far; absent for public watches. */
+export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
+  WatchOptions,
+  "ticket" | "mint" | "minter"
+> {
+  /** Where tickets come from; absent for public watches. */
   mintTicket?: MintTicket | undefined;
   /**
    * Sorts this store's records; without it they come newest first (`time_us`, then `rkey`, both descending). It runs in

@@ -13,6 +13,9 @@ export interface Call {
   args: Record<string, unknown>;
 }
 
+/** What a page answers to a question for a ticket. */
+export type Answered = Record<"ticket" | "error", unknown>;
+
 interface Open {
   session: string;
   rev: number;
@@ -38,6 +41,8 @@ export class FakePlugin {
   /** May replace an event's payload; `null` loses it. */
   tamper: (payload: string) => unknown = (payload) => payload;
   readonly #ids = new Map<string, number>();
+  readonly #asked = new Map<number, (answer: Answered) => void>();
+  #lastRequest = 0;
 
   /** Makes this page a Tauri page. */
   install(): void {
@@ -75,6 +80,15 @@ export class FakePlugin {
     return emit(`contrail-sync://${this.opens.get(handle)?.session}`, payload);
   }
 
+  /** Asks the page for a ticket; its answer. */
+  async ask(handle: number): Promise<Answered> {
+    const request = ++this.#lastRequest;
+    const answered = new Promise<Answered>((resolve) => this.#asked.set(request, resolve));
+    const { session } = this.calls.find((call) => call.handle === handle)?.args ?? {};
+    await emit(`contrail-sync://${session}/mint`, JSON.stringify({ handle, request, reason: "first" }));
+    return answered;
+  }
+
   async #command(name: string, args: Record<string, unknown>): Promise<unknown> {
     const command = name.replace("plugin:contrail-sync|", "");
     const handle = args["handle"] as number;
@@ -82,12 +96,19 @@ export class FakePlugin {
     this.calls.push(call);
     await this.intercept(call);
     if (command === "open_watch") return this.#open(handle, args["session"] as string);
+    if (command === "answer_mint") return this.#answer(args);
+    if (["set_secret", "delete_secret", "clear_tickets"].includes(command)) return null;
     if (command === "close_watch") return void this.opens.delete(handle);
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
     if (command === "watch_state") return this.#state(open);
     open.inFlight = false;
     await this.#flush(handle);
+    return null;
+  }
+
+  #answer({ request, ticket, error }: Record<string, unknown>): null {
+    this.#asked.get(request as number)?.({ ticket, error });
     return null;
   }
 

@@ -1,0 +1,38 @@
+import { callPlugin } from "./bridge.js";
+import { WatchError } from "./error.js";
+import { typeName } from "./mint.js";
+
+/**
+ * Stores a secret for the minters in Rust, in the OS keyring where there is one. There is no way to read it back.
+ * The window's capability must have `contrail-sync:allow-secrets`.
+ *
+ * @param name - 1 to 64 letters, digits, dashes, dots and underscores
+ * @param value - not empty
+ * @throws WatchError `invalid-options`, `vault`, `ipc` or `not-tauri`
+ */
+export async function setSecret(name: string, value: string): Promise<void> {
+  // Tauri would quote the value that it cannot take.
+  if (typeof value !== "string") {
+    throw new WatchError("invalid-options", `the secret is ${typeName(value)}, it must be a string`);
+  }
+  await callPlugin("set_secret", { name, value });
+}
+
+/**
+ * Forgets a secret; one that is not there is fine. The window's capability must have `contrail-sync:allow-secrets`.
+ *
+ * @throws WatchError `invalid-options`, `vault`, `ipc` or `not-tauri`
+ */
+export async function deleteSecret(name: string): Promise<void> {
+  await callPlugin("delete_secret", { name });
+}
+
+/**
+ * Forgets the tickets of all accounts, in memory and in the keyring, as a logout should. Connections that are open
+ * live on: stop their stores first.
+ *
+ * @throws WatchError `vault`, `ipc` or `not-tauri`
+ */
+export async function clearTickets(): Promise<void> {
+  await callPlugin("clear_tickets", {});
+}
