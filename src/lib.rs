@@ -1,7 +1,65 @@
-//! Live queries for Tauri apps over a [contrail](https://www.npmjs.com/package/@atmo-dev/contrail-sync) appview.
+//! Live queries for Tauri apps: follows the `watchRecords` streams of a contrail appview (AT Protocol) and keeps
+//! their records in order and up to date.
+//!
+//! Rust holds the connections, reconciles what arrives, and keeps tickets in the OS keyring. Each window mirrors
+//! the lists it asked for through `createWatchStore` of the npm package `tauri-plugin-contrail-sync-api`.
+//!
+//! # In a Tauri app
+//!
+//! Register the plugin; the README says what the window's capability needs.
+//!
+//! ```
+//! # fn with_the_plugin<R: tauri::Runtime>(builder: tauri::Builder<R>) -> tauri::Builder<R> {
+//! builder.plugin(tauri_plugin_contrail_sync::init())
+//! # }
+//! ```
+//!
+//! [`Builder`] does the same with settings: a base URL for relative watch URLs, [`tickets::Minter`]s, limits.
+//! [`ContrailSyncExt`] gives the running plugin to Rust code of the app.
+//!
+//! # Without Tauri
+//!
+//! The [`engine`] runs on any Tokio runtime. A [`engine::Subscription`] tells the whole state, then what changed:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tauri_plugin_contrail_sync::engine::{Engine, EngineConfig, Status, WatchSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let appview = appview::Server::start(appview::Options::default()).await?;
+//! # appview.put(appview::Put {
+//! #     collection: "message".into(),
+//! #     did: "did:plc:alice".into(),
+//! #     rkey: "1".into(),
+//! #     record: serde_json::json!({ "text": "hello" }),
+//! #     ..Default::default()
+//! # })?;
+//! # let origin = appview.url();
+//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?actor=did:plc:alice");
+//! let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+//! // The guard decides which URLs may be requested, redirects included.
+//! let watch = engine.watch(WatchSpec::new(url.parse()?, Arc::new(|_| true))).await;
+//!
+//! let mut state = watch.state().await.ok_or("the engine ended")?;
+//! while state.status != Status::Live {
+//!     watch.next().await.ok_or("the engine ended")?;
+//!     state = watch.state().await.ok_or("the engine ended")?;
+//! }
+//! assert_eq!(state.entries[0].record.value.get(), r#"{"text":"hello"}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What goes wrong
+//!
+//! Nothing that a server sends, or fails to send, panics. A watch that has trouble says so in
+//! [`engine::State::error`], as an [`ErrorPayload`] with an [`ErrorKind`] for code and a message for people. No
+//! message, log line or `Debug` output holds a ticket or a secret.
 #![warn(missing_docs)]
 
 mod bridge;
+pub mod cache;
 mod commands;
 mod config;
 pub mod engine;
