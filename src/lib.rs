@@ -59,7 +59,6 @@
 #![warn(missing_docs)]
 
 mod bridge;
-pub mod cache;
 mod commands;
 mod config;
 pub mod engine;
