@@ -11,6 +11,8 @@ const COMMANDS: &[&str] = &[
     "set_secret",
     "delete_secret",
     "clear_tickets",
+    "clear_cache",
+    "cache_info",
 ];
 
 /// Scope entry of contrail-sync.

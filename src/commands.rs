@@ -7,6 +7,7 @@ use tauri::{
 
 use crate::{
     ContrailSync,
+    bridge::payload::InfoPayload,
     config::WatchOptions,
     error::{Error, Result},
     scope::{Entry, Scope},
@@ -112,4 +113,20 @@ pub async fn delete_secret(plugin: State<'_, ContrailSync>, name: String) -> Res
 #[tauri::command]
 pub async fn clear_tickets(plugin: State<'_, ContrailSync>) -> Result<()> {
     plugin.clear_tickets().await
+}
+
+/// Removes cached records: of one key, of one account, of both at once, or all there are.
+#[tauri::command]
+pub async fn clear_cache(
+    plugin: State<'_, ContrailSync>,
+    key: Option<String>,
+    account: Option<String>,
+) -> Result<()> {
+    plugin.clear_cache(key, account).await
+}
+
+/// Answers what the cache holds; `null` where the app has turned it off.
+#[tauri::command]
+pub async fn cache_info(plugin: State<'_, ContrailSync>) -> Result<Option<InfoPayload>> {
+    Ok(plugin.cache_info().await?.map(Into::into))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    engine::{TransportKind, WatchSpec},
+    engine::{CacheOptions, TransportKind, WatchSpec},
     error::{Error, Result},
     scope::Scope,
     tickets::{NamedMinter, TicketSource, checked},
@@ -28,6 +28,11 @@ pub struct Config {
 const MIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest one: an hour of not noticing is not noticing.
 const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Longest name of a watch in the cache, in bytes.
+const MAX_CACHE_KEY: usize = 4096;
+/// Most records of one watch in the cache.
+const MAX_CACHED_RECORDS: u32 = 50_000;
 
 /// Options of one watch, as a webview gives them. Unknown ones are an error.
 #[derive(Clone, Deserialize)]
@@ -54,6 +59,12 @@ pub struct WatchOptions {
     pub account: Option<String>,
     /// Longest silence before a connection counts as dead, in milliseconds; 45,000 by default.
     pub idle_timeout: Option<u32>,
+    /// Whether the records outlive the process in the app's cache; yes by default, where there is one.
+    pub cache: Option<bool>,
+    /// Names the watch in the cache; its URL by default.
+    pub cache_key: Option<String>,
+    /// Most records to keep in the cache, the first ones of the order; 200 by default.
+    pub cache_max_records: Option<u32>,
 }
 
 impl WatchOptions {
@@ -69,6 +80,7 @@ impl WatchOptions {
         spec.guard_id = guard_id;
         spec.transport = self.transport.unwrap_or_default();
         spec.tickets = self.tickets(surroundings)?;
+        spec.cache = self.cache(surroundings)?;
         spec.account = self.account;
         spec.reconnect = self.reconnect.unwrap_or(true);
         if let Some(millis) = self.idle_timeout {
@@ -82,6 +94,35 @@ impl WatchOptions {
             }
         }
         Ok(spec)
+    }
+
+    fn cache(&self, surroundings: &Surroundings) -> Result<Option<CacheOptions>> {
+        if self.cache == Some(true) && !surroundings.cached {
+            let message = "the app has turned the cache off on the plugin's Builder";
+            return Err(Error::Unsupported(message.to_owned()));
+        }
+        if !self.cache.unwrap_or(surroundings.cached) {
+            return Ok(None);
+        }
+        let mut options = CacheOptions::default();
+        if let Some(key) = &self.cache_key {
+            if key.is_empty() || key.len() > MAX_CACHE_KEY {
+                return Err(Error::InvalidOptions(format!(
+                    "cacheKey has {} bytes, it may have 1 to {MAX_CACHE_KEY}",
+                    key.len()
+                )));
+            }
+            options.key = Some(key.clone());
+        }
+        if let Some(records) = self.cache_max_records {
+            if !(1..=MAX_CACHED_RECORDS).contains(&records) {
+                return Err(Error::InvalidOptions(format!(
+                    "cacheMaxRecords is {records}, it may be 1 to {MAX_CACHED_RECORDS}"
+                )));
+            }
+            options.max_records = records as usize;
+        }
+        Ok(Some(options))
     }
 
     fn tickets(&self, surroundings: &Surroundings) -> Result<TicketSource> {
@@ -112,6 +153,8 @@ pub(crate) struct Surroundings {
     pub base_url: Option<Url>,
     /// The registered minters.
     pub minters: Vec<NamedMinter>,
+    /// Whether there is a cache.
+    pub cached: bool,
 }
 
 /// Makes a watch's URL absolute and checks that it is one that can be watched.
@@ -161,6 +204,7 @@ mod tests {
             minters: vec![NamedMinter::new("session", |_| async {
                 Ok::<_, String>(String::new())
             })],
+            cached: true,
         };
         options.into_spec(&surroundings, scope)
     }
@@ -236,6 +280,23 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn the_cache_is_on_unless_the_app_or_the_watch_turns_it_off() {
+        let cache = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.cache);
+        assert_eq!(cache("").unwrap(), Some(CacheOptions::default()));
+        assert_eq!(cache(r#","cache":false"#).unwrap(), None);
+        let named = cache(r#","cacheKey":"k","cacheMaxRecords":9"#)
+            .unwrap()
+            .unwrap();
+        assert_eq!((named.key.as_deref(), named.max_records), (Some("k"), 9));
+        for bad in [r#","cacheKey":"""#, r#","cacheMaxRecords":0"#] {
+            assert_eq!(cache(bad).unwrap_err().kind(), ErrorKind::InvalidOptions);
+        }
+        let off: WatchOptions = serde_json::from_str(r#"{"url":"/x","cache":true}"#).unwrap();
+        let error = off.cache(&Surroundings::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::{engine::WatchError, tickets::vault::VaultError};
+use crate::{cache::CacheError, engine::WatchError, tickets::vault::VaultError};
 
 /// Result of the plugin's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -55,6 +55,8 @@ pub enum ErrorKind {
     MintTimeout,
     /// The vault for secrets refused or failed.
     Vault,
+    /// The cache refused or failed.
+    Cache,
     /// An error inside Tauri.
     Internal,
 }
@@ -102,6 +104,9 @@ pub enum Error {
     /// The watch itself failed.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A secret was not stored or erased.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -124,6 +129,7 @@ impl Error {
             Self::UnknownWatch => ErrorKind::UnknownWatch,
             Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
             Self::Watch(error) => error.kind(),
+            Self::Cache(_) => ErrorKind::Cache,
             Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,
         }

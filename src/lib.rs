@@ -59,6 +59,8 @@
 #![warn(missing_docs)]
 
 mod bridge;
+mod builder;
+pub mod cache;
 mod commands;
 mod config;
 pub mod engine;
@@ -67,20 +69,17 @@ mod scope;
 pub mod tickets;
 pub mod transport;
 
-use tauri::{
-    Manager, RunEvent, Runtime, WindowEvent,
-    plugin::{self, TauriPlugin},
-    webview::PageLoadEvent,
-};
+use tauri::{Manager, Runtime};
 use url::Url;
 
+pub use builder::{Builder, init};
 pub use config::{Config, WatchOptions};
 pub use error::{Error, ErrorKind, ErrorPayload, Result};
 
 use bridge::Bridge;
+use cache::CacheInfo;
 use config::Surroundings;
-use engine::{Engine, EngineConfig};
-use tickets::{Minter, NamedMinter, vault::Vault};
+use engine::Engine;
 
 /// The running plugin, as Tauri's state holds it.
 pub struct ContrailSync {
@@ -125,6 +124,22 @@ impl ContrailSync {
         Ok(self.engine.clear_tickets().await?)
     }
 
+    /// Removes cached records: of one cache key, of one account, of both at once, or all there are.
+    pub async fn clear_cache(&self, key: Option<String>, account: Option<String>) -> Result<()> {
+        match self.engine.cache() {
+            Some(cache) => Ok(cache.clear(key, account).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// What the cache holds; `None` where the app has turned it off.
+    pub async fn cache_info(&self) -> Result<Option<CacheInfo>> {
+        match self.engine.cache() {
+            Some(cache) => Ok(Some(cache.info().await?)),
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn surroundings(&self) -> &Surroundings {
         &self.surroundings
     }
@@ -157,122 +172,4 @@ impl<R: Runtime, T: Manager<R>> ContrailSyncExt<R> for T {
     fn contrail_sync(&self) -> &ContrailSync {
         self.state::<ContrailSync>().inner()
     }
-}
-
-/// Sets the plugin up in code, beyond what the configuration file says.
-#[derive(Debug, Default)]
-pub struct Builder {
-    surroundings: Surroundings,
-    memory_only: bool,
-    engine: EngineConfig,
-}
-
-impl Builder {
-    /// Starts with the defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// What relative watch URLs are relative to. Wins over `baseUrl` of the configuration file.
-    pub fn base_url(mut self, url: Url) -> Self {
-        self.surroundings.base_url = Some(url);
-        self
-    }
-
-    /// Registers a minter, for `mintTicket: { minter: name }` in the webview. A later one of the same name
-    /// takes its place.
-    pub fn minter(mut self, name: impl Into<String>, minter: impl Minter + 'static) -> Self {
-        let minter = NamedMinter::new(name, minter);
-        self.surroundings.minters.retain(|it| *it != minter);
-        self.surroundings.minters.push(minter);
-        self
-    }
-
-    /// Longest time for one mint; 15 s by default.
-    pub fn mint_timeout(mut self, time: std::time::Duration) -> Self {
-        self.engine.mint_timeout = time;
-        self
-    }
-
-    /// Keeps tickets and secrets in memory only, instead of the OS keyring.
-    pub fn without_keyring(mut self) -> Self {
-        self.memory_only = true;
-        self
-    }
-
-    /// Most bytes that one event may have; 4 MiB by default. A larger one ends the connection.
-    pub fn max_event_bytes(mut self, limit: usize) -> Self {
-        self.engine.max_event_bytes = limit;
-        self
-    }
-
-    /// How long a watch stays connected after its last window let go of it; 5 s by default.
-    pub fn linger(mut self, time: std::time::Duration) -> Self {
-        self.engine.linger = time;
-        self
-    }
-
-    /// Replaces the trust roots: the platform's on desktop and iOS, Mozilla's on Android.
-    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
-        self.engine.tls = Some(config);
-        self
-    }
-
-    /// The plugin, to be registered with [`tauri::Builder::plugin`].
-    pub fn build<R: Runtime>(self) -> TauriPlugin<R, Option<Config>> {
-        plugin::Builder::<R, Option<Config>>::new("contrail-sync")
-            .invoke_handler(tauri::generate_handler![
-                commands::open_watch,
-                commands::close_watch,
-                commands::watch_state,
-                commands::ack_watch,
-                commands::answer_mint,
-                commands::set_secret,
-                commands::delete_secret,
-                commands::clear_tickets,
-            ])
-            .setup(move |app, api| {
-                let Self {
-                    mut surroundings,
-                    memory_only,
-                    mut engine,
-                } = self;
-                let config = api.config().clone().unwrap_or_default();
-                surroundings.base_url = surroundings.base_url.or(config.base_url);
-                if !memory_only {
-                    engine.vault = Vault::keyring(app.config().identifier.clone());
-                }
-                let tauri::async_runtime::RuntimeHandle::Tokio(runtime) =
-                    tauri::async_runtime::handle();
-                let engine = Engine::new(runtime, engine)?;
-                app.manage(ContrailSync {
-                    surroundings,
-                    bridge: Bridge::new(engine.clone()),
-                    engine,
-                });
-                Ok(())
-            })
-            .on_page_load(|webview, payload| {
-                // The page that held handles in this webview is gone, whatever comes now.
-                if payload.event() == PageLoadEvent::Started {
-                    webview.contrail_sync().bridge().release(webview.label());
-                }
-            })
-            .on_event(|app, event| {
-                if let RunEvent::WindowEvent {
-                    label,
-                    event: WindowEvent::Destroyed,
-                    ..
-                } = event
-                {
-                    app.contrail_sync().bridge().release(label);
-                }
-            })
-            .build()
-    }
-}
-
-/// The plugin with its defaults.
-pub fn init<R: Runtime>() -> TauriPlugin<R, Option<Config>> {
-    Builder::new().build()
 }

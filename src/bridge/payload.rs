@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
+    cache::{CacheInfo, CacheWarning, WarningKind},
     engine::{self, Entry, Record, Status},
     error::ErrorPayload,
 };
@@ -93,6 +94,65 @@ struct WireRecord {
     /// The space that holds the record; absent for public records.
     #[ts(optional)]
     space: Option<String>,
+}
+
+/// Trouble with the cache, for an app that wants to tell its user.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "CacheWarning"))]
+struct WarningPayload<'a> {
+    /// The kind, for code.
+    kind: WarningKind,
+    /// What happened, for people.
+    message: &'a str,
+}
+
+/// What the cache holds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(
+    test,
+    derive(ts_rs::TS),
+    ts(export, rename_all = "camelCase", rename = "CacheInfo")
+)]
+pub struct InfoPayload {
+    /// Records of all watches.
+    #[cfg_attr(test, ts(type = "number"))]
+    rows: u64,
+    /// Bytes of the database that are in use.
+    #[cfg_attr(test, ts(type = "number"))]
+    bytes: u64,
+    /// Watches.
+    #[cfg_attr(test, ts(type = "number"))]
+    watches: u64,
+    /// When the watch that waits longest was last in sync, in milliseconds since the Unix epoch.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    oldest_sync: Option<i64>,
+    /// When a watch was last in sync, in milliseconds since the Unix epoch.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    newest_sync: Option<i64>,
+    /// Whether nothing of this outlives the process.
+    memory_only: bool,
+}
+
+impl From<CacheInfo> for InfoPayload {
+    fn from(info: CacheInfo) -> Self {
+        Self {
+            rows: info.rows,
+            bytes: info.bytes,
+            watches: info.watches,
+            oldest_sync: info.oldest_sync,
+            newest_sync: info.newest_sync,
+            memory_only: info.memory_only,
+        }
+    }
+}
+
+/// A warning as JSON. Paths stay in Rust.
+pub fn cache_warning(warning: &CacheWarning) -> serde_json::Result<String> {
+    serde_json::to_string(&WarningPayload {
+        kind: warning.kind,
+        message: &warning.message,
+    })
 }
 
 /// A state as JSON.

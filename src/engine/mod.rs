@@ -5,6 +5,7 @@
 
 pub mod backoff;
 mod hydration;
+mod keeper;
 pub mod machine;
 pub mod order;
 pub mod record;
@@ -25,12 +26,14 @@ use tokio::{
 };
 use url::Url;
 
+pub use keeper::CacheOptions;
 pub use machine::Status;
 pub use order::Entry;
 pub use record::Record;
 pub use subscription::{Changed, Delta, State, Subscription};
 
 use crate::{
+    cache::Cache,
     error::{ErrorKind, ErrorPayload},
     tickets::{
         DeskConfig, Minter, TICKET_PREFIX, TicketError, TicketSource,
@@ -146,6 +149,8 @@ pub struct WatchSpec {
     pub idle_timeout: Duration,
     /// What may be requested: asked for the URL and every redirect.
     pub guard: UrlGuard,
+    /// How the records are cached, where the engine has a cache; `None` for not at all.
+    pub cache: Option<CacheOptions>,
     /// Names the guard: watches share a connection only under the same one.
     pub guard_id: String,
 }
@@ -161,6 +166,7 @@ impl WatchSpec {
             reconnect: true,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             guard,
+            cache: None,
             guard_id: String::new(),
         }
     }
@@ -173,6 +179,7 @@ impl WatchSpec {
             tickets: self.tickets.clone(),
             reconnect: self.reconnect,
             idle_timeout: self.idle_timeout,
+            cache: self.cache.clone(),
             guard_id: self.guard_id.clone(),
         }
     }
@@ -188,6 +195,7 @@ struct WatchKey {
     tickets: TicketSource,
     reconnect: bool,
     idle_timeout: Duration,
+    cache: Option<CacheOptions>,
     guard_id: String,
 }
 
@@ -208,6 +216,8 @@ pub struct EngineConfig {
     pub vault: Vault,
     /// Longest time for one mint.
     pub mint_timeout: Duration,
+    /// Where records outlive the process, for the watches that want that.
+    pub cache: Option<Cache>,
 }
 
 impl Default for EngineConfig {
@@ -220,6 +230,7 @@ impl Default for EngineConfig {
             tls: None,
             vault: Vault::memory(),
             mint_timeout: Duration::from_secs(15),
+            cache: None,
         }
     }
 }
@@ -337,6 +348,28 @@ impl Engine {
             let _ = commands.send(Command::ForgetTicket).await;
         }
         self.inner.config.vault.clear(TICKET_PREFIX).await
+    }
+
+    /// Writes what is not in the cache yet, for no longer than `deadline`. For moments before the end.
+    pub async fn flush(&self, deadline: Duration) {
+        let flushed = async {
+            let mut waiting = Vec::new();
+            for commands in self.tasks() {
+                let (done, flushed) = oneshot::channel();
+                if commands.send(Command::Flush { done }).await.is_ok() {
+                    waiting.push(flushed);
+                }
+            }
+            for flushed in waiting {
+                let _ = flushed.await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, flushed).await;
+    }
+
+    /// The cache, where there is one.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.inner.config.cache.as_ref()
     }
 
     /// Where tickets and secrets are kept.

@@ -13,12 +13,12 @@ use super::{
 };
 
 /// What one change did to the records, for those who follow them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Change {
     /// The record of this id is new, changed or moved.
     Set(u64),
-    /// The record of this id is gone.
-    Gone(u64),
+    /// This record is gone.
+    Gone(Arc<Entry>),
 }
 
 /// The store cannot know what is true: only a fresh snapshot can tell.
@@ -92,12 +92,25 @@ impl Store {
         self.set(known, record, live_time);
     }
 
+    /// A record of an earlier session, which only fills a gap: whatever came from the server knows better.
+    pub fn restore(&mut self, record: Record, live_time: bool) {
+        if self.known(&record).is_some() {
+            return;
+        }
+        let id = self.next_id;
+        self.set(None, record, live_time);
+        // A snapshot under way has yet to confirm it.
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.insert(id);
+        }
+    }
+
     /// The snapshot is complete.
     pub fn end_snapshot(&mut self, cursor: Option<String>, evict: bool) {
         self.cursor = cursor.map(Into::into);
         for id in self.unconfirmed.take().unwrap_or_default() {
             if let Some(entry) = self.by_id.get(&id).cloned().filter(|_| evict) {
-                self.remove(&entry);
+                self.remove(entry);
             }
         }
     }
@@ -121,7 +134,7 @@ impl Store {
             None | Some([]) => Ok(()),
             Some([only]) => {
                 let entry = only.clone();
-                self.remove(&entry);
+                self.remove(entry);
                 Ok(())
             }
             Some(_) => Err(Unknowable),
@@ -142,10 +155,9 @@ impl Store {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        let gone = self.by_id.keys().copied().map(Change::Gone);
-        self.changes.extend(gone);
+        self.changes
+            .extend(self.by_id.drain().map(|(_, entry)| Change::Gone(entry)));
         self.by_uri.clear();
-        self.by_id.clear();
         self.order = Order::default();
         self.unconfirmed = None;
         self.cursor = None;
@@ -211,9 +223,9 @@ impl Store {
         self.changes.push(Change::Set(id));
     }
 
-    fn remove(&mut self, entry: &Entry) {
-        self.forget(entry);
-        self.changes.push(Change::Gone(entry.id));
+    fn remove(&mut self, entry: Arc<Entry>) {
+        self.forget(&entry);
+        self.changes.push(Change::Gone(entry));
     }
 
     fn forget(&mut self, entry: &Entry) {

@@ -146,15 +146,15 @@ impl Subscriber {
     }
 
     /// Merges a change into what is still to be told.
-    pub fn note(&mut self, change: Change) {
+    pub fn note(&mut self, change: &Change) {
         match change {
             Change::Set(id) => {
-                self.gone.remove(&id);
-                self.set.insert(id);
+                self.gone.remove(id);
+                self.set.insert(*id);
             }
-            Change::Gone(id) => {
-                self.set.remove(&id);
-                self.gone.insert(id);
+            Change::Gone(entry) => {
+                self.set.remove(&entry.id);
+                self.gone.insert(entry.id);
             }
         }
     }

@@ -12,11 +12,13 @@ use tracing::{debug, warn};
 use super::{
     EngineConfig, WatchError, WatchSpec,
     backoff::Backoff,
+    keeper::{Keeper, News},
     machine::{Effect, Input, Machine, MachineOptions},
-    store::{Store, Unknowable},
+    store::{Change, Store, Unknowable},
     subscription::{Admission, Alive, Delta, State, Subscriber},
 };
 use crate::{
+    cache::{Cache, CacheKey},
     tickets::{Desk, DeskConfig, Minter, Ticket},
     transport::{ConnectRequest, Events, Incoming, Transport, TransportError, http},
 };
@@ -45,6 +47,8 @@ pub(super) enum Command {
     Wake,
     /// Somebody logs out.
     ForgetTicket,
+    /// Write what is not in the cache yet, and say when that is done.
+    Flush { done: oneshot::Sender<()> },
 }
 
 /// What a connection brings.
@@ -105,6 +109,7 @@ pub(super) struct Watch {
     linger: Duration,
     transport: Arc<dyn Transport>,
     desk: Arc<Desk>,
+    keeper: Option<Keeper>,
     machine: Machine,
     store: Store,
     effects: Vec<Effect>,
@@ -144,6 +149,7 @@ impl Watch {
         );
         Self {
             desk: Arc::new(desk),
+            keeper: keeper(&spec, config.cache.as_ref()),
             machine: Machine::new(options, Backoff::new(config.backoff, rng)),
             max_event_bytes: config.max_event_bytes,
             linger: config.linger,
@@ -172,6 +178,7 @@ impl Watch {
                 },
                 () = self.gone.notified() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
+                news = next_news(&mut self.keeper) => self.cached(news),
                 () = elapsed(&mut self.wait) => {
                     self.wait = None;
                     self.input(Input::Waited);
@@ -183,6 +190,9 @@ impl Watch {
         // From here on nobody can join: commands that still wait are dropped, their senders start anew.
         self.commands.close();
         self.input(Input::Stop);
+        if let Some(keeper) = self.keeper.take() {
+            keeper.finish(&self.store).await;
+        }
         debug!(url = %http::bare(&self.spec.url), "watch ended");
     }
 
@@ -195,6 +205,9 @@ impl Watch {
                 self.subscribers
                     .insert(id, Subscriber::new(Arc::downgrade(&alive), minter));
                 self.lingering = None;
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.read();
+                }
                 self.input(Input::Start);
                 // A caller that is gone drops the admission, which ends the subscription.
                 let _ = reply.send(Admission { id, alive });
@@ -213,13 +226,44 @@ impl Watch {
             }
             Command::Wake => self.input(Input::Wake),
             Command::ForgetTicket => self.desk.clear(),
+            Command::Flush { done } => {
+                self.note_changes();
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.flush(&self.store, done);
+                }
+            }
         }
     }
 
     fn sweep(&mut self) {
         self.subscribers.retain(|_, it| it.alive.strong_count() > 0);
         if self.subscribers.is_empty() {
+            self.note_changes();
+            if let Some(keeper) = &mut self.keeper {
+                keeper.write(&self.store);
+            }
             self.lingering = Some(Box::pin(tokio::time::sleep(self.linger)));
+        }
+    }
+
+    fn cached(&mut self, news: News) {
+        match news {
+            News::Page(Some(rows)) => {
+                self.note_changes();
+                for row in rows {
+                    self.store.restore(row.record, row.live_time);
+                }
+                // They came from the cache: only the subscribers have to hear of them.
+                for change in self.store.take_changes() {
+                    tell(&mut self.subscribers, &change);
+                }
+            }
+            News::Due => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.write(&self.store);
+                }
+            }
+            News::Page(None) | News::Written(_) => {}
         }
     }
 
@@ -277,7 +321,12 @@ impl Watch {
             Effect::DropTicket => self.desk.refused(),
             Effect::BeginSnapshot => self.store.begin_snapshot(),
             Effect::SnapshotRecord(record) => self.store.confirm(*record),
-            Effect::EndSnapshot { cursor, evict } => self.store.end_snapshot(cursor, evict),
+            Effect::EndSnapshot { cursor, evict } => {
+                self.store.end_snapshot(cursor, evict);
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.synced();
+                }
+            }
             Effect::Upsert(record) => self.store.upsert(*record),
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
@@ -285,6 +334,10 @@ impl Watch {
             Effect::Purge => {
                 self.store.clear();
                 self.desk.clear();
+                self.note_changes();
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.purge();
+                }
             }
         }
         Ok(())
@@ -319,8 +372,9 @@ impl Watch {
 
     fn note_changes(&mut self) {
         for change in self.store.take_changes() {
-            for subscriber in self.subscribers.values_mut() {
-                subscriber.note(change);
+            tell(&mut self.subscribers, &change);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.note(&change);
             }
         }
     }
@@ -330,6 +384,28 @@ impl Watch {
         for subscriber in self.subscribers.values_mut() {
             subscriber.flush(&self.machine, &self.store);
         }
+    }
+}
+
+fn tell(subscribers: &mut HashMap<u64, Subscriber>, change: &Change) {
+    for subscriber in subscribers.values_mut() {
+        subscriber.note(change);
+    }
+}
+
+fn keeper(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Keeper> {
+    let options = spec.cache.as_ref()?;
+    let key = CacheKey {
+        key: options.key.clone().unwrap_or_else(|| spec.url.to_string()),
+        account: spec.account.clone(),
+    };
+    Some(Keeper::new(cache?.clone(), key, options.max_records))
+}
+
+async fn next_news(keeper: &mut Option<Keeper>) -> News {
+    match keeper {
+        Some(keeper) => keeper.next().await,
+        None => std::future::pending().await,
     }
 }
 

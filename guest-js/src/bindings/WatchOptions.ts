@@ -36,4 +36,16 @@ account?: string,
 /**
  * Longest silence before a connection counts as dead, in milliseconds; 45,000 by default.
  */
-idleTimeout?: number, };
+idleTimeout?: number, 
+/**
+ * Whether the records outlive the process in the app's cache; yes by default, where there is one.
+ */
+cache?: boolean, 
+/**
+ * Names the watch in the cache; its URL by default.
+ */
+cacheKey?: string, 
+/**
+ * Most records to keep in the cache, the first ones of the order; 200 by default.
+ */
+cacheMaxRecords?: number, };

@@ -1,36 +1,19 @@
-use std::time::Duration;
-
-use reqwest::{Client, Response};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tauri::State;
 
 use crate::config::ChatConfig;
-
-/// How long the appview may take to store a message.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The HTTP client for messages.
-pub struct Sender(Client);
-
-impl Sender {
-    /// A client that goes straight to the appview, which is on loopback.
-    pub fn new() -> reqwest::Result<Self> {
-        // Fails if there is a provider already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder().no_proxy().build().map(Self)
-    }
-}
+use crate::control::{Appview, AppviewError};
 
 /// Why a message was not sent. Reaches the front end as its text.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     #[error("no space to write to: set CHAT_SPACE")]
     NoSpace,
-    #[error("the appview cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
-    #[error("the appview refused the message: {0}")]
-    Refused(String),
+    #[error("{0} is not one of the people: see CHAT_PEOPLE")]
+    Stranger(String),
+    #[error(transparent)]
+    Appview(#[from] AppviewError),
 }
 
 impl Serialize for SendError {
@@ -39,41 +22,27 @@ impl Serialize for SendError {
     }
 }
 
-/// Stores a message in the space. The front end chooses `rkey`, so that a command that the webview
+/// Stores a message of `did` in the space. The front end chooses `rkey`, so that a command that the webview
 /// delivers twice writes one message.
 #[tauri::command]
 pub async fn send_message(
     config: State<'_, ChatConfig>,
-    sender: State<'_, Sender>,
+    appview: State<'_, Appview>,
+    did: String,
     rkey: String,
     record: Value,
 ) -> Result<(), SendError> {
     let space_uri = config.space_uri.as_deref().ok_or(SendError::NoSpace)?;
+    if !config.people.contains(&did) {
+        return Err(SendError::Stranger(did));
+    }
     let put = json!({
         "spaceUri": space_uri,
         "collection": "message",
-        "did": config.did,
+        "did": did,
         "rkey": rkey,
         "record": record,
     });
-    let url = format!(
-        "{}/control/put",
-        config.appview.as_str().trim_end_matches('/')
-    );
-    let request = sender.0.post(url).timeout(TIMEOUT).json(&put);
-    let response = request.send().await.map_err(SendError::Unreachable)?;
-    if response.status().is_success() {
-        return Ok(());
-    }
-    Err(SendError::Refused(reason(response).await))
-}
-
-/// The appview's own words if there are any, else the status.
-async fn reason(response: Response) -> String {
-    let status = response.status();
-    let body: Value = response.json().await.unwrap_or_default();
-    match body.get("message").or_else(|| body.get("error")) {
-        Some(Value::String(message)) => message.clone(),
-        _ => status.to_string(),
-    }
+    appview.control("put", &put).await?;
+    Ok(())
 }

@@ -1,5 +1,10 @@
 import { invoke } from "@tauri-apps/api/core";
-import { createWatchStore, type WatchRecord, type WatchStore } from "tauri-plugin-contrail-sync-api";
+import {
+  createWatchStore,
+  type Transport,
+  type WatchRecord,
+  type WatchStore,
+} from "tauri-plugin-contrail-sync-api";
 
 /** The body of a message as the lexicon has it. */
 export interface MessageBody {
@@ -14,14 +19,19 @@ export type MessageRecord = WatchRecord<MessageBody>;
 export interface ChatConfig {
   appview: string;
   spaceUri: string | null;
-  did: string;
-  ticket: string | null;
+  /** The dids of those who can sign in. */
+  people: string[];
+  /** Who is signed in at once. */
+  did: string | null;
 }
 
 export const chatConfig = (): Promise<ChatConfig> => invoke("chat_config");
 
-/** The live list of a space's messages, newest first, with their reactions and the messages they answer. */
-export function watchMessages({ did, ticket }: ChatConfig, spaceUri: string): WatchStore<MessageBody> {
+/**
+ * The live list of a space's messages, newest first, with their reactions and the messages they answer. Its tickets
+ * are minted by the app's Rust side: the page never sees one.
+ */
+export function watchMessages(spaceUri: string, did: string, transport: Transport): WatchStore<MessageBody> {
   const query = new URLSearchParams({
     spaceUri,
     hydrateReactions: "20",
@@ -30,17 +40,18 @@ export function watchMessages({ did, ticket }: ChatConfig, spaceUri: string): Wa
   });
   return createWatchStore<MessageBody>({
     url: `/xrpc/com.example.message.watchRecords?${query}`,
+    transport,
     account: did,
-    mintTicket: ticket ?? undefined,
+    mintTicket: { minter: "appview" },
     logger: console,
   });
 }
 
-/** Stores a message; it shows up when the watch brings it. Rejects with a text for people. */
-export function sendMessage(text: string, replyTo?: string): Promise<void> {
+/** Stores a message of `did`; it shows up when the watch brings it. Rejects with a text for people. */
+export function sendMessage(did: string, text: string, replyTo?: string): Promise<void> {
   const record: MessageBody = { text, createdAt: new Date().toISOString() };
   if (replyTo) record.reply = { uri: replyTo };
-  return invoke("send_message", { rkey: recordKey(), record });
+  return invoke("send_message", { did, rkey: recordKey(), record });
 }
 
 const SORTABLE = "234567abcdefghijklmnopqrstuvwxyz";

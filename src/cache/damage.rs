@@ -1,0 +1,292 @@
+//! Trouble with the file: what it is, what is done about it, and who is told.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs, io,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+use sqlx::migrate::MigrateError;
+use tokio::sync::broadcast;
+use tracing::warn;
+
+/// How many damaged files are kept for a look at them.
+const KEEP_ASIDE: usize = 2;
+/// What SQLite keeps beside a database.
+const SIDES: [&str; 2] = ["-wal", "-shm"];
+/// SQLite's extended code for a file that was renamed under its connection.
+const READONLY_DBMOVED: i32 = 1032;
+/// And for shared memory beside the file that cannot grow: how a full disk shows at an opening.
+const IOERR_SHMSIZE: i32 = 4874;
+
+/// What happened to the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// The file was truncated or damaged. It is set aside, a fresh one is used.
+    DamagedFile,
+    /// The file is no database, or another application's. It is set aside, a fresh one is used.
+    ForeignFile,
+    /// A newer version of the app has used the file. It is set aside, a fresh one is used.
+    NewerSchema,
+    /// Rows were not what had been written. They are dropped, the others are kept.
+    DamagedRows,
+    /// The disk is full. The cache goes on in memory and tries the file again later.
+    DiskFull,
+    /// Another process holds the file. The cache goes on in memory and tries the file again later.
+    Locked,
+    /// The file or its directory cannot be written. The cache goes on in memory and tries again later.
+    NotWritable,
+    /// Anything else that keeps SQLite from the file. The cache goes on in memory and tries again later.
+    Unavailable,
+    /// Rows that should be gone are in a file that can be neither changed nor removed now.
+    PurgeOwed,
+    /// The file can be used again; what was in memory is in it.
+    Restored,
+}
+
+/// What an app may want to tell its user. Contains no key, URI or body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheWarning {
+    /// The kind, for code.
+    pub kind: WarningKind,
+    /// What happened, for people.
+    pub message: String,
+    /// Where the file is now, if it was set aside.
+    pub moved_to: Option<PathBuf>,
+}
+
+impl CacheWarning {
+    /// Tells whoever listens, and the log.
+    pub(super) fn send(self, to: &broadcast::Sender<CacheWarning>) {
+        warn!(kind = ?self.kind, message = %self.message, "cache");
+        // Nobody listens: then nobody wants to know.
+        let _ = to.send(self);
+    }
+}
+
+/// What is done about trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Set the file aside and start a fresh one.
+    SetAside,
+    /// Open what is at the path now.
+    Reopen,
+    /// Leave the file alone, go on in memory and try again later.
+    Memory,
+}
+
+/// Trouble, understood.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub kind: WarningKind,
+    pub remedy: Remedy,
+    pub message: String,
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        let (kind, remedy) = classify(&error);
+        Self {
+            kind,
+            remedy,
+            // SQLite's messages name tables and files, never values.
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WarningKind::DiskFull,
+            _ => WarningKind::NotWritable,
+        };
+        Self {
+            kind,
+            remedy: Remedy::Memory,
+            message: error.to_string(),
+        }
+    }
+}
+
+fn classify(error: &sqlx::Error) -> (WarningKind, Remedy) {
+    use {Remedy::*, WarningKind::*};
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+            match code {
+                READONLY_DBMOVED => return (Unavailable, Reopen),
+                IOERR_SHMSIZE => return (DiskFull, Memory),
+                _ => {}
+            }
+            match code & 0xff {
+                // 1 and 19: tables or constraints are not what the migrations made.
+                1 | 11 | 19 => (DamagedFile, SetAside),
+                26 => (ForeignFile, SetAside),
+                5 | 6 => (Locked, Memory),
+                13 => (DiskFull, Memory),
+                3 | 8 | 14 | 23 => (NotWritable, Memory),
+                _ => (Unavailable, Memory),
+            }
+        }
+        sqlx::Error::Migrate(error) => match &**error {
+            MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => {
+                classify(inner)
+            }
+            _ => (NewerSchema, SetAside),
+        },
+        // A column of the watch table that is not of its type.
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => (DamagedFile, SetAside),
+        _ => (Unavailable, Memory),
+    }
+}
+
+/// Tells one file from another at the same path. Always equal where the platform does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file at the path; `None` if there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Some(Self(metadata.dev(), metadata.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            Some(Self(0, 0))
+        }
+    }
+}
+
+/// Makes the file's directory, and the file so that only its owner can read it.
+///
+/// Never opens a file that exists: closing it would drop the locks that SQLite holds in this process.
+pub(super) fn prepare(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Renames the file and what SQLite keeps beside it, and says where it is now.
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let mut stamp = now.unwrap_or_default().as_millis();
+    let mut target = with_suffix(path, &format!(".damaged-{stamp:013}"));
+    while target.exists() {
+        stamp += 1;
+        target = with_suffix(path, &format!(".damaged-{stamp:013}"));
+    }
+    // The sides first: a log that stays behind would be played into the fresh file.
+    for side in SIDES {
+        match fs::rename(with_suffix(path, side), with_suffix(&target, side)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(path, &target)?;
+    let aside = list_aside(path);
+    for old in aside.iter().rev().skip(KEEP_ASIDE) {
+        remove_with_sides(old)?;
+    }
+    Ok(target)
+}
+
+/// Removes what was set aside.
+pub(super) fn remove_aside(path: &Path) -> io::Result<()> {
+    list_aside(path)
+        .iter()
+        .try_for_each(|aside| remove_with_sides(aside))
+}
+
+/// Removes a database and what SQLite keeps beside it.
+pub(super) fn remove_with_sides(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    for suffix in ["", SIDES[0], SIDES[1]] {
+        match fs::remove_file(with_suffix(path, suffix)) {
+            Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Files that were set aside, without their sides, oldest first.
+fn list_aside(path: &Path) -> Vec<PathBuf> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Vec::new();
+    };
+    let mut prefix = name.to_os_string();
+    prefix.push(".damaged-");
+    let ours = |name: &OsStr| {
+        let stamp = name
+            .as_encoded_bytes()
+            .strip_prefix(prefix.as_encoded_bytes());
+        stamp.is_some_and(|stamp| stamp.iter().all(u8::is_ascii_digit))
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let mut found: Vec<_> = fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| ours(&entry.file_name()))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_set_aside_with_its_sides_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sqlite");
+        fs::write(with_suffix(&path, ".damaged-by-me"), "not ours").unwrap();
+        let mut asides = Vec::new();
+        for content in ["1", "2", "3"] {
+            for suffix in ["", "-wal", "-shm"] {
+                fs::write(with_suffix(&path, suffix), content).unwrap();
+            }
+            asides.push(set_aside(&path).unwrap());
+        }
+        assert_eq!(list_aside(&path), asides[1..]);
+        for (aside, content) in asides[1..].iter().zip(["2", "3"]) {
+            for suffix in ["", "-wal", "-shm"] {
+                let kept = fs::read_to_string(with_suffix(aside, suffix)).unwrap();
+                assert_eq!(kept, content);
+            }
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * 3 + 1);
+        remove_aside(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

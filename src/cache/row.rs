@@ -1,0 +1,168 @@
+//! Rows: how a record is written, read and proved.
+
+use serde::Serialize;
+use sqlx::{Row as _, sqlite::SqliteRow};
+use twox_hash::XxHash3_64;
+
+use super::{CacheKey, Record};
+
+/// Something that the cache can write as a row.
+pub trait Cacheable: Send + Sync {
+    /// The record.
+    fn record(&self) -> &Record;
+
+    /// Whether `time_us` is when the record was published live, not the server's stored creation time.
+    fn live_time(&self) -> bool {
+        false
+    }
+}
+
+impl Cacheable for Record {
+    fn record(&self) -> &Record {
+        self
+    }
+}
+
+/// One record as the cache had it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The record.
+    pub record: Record,
+    /// As [`Cacheable::live_time`] said when it was written.
+    pub live_time: bool,
+}
+
+impl Cacheable for Row {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn live_time(&self) -> bool {
+        self.live_time
+    }
+}
+
+/// What every hash of a watch starts from: a row that strayed to another watch or account proves nothing there.
+pub(super) fn seed(key: &CacheKey) -> u64 {
+    let account = key.account.as_deref();
+    let seed = XxHash3_64::oneshot_with_seed(account.is_some().into(), key.key.as_bytes());
+    XxHash3_64::oneshot_with_seed(seed, account.unwrap_or_default().as_bytes())
+}
+
+/// The hash of the watch's own row.
+pub(super) fn watch_hash(seed: u64, cursor: Option<&str>, synced_at: i64) -> i64 {
+    let mut head = [0; 9];
+    head[..8].copy_from_slice(&synced_at.to_le_bytes());
+    head[8] = cursor.is_some().into();
+    let seed = XxHash3_64::oneshot_with_seed(seed, &head);
+    XxHash3_64::oneshot_with_seed(seed, cursor.unwrap_or_default().as_bytes()).cast_signed()
+}
+
+/// The columns of a record besides its id and watch.
+pub(super) struct Columns<'a> {
+    pub uri: &'a str,
+    pub space: &'a str,
+    pub time_us: i64,
+    pub rkey: &'a str,
+    pub live_time: bool,
+    pub body: &'a str,
+}
+
+impl Columns<'_> {
+    fn hash(&self, seed: u64) -> i64 {
+        let mut head = Vec::with_capacity(256);
+        for text in [self.uri, self.space, self.rkey] {
+            head.extend((text.len() as u64).to_le_bytes());
+            head.extend(text.as_bytes());
+        }
+        head.extend(self.time_us.to_le_bytes());
+        head.push(self.live_time.into());
+        let seed = XxHash3_64::oneshot_with_seed(seed, &head);
+        XxHash3_64::oneshot_with_seed(seed, self.body.as_bytes()).cast_signed()
+    }
+}
+
+/// Reads a row whose columns are `id, uri, space, time_us, rkey, live_time, hash, body`.
+///
+/// Gives the row and the bytes of its body; `None` if it is not what was written for the watch of this seed.
+pub(super) fn decode(row: &SqliteRow, seed: u64) -> Option<(Row, usize)> {
+    let columns = Columns {
+        uri: row.try_get(1).ok()?,
+        space: row.try_get(2).ok()?,
+        time_us: row.try_get(3).ok()?,
+        rkey: row.try_get(4).ok()?,
+        live_time: row.try_get(5).ok()?,
+        body: row.try_get(7).ok()?,
+    };
+    let hash: i64 = row.try_get(6).ok()?;
+    if hash != columns.hash(seed) {
+        return None;
+    }
+    let mut record: Record = serde_json::from_str(columns.body).ok()?;
+    // Decoding guesses the unit, which is settled here.
+    record.time_us = columns.time_us;
+    let live_time = columns.live_time;
+    Some((Row { record, live_time }, columns.body.len()))
+}
+
+/// Adds the row to a JSON array that is being written: `uri, space, time_us, rkey, live_time, hash, body`.
+///
+/// A record that SQLite's JSON cannot carry (a NUL in its identity) is left out.
+pub(super) fn encode(batch: &mut Batch, row: &dyn Cacheable, seed: u64) {
+    let record = row.record();
+    let Ok(body) = serde_json::to_string(record) else {
+        return;
+    };
+    let columns = Columns {
+        uri: &record.uri,
+        space: record.space.as_deref().unwrap_or_default(),
+        time_us: record.time_us,
+        rkey: &record.rkey,
+        live_time: row.live_time(),
+        body: &body,
+    };
+    if [columns.uri, columns.space, columns.rkey]
+        .iter()
+        .any(|text| text.contains('\0'))
+    {
+        return;
+    }
+    batch.push(&(
+        columns.uri,
+        columns.space,
+        columns.time_us,
+        columns.rkey,
+        u8::from(columns.live_time),
+        columns.hash(seed),
+        columns.body,
+    ));
+}
+
+/// A JSON array in the making, for `json_each`.
+#[derive(Default)]
+pub(super) struct Batch(Vec<u8>);
+
+impl Batch {
+    /// Adds an element.
+    pub fn push(&mut self, element: &impl Serialize) {
+        let before = self.0.len();
+        self.0.push(if before == 0 { b'[' } else { b',' });
+        if serde_json::to_writer(&mut self.0, element).is_err() {
+            self.0.truncate(before);
+        }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The array as text, if it has elements; the batch is empty afterwards.
+    pub fn take(&mut self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.push(b']');
+        String::from_utf8(std::mem::take(&mut self.0)).ok()
+    }
+}

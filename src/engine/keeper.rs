@@ -1,0 +1,307 @@
+//! Keeps one watch's records in the cache: reads them at the start, writes what changes, never in the way.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
+use tracing::debug;
+
+use super::{
+    order::Entry,
+    store::{Change, Store},
+};
+use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
+
+/// Changes of this long become one write.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Rows of the first page: about a screenful, at once.
+const FIRST_PAGE: usize = 50;
+/// Longest wait for the last write of a watch that ends.
+const LAST_WRITE: Duration = Duration::from_millis(500);
+
+/// How a watch is cached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CacheOptions {
+    /// Names the watch in the cache; its URL by default.
+    pub key: Option<String>,
+    /// Most records to keep.
+    pub max_records: usize,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            key: None,
+            max_records: 200,
+        }
+    }
+}
+
+impl Cacheable for Entry {
+    fn record(&self) -> &super::Record {
+        &self.record
+    }
+
+    fn live_time(&self) -> bool {
+        self.live_time
+    }
+}
+
+/// What the keeper has for its watch.
+pub(super) enum News {
+    /// Records of last time, in order; `None` after the last ones.
+    Page(Option<Vec<Row>>),
+    /// It is time to write.
+    Due,
+    /// A write is done.
+    Written(Result<(), CacheError>),
+}
+
+pub(super) struct Keeper {
+    cache: Cache,
+    key: CacheKey,
+    max_records: usize,
+    pages: Option<BoxStream<'static, Vec<Row>>>,
+    /// Ids that changed since the last write.
+    set: HashSet<u64>,
+    gone: HashMap<u64, Identity>,
+    /// The next write must hold everything: the cache may have gaps.
+    replace: bool,
+    /// The records were the server's at least once; before that there is nothing to keep.
+    synced: bool,
+    due: Option<Pin<Box<Sleep>>>,
+    writing: Option<BoxFuture<'static, Result<(), CacheError>>>,
+    flushing: Vec<oneshot::Sender<()>>,
+}
+
+impl Keeper {
+    pub fn new(cache: Cache, key: CacheKey, max_records: usize) -> Self {
+        Self {
+            cache,
+            key,
+            max_records,
+            pages: None,
+            set: HashSet::new(),
+            gone: HashMap::new(),
+            replace: true,
+            synced: false,
+            due: None,
+            writing: None,
+            flushing: Vec::new(),
+        }
+    }
+
+    /// Starts to read what there was last time, beside the connection.
+    pub fn read(&mut self) {
+        if self.synced || self.pages.is_some() {
+            return;
+        }
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        let first = FIRST_PAGE.min(self.max_records);
+        let pages = async move {
+            let loaded = cache.load(&key, first).await;
+            let loaded = loaded.inspect_err(|error| debug!(%error, "nothing from the cache"));
+            let (page, rest) = match loaded {
+                Ok(Some(loaded)) => (vec![loaded.first], Some(loaded.rest)),
+                _ => (Vec::new(), None),
+            };
+            let rest = stream::unfold(rest, |rest| async move {
+                let mut rest = rest?;
+                Some((rest.next().await?, Some(rest)))
+            });
+            stream::iter(page).chain(rest)
+        };
+        self.pages = Some(pages.flatten_stream().boxed());
+    }
+
+    /// The snapshot is complete: the records are the server's, and what was cached matters no more.
+    pub fn synced(&mut self) {
+        self.pages = None;
+        self.synced = true;
+        self.debounce();
+    }
+
+    /// Notes a change, to be written later.
+    pub fn note(&mut self, change: &Change) {
+        match change {
+            Change::Set(id) => {
+                self.gone.remove(id);
+                self.set.insert(*id);
+            }
+            Change::Gone(entry) => {
+                let record = &entry.record;
+                self.set.remove(&entry.id);
+                self.gone
+                    .insert(entry.id, (record.space.clone(), record.uri.clone()));
+            }
+        }
+        self.debounce();
+    }
+
+    /// Access is gone: nothing may be left.
+    pub fn purge(&mut self) {
+        self.pages = None;
+        self.set.clear();
+        self.gone.clear();
+        self.due = None;
+        self.replace = true;
+        self.synced = false;
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        let before = self.writing.take();
+        self.writing = Some(
+            async move {
+                if let Some(before) = before {
+                    let _ = before.await;
+                }
+                cache.purge(&key).await
+            }
+            .boxed(),
+        );
+    }
+
+    /// What comes next; never, if nothing is under way. Cancelling loses nothing.
+    pub async fn next(&mut self) -> News {
+        let idle = self.writing.is_none();
+        let news = tokio::select! {
+            page = or_never(self.pages.as_mut().map(StreamExt::next)) => News::Page(page),
+            () = or_never(self.due.as_mut()), if idle => News::Due,
+            done = or_never(self.writing.as_mut()) => News::Written(done),
+        };
+        match &news {
+            News::Page(None) => self.pages = None,
+            News::Page(Some(_)) => {}
+            News::Due => self.due = None,
+            News::Written(result) => {
+                self.writing = None;
+                self.written(result);
+            }
+        }
+        news
+    }
+
+    fn written(&mut self, result: &Result<(), CacheError>) {
+        match result {
+            Ok(()) => {}
+            // Somebody cleared the cache meanwhile: what is here is still the truth.
+            Err(CacheError::Incomplete) => {
+                self.replace = true;
+                self.debounce();
+            }
+            Err(error) => {
+                debug!(%error, "not cached");
+                self.replace = true;
+            }
+        }
+        if !self.is_dirty() {
+            self.flushed();
+        }
+    }
+
+    /// Writes what changed, if anything did and nothing is being written.
+    pub fn write(&mut self, store: &Store) {
+        if self.writing.is_some() {
+            return self.debounce();
+        }
+        if !self.is_dirty() {
+            return self.flushed();
+        }
+        self.due = None;
+        let changes = self.changes(store);
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        self.writing = Some(async move { cache.write(&key, changes).await }.boxed());
+    }
+
+    /// Writes at once, and says so when it is done.
+    pub fn flush(&mut self, store: &Store, done: oneshot::Sender<()>) {
+        self.flushing.push(done);
+        self.write(store);
+    }
+
+    /// The watch ends: writes what is left, for a bounded time.
+    pub async fn finish(mut self, store: &Store) {
+        let last = async {
+            if let Some(writing) = self.writing.take() {
+                let _ = writing.await;
+            }
+            self.write(store);
+            if let Some(writing) = self.writing.take() {
+                let _ = writing.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WRITE, last).await;
+        self.flushed();
+    }
+
+    fn changes(&mut self, store: &Store) -> Changes {
+        let replace = std::mem::take(&mut self.replace);
+        let set: Vec<Arc<dyn Cacheable>> = if replace {
+            self.set.clear();
+            let first = store.entries().take(self.max_records);
+            first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
+        } else {
+            // Where records went, others moved up into what is kept.
+            let risen = self.gone.len().min(self.max_records);
+            let moved_up = store
+                .entries()
+                .take(self.max_records)
+                .skip(self.max_records - risen);
+            let moved_up: Vec<u64> = moved_up.map(|it| it.id).collect();
+            self.set.extend(moved_up);
+            let kept = self.set.drain().filter_map(|id| store.find(id));
+            let kept = kept.filter(|(index, _)| *index < self.max_records);
+            kept.map(|(_, it)| it.clone() as Arc<dyn Cacheable>)
+                .collect()
+        };
+        Changes {
+            set,
+            gone: self.gone.drain().map(|(_, identity)| identity).collect(),
+            cursor: store.cursor().cloned(),
+            synced_at: now_ms(),
+            keep: self.max_records,
+            replace,
+        }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.synced && (self.replace || !self.set.is_empty() || !self.gone.is_empty())
+    }
+
+    fn debounce(&mut self) {
+        if self.is_dirty() {
+            self.due.get_or_insert_with(|| Box::pin(sleep(DEBOUNCE)));
+        }
+    }
+
+    fn flushed(&mut self) {
+        for done in self.flushing.drain(..) {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Waits for something that may not be under way.
+async fn or_never<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,246 @@
+//! A watch with the cache: last session's records before the network answers, and never anything wrong.
+
+mod common;
+
+use std::{path::Path, time::Duration};
+
+use appview::{Bulk, Options, Server};
+use common::*;
+use tauri_plugin_contrail_sync::{
+    ErrorKind,
+    cache::{Cache, CacheConfig},
+    engine::{CacheOptions, Engine, Status, WatchSpec},
+    tickets::{Ticket, TicketSource},
+};
+
+/// A new process, as far as the engine can tell: a cache opened on the file.
+fn session(file: &Path) -> Engine {
+    let config = CacheConfig::new(Some(file.to_owned()));
+    let cache = Cache::open(config, &tokio::runtime::Handle::current());
+    engine_with(|engine| engine.cache = Some(cache))
+}
+
+/// Ends it as an app does.
+async fn end(engine: Engine) {
+    engine.flush(Duration::from_secs(5)).await;
+    engine.cache().unwrap().close().await.unwrap();
+}
+
+fn cached(mut spec: WatchSpec) -> WatchSpec {
+    spec.cache = Some(CacheOptions::default());
+    spec
+}
+
+async fn rows(engine: &Engine) -> u64 {
+    engine.cache().unwrap().info().await.unwrap().rows
+}
+
+/// Follows the watch until it is live, and ends the session.
+async fn once(file: &Path, spec: &WatchSpec) -> Vec<String> {
+    let engine = session(file);
+    let watch = engine.watch(spec.clone()).await;
+    let seen = texts(&until_live(&watch).await);
+    end(engine).await;
+    seen
+}
+
+#[tokio::test]
+async fn last_sessions_records_are_shown_before_the_network_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    for n in 0..5 {
+        lounge.say(&n.to_string(), &format!("message {n}"));
+    }
+    let spec = cached(lounge.spec());
+    let seen = once(&file, &spec).await;
+    assert_eq!(seen.len(), 5);
+    lounge.server.shutdown().await;
+
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    let painted = until(&watch, |it| it.entries.len() == 5).await;
+    assert_eq!(texts(&painted), seen, "the same records in the same order");
+    assert_ne!(painted.status, Status::Live);
+    let offline = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert_eq!(offline.entries.len(), 5);
+}
+
+#[tokio::test]
+async fn a_snapshot_wins_over_what_was_cached() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("kept", "old");
+    lounge.say("gone", "old");
+    let spec = cached(lounge.spec());
+    once(&file, &spec).await;
+    lounge.say("kept", "new");
+    lounge.delete(ALICE, "message", "gone", false);
+    assert_eq!(once(&file, &spec).await, ["new"]);
+    lounge.server.shutdown().await;
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    let painted = until(&watch, |it| !it.entries.is_empty()).await;
+    assert_eq!(texts(&painted), ["new"], "the cache followed");
+}
+
+#[tokio::test]
+async fn live_changes_reach_the_cache_and_a_stop_leaves_it_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    let spec = cached(lounge.spec());
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    for n in 0..30 {
+        lounge.say(&format!("{n:02}"), "x");
+    }
+    lounge.delete(ALICE, "message", "00", false);
+    until(&watch, |it| it.entries.len() == 29).await;
+    // The last one lets go: what is not written yet is written now.
+    drop(watch);
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 29);
+    // Starting again without the server empties nothing.
+    lounge.server.shutdown().await;
+    let again = engine.watch(spec).await;
+    until(&again, |it| {
+        it.status == Status::Reconnecting && it.entries.len() == 29
+    })
+    .await;
+    drop(again);
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 29);
+}
+
+#[tokio::test]
+async fn losing_access_leaves_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.server.add_member(&lounge.space, BOB).unwrap();
+    lounge.say("a", "for members");
+    let mut spec = cached(lounge.spec());
+    spec.account = Some(BOB.into());
+    spec.tickets = TicketSource::Static(Ticket::new(lounge.ticket(BOB, &[])));
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    until_live(&watch).await;
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 1);
+    lounge.server.kick(&lounge.space, BOB).unwrap();
+    until(&watch, |it| it.status == Status::Closed).await;
+    engine.flush(Duration::from_secs(5)).await;
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while rows(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the rows are gone");
+    end(engine).await;
+    let bytes = std::fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(!text.contains("for members"), "not even in free pages");
+}
+
+#[tokio::test]
+async fn another_account_never_sees_the_rows_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "alice's");
+    let mut alice = cached(lounge.spec());
+    alice.account = Some(ALICE.into());
+    once(&file, &alice).await;
+    lounge.server.shutdown().await;
+    let mut bob = alice.clone();
+    bob.account = Some(BOB.into());
+    let engine = session(&file);
+    let watch = engine.watch(bob).await;
+    let state = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert!(state.entries.is_empty());
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while rows(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("they are purged");
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_be_written_does_not_keep_a_watch_from_going_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    std::fs::create_dir(&file).unwrap();
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    assert_eq!(once(&file, &cached(lounge.spec())).await, ["x"]);
+}
+
+#[tokio::test]
+async fn the_first_page_of_a_large_watch_does_not_wait_for_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    let bulk = Bulk {
+        space_uri: lounge.space.clone(),
+        n: 3000,
+        size: 300,
+        silent: false,
+    };
+    let mut spec = cached(lounge.spec());
+    spec.cache = Some(CacheOptions {
+        key: Some("large".into()),
+        max_records: 10_000,
+    });
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    lounge.server.bulk(bulk).unwrap();
+    until(&watch, |it| it.entries.len() == 3000).await;
+    end(engine).await;
+    let (world, port) = (lounge.server.world(), lounge.server.port());
+    lounge.server.shutdown().await;
+
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    watch.state().await.unwrap();
+    let first = loop {
+        let delta = watch.next().await.unwrap();
+        if delta.len > 0 {
+            break delta;
+        }
+    };
+    assert!((50..3000).contains(&first.len), "{}", first.len);
+    until(&watch, |it| it.entries.len() == 3000).await;
+    // The snapshot is a window of 50: what it does not name goes, however much was cached.
+    let _server = Server::start(Options {
+        port,
+        world: Some(world),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let live = until_live(&watch).await;
+    assert_eq!(live.entries.len(), 50);
+}
+
+#[tokio::test]
+async fn a_bad_ticket_shows_the_error_beside_what_was_cached() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let spec = cached(lounge.spec());
+    once(&file, &spec).await;
+    let mut expired = spec;
+    expired.tickets = TicketSource::Static(Ticket::new("expired.ticket"));
+    let engine = session(&file);
+    let watch = engine.watch(expired).await;
+    let state = until_error(&watch, ErrorKind::AuthRequired).await;
+    assert_eq!(state.status, Status::Reconnecting);
+}
