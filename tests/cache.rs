@@ -1,0 +1,271 @@
+//! What the cache promises while nothing is wrong with its file.
+
+mod cache_support;
+
+use std::sync::Arc;
+
+use cache_support::*;
+use sqlx::Connection;
+use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig, CacheError, Changes, Row};
+use tempfile::tempdir;
+use tokio::{runtime::Handle, sync::broadcast::error::TryRecvError};
+
+const BODY: usize = 200;
+
+fn numbers(rows: &[Row]) -> Vec<usize> {
+    rows.iter().map(|row| genuine(row, BODY).0).collect()
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_in_the_next_session_in_order() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("data/app/contrail-sync.sqlite");
+    let cache = open(&path);
+    assert!(cache.load(&key("a"), 50).await.unwrap().is_none());
+    let mut shuffled = records(1_200, 1, BODY);
+    fastrand::Rng::with_seed(1).shuffle(&mut shuffled);
+    cache
+        .write(&key("a"), changes(shuffled, true))
+        .await
+        .unwrap();
+    cache.close().await.unwrap();
+
+    let cache = open(&path);
+    let loaded = cache.load(&key("a"), 50).await.unwrap().unwrap();
+    assert_eq!(loaded.cursor.as_deref(), Some("older"));
+    assert_eq!(loaded.synced_at, 1_795_000_000_000);
+    assert_eq!(loaded.first.len(), 50);
+    let rows = drain(loaded).await;
+    assert!(numbers(&rows).into_iter().eq((0..1_200).rev()));
+    assert_eq!(
+        cache.warnings().try_recv().unwrap_err(),
+        TryRecvError::Empty
+    );
+}
+
+#[tokio::test]
+async fn records_of_one_time_are_in_the_order_of_a_watch() {
+    let text = |rkey: &str, did: &str, space: &str| {
+        let json = format!(
+            r#"{{"uri":"at://{did}/c/{rkey}","cid":null,"value":0,"time_us":1795000000000000{space}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let expected = vec![
+        text("b", "did:plc:a", ""),
+        text("a", "did:plc:b", r#","space":"ats://did:plc:o/t/2""#),
+        text("a", "did:plc:b", r#","space":"ats://did:plc:o/t/1""#),
+        text("a", "did:plc:b", ""),
+        text("a", "did:plc:a", ""),
+    ];
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let mut given = expected.clone();
+    given.reverse();
+    cache.write(&key("a"), changes(given, true)).await.unwrap();
+    let loaded = cache.load(&key("a"), 2).await.unwrap().unwrap();
+    assert_eq!(loaded.first.len(), 2);
+    let rows = drain(loaded).await;
+    assert!(
+        rows.iter()
+            .map(|row| json(&row.record))
+            .eq(expected.iter().map(json))
+    );
+}
+
+#[tokio::test]
+async fn the_first_page_reads_no_more_than_its_rows() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let whole = changes(records(2_000, 1, BODY), true);
+    cache.write(&key("a"), whole).await.unwrap();
+    let loaded = cache.load(&key("a"), 50).await.unwrap().unwrap();
+    assert!(numbers(&loaded.first).into_iter().eq((1_950..2_000).rev()));
+    // What is read only now shows what has changed since.
+    let newer = vec![record(0, 2, BODY)];
+    cache.write(&key("a"), changes(newer, false)).await.unwrap();
+    let rows = drain(loaded).await;
+    assert_eq!(genuine(rows.last().unwrap(), BODY), (0, 2));
+    assert_eq!(rows.len(), 2_000);
+}
+
+#[tokio::test]
+async fn large_records_come_in_small_pages() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let body = 300_000;
+    cache
+        .write(&key("a"), changes(records(10, 1, body), true))
+        .await
+        .unwrap();
+    let loaded = cache.load(&key("a"), 50).await.unwrap().unwrap();
+    assert_eq!(loaded.first.len(), 4, "a page ends beyond 1 MiB");
+    let rows = drain(loaded).await;
+    assert!(
+        rows.iter()
+            .map(|row| genuine(row, body).0)
+            .eq((0..10).rev())
+    );
+}
+
+#[tokio::test]
+async fn changes_alone_are_refused_for_a_watch_that_is_not_there() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let some = || changes(records(3, 1, BODY), false);
+    assert_eq!(
+        cache.write(&key("a"), some()).await,
+        Err(CacheError::Incomplete)
+    );
+    assert!(all(&cache, &key("a")).await.is_none());
+}
+
+#[tokio::test]
+async fn changed_and_gone_records_leave_the_others_alone() {
+    let dir = tempdir().unwrap();
+    let cache = open(&dir.path().join("c.sqlite"));
+    for name in ["a", "b"] {
+        let whole = changes(records(100, 1, BODY), true);
+        cache.write(&key(name), whole).await.unwrap();
+    }
+    let mut some = changes(vec![record(7, 2, BODY), record(100, 1, BODY)], false);
+    some.gone = vec![
+        (None, record(8, 1, 0).uri),
+        // Not there in this space: the public record stays.
+        (Some("ats://did:plc:o/t/1".into()), record(9, 1, 0).uri),
+    ];
+    cache.write(&key("a"), some).await.unwrap();
+    let rows = all(&cache, &key("a")).await.unwrap();
+    let seen: Vec<_> = rows.iter().map(|row| genuine(row, BODY)).collect();
+    let expected = (0..=100).rev().filter(|number| *number != 8);
+    assert!(
+        seen.into_iter()
+            .eq(expected.map(|number| (number, 1 + usize::from(number == 7))))
+    );
+    assert_eq!(all(&cache, &key("b")).await.unwrap().len(), 100);
+    assert_eq!(cache.info().await.unwrap().rows, 200);
+}
+
+#[tokio::test]
+async fn odd_records_come_back_as_they_were() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let texts = [
+        // Before 1973, where the unit of a time is guessed.
+        r#"{"uri":"at://did:plc:a/c/1","cid":"x","value":{"t":"\ud83d\ude00\u0000\ud800"},"time_us":5,"n":[1,{"a":null}]}"#,
+        r#"{"uri":"at://did:plc:a/c/ü'\"\\","cid":null,"value":null,"time_us":-7,"space":"ats://x/y/z"}"#,
+    ];
+    let records: Vec<tauri_plugin_contrail_sync::engine::Record> = texts
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    // SQLite's JSON ends a text at a NUL: such a record is left out, not cut off.
+    let nul = r#"{"uri":"at://did:plc:a/c/x\u0000y","value":0,"time_us":1795000000000000}"#;
+    let mut set = records.clone();
+    set.push(serde_json::from_str(nul).unwrap());
+    cache.write(&key("a"), changes(set, true)).await.unwrap();
+    let rows = all(&cache, &key("a")).await.unwrap();
+    assert!(
+        rows.iter()
+            .map(|row| json(&row.record))
+            .eq(records.iter().map(json))
+    );
+    assert_eq!(
+        cache.warnings().try_recv().unwrap_err(),
+        TryRecvError::Empty
+    );
+}
+
+#[tokio::test]
+async fn a_record_remembers_that_its_time_is_that_of_its_event() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let row = |number, live_time| {
+        Arc::new(Row {
+            record: record(number, 1, BODY),
+            live_time,
+        })
+    };
+    let both = Changes {
+        set: vec![row(1, true), row(0, false)],
+        ..changes(Vec::new(), true)
+    };
+    cache.write(&key("a"), both).await.unwrap();
+    let rows = all(&cache, &key("a")).await.unwrap();
+    assert!(rows.iter().map(|row| row.live_time).eq([true, false]));
+}
+
+#[tokio::test]
+async fn rows_beyond_the_limit_go_from_the_end_of_the_order() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let limited = |set, replace| Changes {
+        keep: 100,
+        ..changes(set, replace)
+    };
+    let whole = limited(records(150, 1, BODY), true);
+    cache.write(&key("a"), whole).await.unwrap();
+    let rows = all(&cache, &key("a")).await.unwrap();
+    assert!(numbers(&rows).into_iter().eq((50..150).rev()));
+    // Five newer ones, one that changes, one that is too old to be kept.
+    let mut set: Vec<_> = (150..155).map(|number| record(number, 1, BODY)).collect();
+    set.extend([record(60, 2, BODY), record(3, 1, BODY)]);
+    cache.write(&key("a"), limited(set, false)).await.unwrap();
+    let rows = all(&cache, &key("a")).await.unwrap();
+    assert!(numbers(&rows).into_iter().eq((55..155).rev()));
+    assert_eq!(cache.info().await.unwrap().rows, 100);
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_what_was_asked_before_and_no_longer_than_it_may() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("c.sqlite");
+    let cache = open(&path);
+    let whole = changes(records(2_000, 1, BODY), true);
+    {
+        // Asked for and not waited for, as at an exit.
+        let (name, flush) = (key("a"), cache.flush(PATIENCE));
+        let write = cache.write(&name, whole);
+        tokio::pin!(write);
+        let now = std::future::poll_fn(|cx| {
+            assert!(write.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        });
+        now.await;
+        flush.await.unwrap();
+    }
+    let mut conn = raw(&path).await;
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM record")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(rows, 2_000);
+
+    // Another connection holds the file for as long as the writer waits for it.
+    let slow = CacheConfig {
+        busy_timeout: PATIENCE,
+        ..config(&path)
+    };
+    let slow = Cache::open(slow, &Handle::current());
+    slow.info().await.unwrap();
+    let lock = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let name = key("b");
+    let write = slow.write(&name, changes(records(1, 1, BODY), true));
+    let flush = slow.flush(std::time::Duration::from_millis(50));
+    let (written, flushed) = tokio::join!(write, async {
+        let flushed = flush.await;
+        lock.rollback().await.unwrap();
+        flushed
+    });
+    assert_eq!(flushed, Err(CacheError::TimedOut));
+    written.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_cache_says_so() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let clone = cache.clone();
+    cache.close().await.unwrap();
+    let one = || changes(records(1, 1, BODY), true);
+    assert_eq!(clone.write(&key("a"), one()).await, Err(CacheError::Closed));
+    assert!(matches!(
+        clone.load(&key("a"), 1).await,
+        Err(CacheError::Closed)
+    ));
+    assert_eq!(clone.info().await, Err(CacheError::Closed));
+    assert_eq!(clone.flush(PATIENCE).await, Err(CacheError::Closed));
+    assert_eq!(clone.close().await, Err(CacheError::Closed));
+}

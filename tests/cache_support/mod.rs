@@ -1,0 +1,131 @@
+//! What the cache's tests share: watches whose every record can be told from a wrong one.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod session;
+
+use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
+
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tauri_plugin_contrail_sync::{
+    cache::{
+        Cache, CacheConfig, CacheKey, CacheWarning, Cacheable, Changes, Loaded, Row, WarningKind,
+    },
+    engine::Record,
+};
+use tokio::{runtime::Handle, sync::broadcast};
+
+/// Nothing here takes this long unless it hangs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn key(name: &str) -> CacheKey {
+    CacheKey {
+        key: format!("http://127.0.0.1/xrpc/com.example.{name}.watchRecords"),
+        account: Some("did:plc:alice".into()),
+    }
+}
+
+/// The record that the server has under this number, in this version. The number decides time and URI,
+/// number and version the body.
+pub fn record(number: usize, version: usize, body_bytes: usize) -> Record {
+    let mut rng = fastrand::Rng::with_seed((number * 1_000_003 + version) as u64);
+    let mut text = String::with_capacity(body_bytes + 16);
+    while text.len() < body_bytes {
+        write!(text, "{:016x}", rng.u64(..)).unwrap();
+    }
+    let time_us = 1_795_000_000_000_000 + number * 1_000;
+    let json = format!(
+        r#"{{"uri":"at://did:plc:alice/com.example.chat.message/r{number:06}","cid":null,"value":{{"version":{version},"text":"{text}"}},"time_us":{time_us}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+pub fn records(count: usize, version: usize, body_bytes: usize) -> Vec<Record> {
+    (0..count)
+        .map(|number| record(number, version, body_bytes))
+        .collect()
+}
+
+pub fn changes(set: Vec<Record>, replace: bool) -> Changes {
+    Changes {
+        set: set
+            .into_iter()
+            .map(|record| Arc::new(record) as Arc<dyn Cacheable>)
+            .collect(),
+        gone: Vec::new(),
+        cursor: Some("older".into()),
+        synced_at: 1_795_000_000_000,
+        keep: 10_000,
+        replace,
+    }
+}
+
+/// A cache that gives up waiting soon, and tries again soon.
+pub fn config(path: &Path) -> CacheConfig {
+    CacheConfig {
+        busy_timeout: Duration::from_millis(100),
+        retry_after: Duration::from_millis(50),
+        ..CacheConfig::new(Some(path.to_owned()))
+    }
+}
+
+pub fn open(path: &Path) -> Cache {
+    Cache::open(config(path), &Handle::current())
+}
+
+/// Every row of a watch, in the order it was given.
+pub async fn all(cache: &Cache, key: &CacheKey) -> Option<Vec<Row>> {
+    let loaded = cache.load(key, 50).await.unwrap()?;
+    Some(drain(loaded).await)
+}
+
+pub async fn drain(loaded: Loaded) -> Vec<Row> {
+    let (mut rows, mut rest) = (loaded.first, loaded.rest);
+    while let Some(page) = rest.next().await {
+        rows.extend(page);
+    }
+    rows
+}
+
+pub fn json(record: &Record) -> String {
+    serde_json::to_string(record).unwrap()
+}
+
+/// The number and version that a record says it has; fails unless it is exactly that record.
+pub fn genuine(row: &Row, body_bytes: usize) -> (usize, usize) {
+    let number = row.record.rkey[1..].parse().unwrap();
+    let value: serde_json::Value = serde_json::from_str(row.record.value.get()).unwrap();
+    let version = value["version"].as_u64().unwrap() as usize;
+    assert_eq!(
+        json(&row.record),
+        json(&record(number, version, body_bytes)),
+        "a row that nobody wrote is shown"
+    );
+    (number, version)
+}
+
+pub async fn warning(warnings: &mut broadcast::Receiver<CacheWarning>) -> CacheWarning {
+    tokio::time::timeout(PATIENCE, warnings.recv())
+        .await
+        .expect("no warning came")
+        .unwrap()
+}
+
+/// Waits for a warning of this kind, past others.
+pub async fn warned(
+    warnings: &mut broadcast::Receiver<CacheWarning>,
+    kind: WarningKind,
+) -> CacheWarning {
+    loop {
+        let warning = warning(warnings).await;
+        if warning.kind == kind {
+            return warning;
+        }
+    }
+}
+
+/// A connection of another hand than the cache's.
+pub async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path))
+        .await
+        .unwrap()
+}
