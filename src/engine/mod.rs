@@ -4,11 +4,14 @@
 //! meanwhile changes merge, so a slow one costs bounded memory and gets the latest state.
 
 pub mod backoff;
+mod connection;
+mod error;
 mod hydration;
 mod keeper;
 pub mod machine;
 pub mod order;
 pub mod record;
+mod spec;
 pub mod store;
 pub mod subscription;
 mod watch;
@@ -24,24 +27,23 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot},
 };
-use url::Url;
 
+pub use error::WatchError;
 pub use keeper::CacheOptions;
 pub use machine::Status;
 pub use order::Entry;
 pub use record::Record;
+pub use spec::{TransportKind, WatchSpec};
 pub use subscription::{Changed, Delta, State, Subscription};
 
 use crate::{
     cache::Cache,
-    error::{ErrorKind, ErrorPayload},
     tickets::{
-        DeskConfig, Minter, TICKET_PREFIX, TicketError, TicketSource,
+        DeskConfig, Minter, TICKET_PREFIX,
         vault::{Vault, VaultError},
     },
     transport::{
-        DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, Refusal, Transport, TransportError,
-        UrlGuard,
+        DEFAULT_MAX_EVENT_BYTES, Transport,
         auto::Auto,
         http::{Http, HttpError},
         sse::Sse,
@@ -49,155 +51,11 @@ use crate::{
     },
 };
 use backoff::BackoffPolicy;
+use spec::WatchKey;
 use watch::{Command, Watch};
 
 /// Commands that may wait for a watch's task; more of them wait at the sender.
 const COMMAND_QUEUE: usize = 64;
-
-/// Why a watch is not live, or ended.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum WatchError {
-    /// The connection failed.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// There is no ticket to connect with.
-    #[error(transparent)]
-    Ticket(#[from] TicketError),
-    /// The server said that it failed.
-    #[error("the server failed: {message}")]
-    Server {
-        /// The server's words.
-        message: String,
-    },
-    /// The account was removed from the space.
-    #[error("no longer a member of {space}")]
-    AccessLost {
-        /// The space that was left.
-        space: String,
-    },
-    /// The server ended the stream.
-    #[error("the server ended the connection")]
-    Disconnected,
-}
-
-impl WatchError {
-    /// The kind that webviews see.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Transport(error) => error.kind(),
-            Self::Ticket(error) => error.kind(),
-            Self::Server { .. } => ErrorKind::Server,
-            Self::AccessLost { .. } => ErrorKind::AccessLost,
-            Self::Disconnected => ErrorKind::Disconnected,
-        }
-    }
-
-    /// The error as webviews see it.
-    pub fn payload(&self) -> ErrorPayload {
-        ErrorPayload {
-            kind: self.kind(),
-            message: self.to_string(),
-        }
-    }
-
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Transport(error) => error.refusal(),
-            Self::AccessLost { .. } => Some(Refusal::AccessLost),
-            Self::Ticket(_) | Self::Server { .. } | Self::Disconnected => None,
-        }
-    }
-
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Transport(error) => error.retry_after(),
-            _ => None,
-        }
-    }
-}
-
-/// How a watch reaches the server.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "Transport"))]
-pub enum TransportKind {
-    /// Server-sent events.
-    #[default]
-    Sse,
-    /// WebSocket.
-    Ws,
-    /// WebSocket where the host offers it and the query does not hydrate, else server-sent events.
-    Auto,
-}
-
-/// One watch, as the engine needs it.
-#[derive(Clone)]
-pub struct WatchSpec {
-    /// The absolute `watchRecords` URL with its query, without a ticket.
-    pub url: Url,
-    /// How to reach the server.
-    pub transport: TransportKind,
-    /// DID of the account whose watch it is.
-    pub account: Option<String>,
-    /// Where tickets come from.
-    pub tickets: TicketSource,
-    /// Whether to connect again after a failure.
-    pub reconnect: bool,
-    /// Longest silence before a connection counts as dead.
-    pub idle_timeout: Duration,
-    /// What may be requested: asked for the URL and every redirect.
-    pub guard: UrlGuard,
-    /// How the records are cached, where the engine has a cache; `None` for not at all.
-    pub cache: Option<CacheOptions>,
-    /// Names the guard: watches share a connection only under the same one.
-    pub guard_id: String,
-}
-
-impl WatchSpec {
-    /// A public watch over server-sent events that may request what `guard` allows.
-    pub fn new(url: Url, guard: UrlGuard) -> Self {
-        Self {
-            url,
-            transport: TransportKind::default(),
-            account: None,
-            tickets: TicketSource::default(),
-            reconnect: true,
-            idle_timeout: DEFAULT_IDLE_TIMEOUT,
-            guard,
-            cache: None,
-            guard_id: String::new(),
-        }
-    }
-
-    fn key(&self) -> WatchKey {
-        WatchKey {
-            url: self.url.clone(),
-            transport: self.transport,
-            account: self.account.clone(),
-            tickets: self.tickets.clone(),
-            reconnect: self.reconnect,
-            idle_timeout: self.idle_timeout,
-            cache: self.cache.clone(),
-            guard_id: self.guard_id.clone(),
-        }
-    }
-}
-
-/// What must agree for two subscribers to share a watch. The ticket is part of it: records are shared only
-/// with those who hold the same one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct WatchKey {
-    url: Url,
-    transport: TransportKind,
-    account: Option<String>,
-    tickets: TicketSource,
-    reconnect: bool,
-    idle_timeout: Duration,
-    cache: Option<CacheOptions>,
-    guard_id: String,
-}
 
 /// Settings that all watches of an engine share.
 #[derive(Debug, Clone)]

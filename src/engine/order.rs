@@ -53,6 +53,11 @@ impl Order {
         self.chunks.iter().flatten()
     }
 
+    /// The last entry of the order.
+    pub fn last(&self) -> Option<&Arc<Entry>> {
+        self.chunks.last()?.last()
+    }
+
     /// Puts an entry in its place.
     pub fn insert(&mut self, entry: Arc<Entry>) {
         self.len += 1;

@@ -28,8 +28,9 @@ pub struct Unknowable;
 /// Records by identity and in order.
 ///
 /// Identity is (space, uri): the same URI can stand in several spaces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Store {
+    limit: usize,
     by_uri: HashMap<Arc<str>, Vec<Arc<Entry>>>,
     by_id: HashMap<u64, Arc<Entry>>,
     order: Order,
@@ -40,7 +41,30 @@ pub struct Store {
     changes: Vec<Change>,
 }
 
+/// Most records that a watch holds: beyond it, the last ones of the order go.
+pub const MAX_RECORDS: usize = 200_000;
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::with_limit(MAX_RECORDS)
+    }
+}
+
 impl Store {
+    /// A store that never holds more than `limit` records.
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            limit,
+            by_uri: HashMap::new(),
+            by_id: HashMap::new(),
+            order: Order::default(),
+            next_id: 0,
+            unconfirmed: None,
+            cursor: None,
+            changes: Vec::new(),
+        }
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -221,6 +245,11 @@ impl Store {
         self.by_id.insert(id, entry.clone());
         self.order.insert(entry);
         self.changes.push(Change::Set(id));
+        if self.len() > self.limit
+            && let Some(last) = self.order.last().cloned()
+        {
+            self.remove(last);
+        }
     }
 
     fn remove(&mut self, entry: Arc<Entry>) {

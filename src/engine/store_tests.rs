@@ -223,3 +223,13 @@ fn a_cached_record_fills_a_gap_and_a_snapshot_has_the_last_word() {
     store.end_snapshot(None, true);
     assert_eq!(shown(&store), ["a/fresh=\"new\""]);
 }
+
+#[test]
+fn a_store_never_holds_more_than_its_limit_and_keeps_the_first_ones() {
+    let mut store = Store::with_limit(3);
+    for n in 0..10 {
+        store.upsert(text("a", &n.to_string(), US + n * 1000, "x"));
+        assert!(store.len() <= 3);
+    }
+    assert_eq!(shown(&store), ["a/9=\"x\"", "a/8=\"x\"", "a/7=\"x\""]);
+}

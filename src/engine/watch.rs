@@ -2,16 +2,17 @@
 
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::{Instant, Sleep},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     EngineConfig, WatchError, WatchSpec,
     backoff::Backoff,
+    connection::{Connection, Happening},
     keeper::{Keeper, News},
     machine::{Effect, Input, Machine, MachineOptions},
     store::{Change, Store, Unknowable},
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::{
     cache::{Cache, CacheKey},
-    tickets::{Desk, DeskConfig, Minter, Ticket},
-    transport::{ConnectRequest, Events, Incoming, Transport, TransportError, http},
+    tickets::{Desk, DeskConfig, Minter},
+    transport::{ConnectRequest, Events, Transport, http},
 };
 
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
@@ -49,58 +50,6 @@ pub(super) enum Command {
     ForgetTicket,
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
-}
-
-/// What a connection brings.
-enum Happening {
-    Input(Input),
-    Ticket(Ticket),
-}
-
-enum Connection {
-    None,
-    Opening(BoxFuture<'static, Result<Events, WatchError>>),
-    Open(Events),
-}
-
-impl Connection {
-    /// The next thing that happens to it; never, if there is none. Cancelling loses nothing.
-    async fn next(&mut self) -> Happening {
-        loop {
-            match self {
-                Self::None => return std::future::pending().await,
-                Self::Opening(opening) => match opening.await {
-                    Ok(events) => *self = Self::Open(events),
-                    Err(error) => {
-                        *self = Self::None;
-                        return Happening::Input(Input::Failed(error));
-                    }
-                },
-                Self::Open(events) => return incoming(events.next().await),
-            }
-        }
-    }
-
-    /// What has arrived already.
-    fn ready(&mut self) -> Option<Happening> {
-        match self {
-            Self::Open(events) => events.next().now_or_never().map(incoming),
-            _ => None,
-        }
-    }
-}
-
-fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
-    Happening::Input(match item {
-        Some(Ok(Incoming::Event(event))) => Input::Event(event),
-        Some(Ok(Incoming::Skipped(error))) => {
-            warn!(%error, "skipped an event");
-            Input::Skipped
-        }
-        Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
-        Some(Err(error)) => Input::Failed(error.into()),
-        None => Input::Failed(WatchError::Disconnected),
-    })
 }
 
 pub(super) struct Watch {

@@ -1,0 +1,62 @@
+//! The connection of a watch, from the attempt to its end, as one source of happenings.
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use tracing::warn;
+
+use super::{WatchError, machine::Input};
+use crate::{
+    tickets::Ticket,
+    transport::{Events, Incoming, TransportError},
+};
+
+/// What a connection brings.
+pub(super) enum Happening {
+    Input(Input),
+    Ticket(Ticket),
+}
+
+pub(super) enum Connection {
+    None,
+    Opening(BoxFuture<'static, Result<Events, WatchError>>),
+    Open(Events),
+}
+
+impl Connection {
+    /// The next thing that happens to it; never, if there is none. Cancelling loses nothing.
+    pub async fn next(&mut self) -> Happening {
+        loop {
+            match self {
+                Self::None => return std::future::pending().await,
+                Self::Opening(opening) => match opening.await {
+                    Ok(events) => *self = Self::Open(events),
+                    Err(error) => {
+                        *self = Self::None;
+                        return Happening::Input(Input::Failed(error));
+                    }
+                },
+                Self::Open(events) => return incoming(events.next().await),
+            }
+        }
+    }
+
+    /// What has arrived already.
+    pub fn ready(&mut self) -> Option<Happening> {
+        match self {
+            Self::Open(events) => events.next().now_or_never().map(incoming),
+            _ => None,
+        }
+    }
+}
+
+fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
+    Happening::Input(match item {
+        Some(Ok(Incoming::Event(event))) => Input::Event(event),
+        Some(Ok(Incoming::Skipped(error))) => {
+            warn!(%error, "skipped an event");
+            Input::Skipped
+        }
+        Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
+        Some(Err(error)) => Input::Failed(error.into()),
+        None => Input::Failed(WatchError::Disconnected),
+    })
+}

@@ -1,0 +1,94 @@
+//! What a watch is, and which watches are the same.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::keeper::CacheOptions;
+use crate::{
+    tickets::TicketSource,
+    transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
+};
+
+/// How a watch reaches the server.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "Transport"))]
+pub enum TransportKind {
+    /// Server-sent events.
+    #[default]
+    Sse,
+    /// WebSocket.
+    Ws,
+    /// WebSocket where the host offers it and the query does not hydrate, else server-sent events.
+    Auto,
+}
+
+/// One watch, as the engine needs it.
+#[derive(Clone)]
+pub struct WatchSpec {
+    /// The absolute `watchRecords` URL with its query, without a ticket.
+    pub url: Url,
+    /// How to reach the server.
+    pub transport: TransportKind,
+    /// DID of the account whose watch it is.
+    pub account: Option<String>,
+    /// Where tickets come from.
+    pub tickets: TicketSource,
+    /// Whether to connect again after a failure.
+    pub reconnect: bool,
+    /// Longest silence before a connection counts as dead.
+    pub idle_timeout: Duration,
+    /// What may be requested: asked for the URL and every redirect.
+    pub guard: UrlGuard,
+    /// How the records are cached, where the engine has a cache; `None` for not at all.
+    pub cache: Option<CacheOptions>,
+    /// Names the guard: watches share a connection only under the same one.
+    pub guard_id: String,
+}
+
+impl WatchSpec {
+    /// A public watch over server-sent events that may request what `guard` allows.
+    pub fn new(url: Url, guard: UrlGuard) -> Self {
+        Self {
+            url,
+            transport: TransportKind::default(),
+            account: None,
+            tickets: TicketSource::default(),
+            reconnect: true,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            guard,
+            cache: None,
+            guard_id: String::new(),
+        }
+    }
+
+    pub(super) fn key(&self) -> WatchKey {
+        WatchKey {
+            url: self.url.clone(),
+            transport: self.transport,
+            account: self.account.clone(),
+            tickets: self.tickets.clone(),
+            reconnect: self.reconnect,
+            idle_timeout: self.idle_timeout,
+            cache: self.cache.clone(),
+            guard_id: self.guard_id.clone(),
+        }
+    }
+}
+
+/// What must agree for two subscribers to share a watch. The ticket is part of it: records are shared only
+/// with those who hold the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct WatchKey {
+    url: Url,
+    transport: TransportKind,
+    account: Option<String>,
+    tickets: TicketSource,
+    reconnect: bool,
+    idle_timeout: Duration,
+    cache: Option<CacheOptions>,
+    guard_id: String,
+}
