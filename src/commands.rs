@@ -9,7 +9,7 @@ use crate::{
     ContrailSync,
     bridge::payload::InfoPayload,
     config::WatchOptions,
-    error::{Error, Result},
+    error::Result,
     scope::{Entry, Scope},
 };
 
@@ -24,8 +24,7 @@ pub async fn open_watch<R: Runtime>(
     handle: u32,
     options: serde_json::Value,
 ) -> Result<Response> {
-    let options: WatchOptions = serde_json::from_value(options)
-        .map_err(|error| Error::InvalidOptions(error.to_string()))?;
+    let options = WatchOptions::read(options)?;
     let both = |a: &[std::sync::Arc<Entry>], b: &[std::sync::Arc<Entry>]| [a, b].concat();
     let scope = Scope::new(
         both(command_scope.allows(), global_scope.allows()),
@@ -37,7 +36,7 @@ pub async fn open_watch<R: Runtime>(
 }
 
 /// Gives a watch back.
-#[tauri::command]
+#[tauri::command(async)]
 pub fn close_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
@@ -63,7 +62,7 @@ pub async fn watch_state<R: Runtime>(
 }
 
 /// Notes that a page has applied everything up to `rev`.
-#[tauri::command]
+#[tauri::command(async)]
 pub fn ack_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
@@ -75,7 +74,7 @@ pub fn ack_watch<R: Runtime>(
 }
 
 /// Takes a page's answer to a question for a ticket: the ticket, or why there is none.
-#[tauri::command]
+#[tauri::command(async)]
 pub fn answer_mint<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,

@@ -68,6 +68,23 @@ pub struct WatchOptions {
 }
 
 impl WatchOptions {
+    /// Reads what a webview gave. The error names what is wrong, never a value: it may be a ticket.
+    pub(crate) fn read(options: serde_json::Value) -> Result<Self> {
+        serde_json::from_value(options).map_err(|error: serde_json::Error| {
+            let message = error.to_string();
+            let named =
+                message.starts_with("unknown field") || message.starts_with("missing field");
+            let expected = message
+                .rsplit_once("expected ")
+                .map(|(_, expected)| expected);
+            Error::InvalidOptions(match expected {
+                _ if named => message,
+                Some(expected) => format!("an option has the wrong type, {expected} is expected"),
+                None => "an option has the wrong type".to_owned(),
+            })
+        })
+    }
+
     /// Checks the options and turns them into what the engine needs.
     pub(crate) fn into_spec(self, surroundings: &Surroundings, scope: Scope) -> Result<WatchSpec> {
         let url = resolve(&self.url, surroundings.base_url.as_ref())?;
@@ -301,6 +318,12 @@ mod tests {
 
     #[test]
     fn unknown_options_and_settings_are_named() {
+        let error = WatchOptions::read(serde_json::json!({ "url": "/x", "mint": "sekret" }));
+        let message = error.err().unwrap().to_string();
+        assert!(
+            message.contains("boolean") && !message.contains("sekret"),
+            "{message}"
+        );
         let error = serde_json::from_str::<WatchOptions>(r#"{"url":"/x","urls":1}"#)
             .err()
             .unwrap();

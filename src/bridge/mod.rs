@@ -24,8 +24,12 @@ use minting::{Closing, PageMinter};
 
 pub use minting::MintAnswer;
 
-/// Watches that one page may have open.
+/// Watches that the pages of one webview may have open.
 pub const MAX_WATCHES: usize = 1024;
+/// Pages of one webview, frames included, that are known at once.
+const MAX_SESSIONS: usize = 64;
+/// Closed handles of a page that are remembered.
+const REMEMBERED: u32 = 1024;
 /// Longest session id that a page may give itself.
 const MAX_SESSION_CHARS: usize = 64;
 
@@ -118,7 +122,7 @@ impl Bridge {
             // Page ids grow: only recent commands can still be repeated.
             session
                 .closed
-                .retain(|it| *it + MAX_WATCHES as u32 >= handle);
+                .retain(|it| it.saturating_add(REMEMBERED) >= handle);
         }
     }
 
@@ -165,13 +169,21 @@ impl Bridge {
 
     fn reserve(&self, key: &SessionKey, handle: u32) -> Result<Arc<Slot>> {
         let mut sessions = self.lock();
-        let session = sessions.entry(key.clone()).or_default();
-        if session.closed.contains(&handle) {
+        let known = sessions.get(key);
+        if known.is_some_and(|it| it.closed.contains(&handle)) {
             return Err(Error::UnknownWatch);
         }
-        if session.handles.len() >= MAX_WATCHES && !session.handles.contains_key(&handle) {
+        if let Some(slot) = known.and_then(|it| it.handles.get(&handle)) {
+            return Ok(slot.clone());
+        }
+        let pages = sessions.iter().filter(|((label, _), _)| *label == key.0);
+        let (pages, watches) = pages.fold((0, 0), |(pages, watches), (_, page)| {
+            (pages + 1, watches + page.handles.len())
+        });
+        if watches >= MAX_WATCHES || (pages >= MAX_SESSIONS && known.is_none()) {
             return Err(Error::TooManyWatches { limit: MAX_WATCHES });
         }
+        let session = sessions.entry(key.clone()).or_default();
         Ok(session.handles.entry(handle).or_default().clone())
     }
 

@@ -165,7 +165,10 @@ pub(super) async fn carry_over(
 }
 
 async fn copy_watches(memory: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let mut tx = memory.begin_with("BEGIN IMMEDIATE").await?;
+    // Not sqlx's transaction: SQLite ends its own when the disk is full, and sqlx would then take this
+    // connection, which goes on, to be in one for ever.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *memory).await?;
+    let mut copied = Ok(());
     for statement in [
         "DELETE FROM disk.watch WHERE key IN (SELECT key FROM main.watch)",
         "INSERT INTO disk.watch (key, account, cursor, synced_at, used_at, record_count, hash)
@@ -175,8 +178,15 @@ async fn copy_watches(memory: &mut SqliteConnection) -> Result<(), sqlx::Error> 
             FROM main.record r
             JOIN main.watch w ON w.id = r.watch
             JOIN disk.watch disk_watch ON disk_watch.key = w.key",
+        "COMMIT",
     ] {
-        sqlx::query(statement).execute(&mut *tx).await?;
+        if copied.is_ok() {
+            copied = sqlx::query(statement).execute(&mut *memory).await.map(drop);
+        }
     }
-    tx.commit().await
+    if copied.is_err() {
+        // Fails if SQLite already has.
+        let _ = sqlx::query("ROLLBACK").execute(memory).await;
+    }
+    copied
 }

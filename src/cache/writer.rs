@@ -31,8 +31,8 @@ pub(super) struct Writer {
     generation: u64,
     /// Which file `conn` is on.
     file: Option<FileId>,
-    /// When to try the file again, and what was wrong with it.
-    retry: Option<(Instant, WarningKind)>,
+    /// When to try the file again, if it cannot be used now.
+    retry: Option<Instant>,
     /// Purges that the file has not seen.
     owed: Vec<(Option<String>, Option<String>)>,
 }
@@ -245,11 +245,10 @@ impl Writer {
         }
     }
 
-    /// Leaves the file alone for a while. Says so unless that is known.
+    /// Leaves the file alone for a while. Says so the first time, not at each attempt that fails.
     fn give_up(&mut self, trouble: Trouble) {
-        let known = self.retry.is_some_and(|(_, kind)| kind == trouble.kind);
-        self.retry = Some((Instant::now() + self.config.retry_after, trouble.kind));
-        if !known {
+        let at = Instant::now() + self.config.retry_after;
+        if self.retry.replace(at).is_none() {
             self.warn(trouble.kind, trouble.message, None);
         }
     }
@@ -336,9 +335,9 @@ async fn close(conn: Option<SqliteConnection>) {
     }
 }
 
-async fn elapsed(retry: Option<(Instant, WarningKind)>) {
+async fn elapsed(retry: Option<Instant>) {
     match retry {
-        Some((at, _)) => tokio::time::sleep_until(at).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -57,6 +57,9 @@ use watch::{Command, Watch};
 /// Commands that may wait for a watch's task; more of them wait at the sender.
 const COMMAND_QUEUE: usize = 64;
 
+/// A watch that ends may refuse a subscriber; its successor takes it. More refusals than that have another cause.
+const ADMISSION_ATTEMPTS: usize = 8;
+
 /// Settings that all watches of an engine share.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -161,6 +164,8 @@ impl Engine {
     }
 
     /// Follows a watch, sharing the connection with everyone who follows the same one.
+    ///
+    /// Once the runtime shuts down, the subscription has no state.
     pub async fn watch(&self, spec: WatchSpec) -> Subscription {
         self.watch_minting(spec, None).await
     }
@@ -171,7 +176,7 @@ impl Engine {
         spec: WatchSpec,
         minter: Option<Arc<dyn Minter>>,
     ) -> Subscription {
-        loop {
+        for _ in 0..ADMISSION_ATTEMPTS {
             let remote = self.remote(&spec);
             let (reply, subscribed) = oneshot::channel();
             // A task that is just ending takes no subscribers any more: the next round starts a new one.
@@ -185,6 +190,8 @@ impl Engine {
                 return Subscription::new(admission, remote.commands);
             }
         }
+        // The runtime shuts down: there is nothing to follow any more.
+        Subscription::ended()
     }
 
     /// How many watches are held, lingering ones included.

@@ -75,6 +75,15 @@ impl Subscription {
         }
     }
 
+    /// A subscription to nothing.
+    pub(super) fn ended() -> Self {
+        Self {
+            id: 0,
+            commands: mpsc::channel(1).0,
+            _alive: Arc::new(Alive(Arc::default())),
+        }
+    }
+
     /// The whole state. Deltas after it build on it. `None` once the engine is gone.
     pub async fn state(&self) -> Option<State> {
         let (reply, state) = oneshot::channel();

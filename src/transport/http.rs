@@ -238,7 +238,15 @@ fn default_tls() -> Result<rustls::ClientConfig, rustls::Error> {
     #[cfg(not(target_os = "android"))]
     let config = {
         use rustls_platform_verifier::BuilderVerifierExt;
-        builder.with_platform_verifier()?.with_no_client_auth()
+        match builder.clone().with_platform_verifier() {
+            Ok(builder) => builder.with_no_client_auth(),
+            // A machine without trust roots can still use plain HTTP; TLS then fails where it is tried.
+            Err(error) => {
+                tracing::warn!(%error, "no trust roots: TLS will not work");
+                let none = rustls::RootCertStore::empty();
+                builder.with_root_certificates(none).with_no_client_auth()
+            }
+        }
     };
     Ok(config)
 }
