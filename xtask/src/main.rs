@@ -1,6 +1,7 @@
 //! Every development command of this repository, one word each: `cargo xtask <command>`.
 
 mod appview;
+mod bench;
 mod build;
 mod counts;
 mod cross;
@@ -28,6 +29,7 @@ cargo xtask <command>
        [--for SECONDS]         end by itself
        [--ws worker|do|off]    how the appview serves WebSockets
   test [--no-e2e]              format, lints, types, every test, the app in a real window
+  bench [--quick]              measure decoding, store and cache; a table, and target/bench.json
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
@@ -68,6 +70,7 @@ fn dispatch() -> Result<ExitCode> {
         }
         "demo" => demo::run(&demo_options(&mut args)?)?,
         "test" => return test::run(&test_options(&mut args)?),
+        "bench" => bench::run(quick(&mut args)?)?,
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;
@@ -114,6 +117,14 @@ fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
         }
     }
     Ok(options)
+}
+
+fn quick(args: &mut lexopt::Parser) -> Result<bool> {
+    match args.next()? {
+        Some(Long("quick")) => no_more(args).map(|()| true),
+        Some(other) => Err(other.unexpected().into()),
+        None => Ok(false),
+    }
 }
 
 fn test_options(args: &mut lexopt::Parser) -> Result<test::Options> {
