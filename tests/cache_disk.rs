@@ -6,13 +6,17 @@ mod cache_support;
 
 use std::fs;
 #[cfg(target_os = "linux")]
-use std::{io::Write, path::PathBuf, process::Command};
+use std::{io::Write, path::PathBuf, process::Command, time::Instant};
 
 use cache_support::{session::*, *};
 use tauri_plugin_contrail_sync::cache::WarningKind;
 #[cfg(target_os = "linux")]
+use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig};
+#[cfg(target_os = "linux")]
 use tempfile::TempDir;
 use tempfile::tempdir;
+#[cfg(target_os = "linux")]
+use tokio::runtime::Handle;
 
 #[tokio::test]
 async fn a_path_that_cannot_be_a_file_means_memory() {
@@ -97,6 +101,15 @@ async fn on_a_full_disk_memory_serves_until_there_is_room() {
     };
     table("disk full at a write", &outcome);
 
+    // The file is tried again and again meanwhile, in vain.
+    let start = Instant::now();
+    while start.elapsed() < 10 * config(&disk.file()).retry_after {
+        resync(&cache, "large", ROWS, LARGE).await;
+        let some = changes(vec![record(0, 2, LARGE)], false);
+        cache.write(&key("large"), some).await.unwrap();
+    }
+    assert!(cache.info().await.unwrap().memory_only);
+
     disk.remount("size=64m");
     // Said once, however often the file was tried meanwhile.
     assert_eq!(warning(&mut warnings).await.kind, WarningKind::Restored);
@@ -133,7 +146,12 @@ async fn a_purge_on_a_full_disk_still_leaves_nothing() {
         return;
     };
     let path = disk.file();
-    let cache = open(&path);
+    // Not tried again here: once removed, the file would come back, fresh.
+    let config = CacheConfig {
+        retry_after: PATIENCE,
+        ..config(&path)
+    };
+    let cache = Cache::open(config, &Handle::current());
     let small = changes(records(ROWS, 1, SMALL), true);
     cache.write(&key("small"), small).await.unwrap();
     resync(&cache, "large", ROWS, LARGE).await;
