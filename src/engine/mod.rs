@@ -170,7 +170,8 @@ impl Engine {
         self.watch_minting(spec, None).await
     }
 
-    /// Follows a watch and mints for it, where its tickets come from [`TicketSource::Followers`].
+    /// Follows a watch and mints for it, where its tickets come from
+    /// [`TicketSource::Followers`](crate::tickets::TicketSource::Followers).
     pub async fn watch_minting(
         &self,
         spec: WatchSpec,
