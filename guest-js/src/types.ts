@@ -51,7 +51,7 @@ export type MintTicket = string | (() => Promise<string> | string) | { readonly 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
   WatchOptions,
-  "ticket" | "mint" | "minter"
+  "ticket" | "mint" | "minter" | "cache" | "cacheKey" | "cacheMaxRecords"
 > {
   /** Where tickets come from; absent for public watches. */
   mintTicket?: MintTicket | undefined;
