@@ -1,5 +1,8 @@
 //! The app as it is shipped, capabilities and all, but for the window system.
 
+#[cfg(target_os = "linux")]
+mod secrets;
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,10 @@ struct Chat {
 
 impl Chat {
     fn start(label: &str) -> Self {
+        Self::with(label, Builder::new().without_keyring().without_cache())
+    }
+
+    fn with(label: &str, plugin: Builder) -> Self {
         let server = async_runtime::block_on(Server::start(Options::default())).unwrap();
         let space = server.space("river-house", ALICE).unwrap();
         let message = Put {
@@ -46,7 +53,6 @@ impl Chat {
             did: None,
             ticket_ttl_ms: None,
         };
-        let plugin = Builder::new().without_keyring();
         let app = crate::set_up(mock_builder(), plugin, config)
             .unwrap()
             .build(crate::context())
@@ -100,7 +106,16 @@ impl Chat {
 
     /// The watch's state once `wanted` is true of it, told of changes as a page is.
     fn until(&self, events: &mpsc::Receiver<Value>, wanted: impl Fn(&Value) -> bool) -> Value {
-        let handle = json!({ "session": SESSION, "handle": 1 });
+        self.until_of(1, events, wanted)
+    }
+
+    fn until_of(
+        &self,
+        handle: u32,
+        events: &mpsc::Receiver<Value>,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let handle = json!({ "session": SESSION, "handle": handle });
         let end = Instant::now() + LATE;
         loop {
             let state = self
