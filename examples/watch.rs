@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -11,8 +12,12 @@ use std::{
 use serde::Serialize;
 use tauri_plugin_contrail_sync::{
     ErrorPayload,
-    engine::{Engine, EngineConfig, Entry, Record, State, Status, TransportKind, WatchSpec},
+    cache::{Cache, CacheConfig},
+    engine::{
+        CacheOptions, Engine, EngineConfig, Entry, Record, State, Status, TransportKind, WatchSpec,
+    },
     tickets::{Ticket, TicketSource},
+    transport::http::HttpError,
 };
 use url::Url;
 
@@ -31,8 +36,12 @@ Usage: watch <URL> [options]
 Logs go to stderr; RUST_LOG=tauri_plugin_contrail_sync=debug shows more of them.
 Exit code: 0 at the end of --for or --until, 1 when closed by an error, 2 for bad arguments.";
 
+/// Longest wait for the cache at the end.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
+
 struct Args {
     spec: WatchSpec,
+    cache: Option<PathBuf>,
     json: bool,
     until_live: bool,
     duration: Option<Duration>,
@@ -42,7 +51,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
     use lexopt::prelude::*;
 
     let (mut url, mut ticket, mut transport) = (None, None, TransportKind::Sse);
-    let (mut json, mut until_live, mut duration) = (false, false, None);
+    let (mut json, mut until_live, mut duration, mut cache) = (false, false, None, None);
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
@@ -50,9 +59,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
             Value(value) if url.is_none() => url = Some(value.parse::<Url>()?),
             Long("ticket") => ticket = Some(parser.value()?.string()?),
             Long("transport") => transport = parser.value()?.parse_with(transport_kind)?,
-            Long("cache") => {
-                return Err("--cache is not available yet: the cache is still to come".into());
-            }
+            Long("cache") => cache = Some(PathBuf::from(parser.value()?)),
             Long("json") => json = true,
             Long("for") => duration = Some(parser.value()?.parse_with(seconds)?),
             Long("until") => match parser.value()?.to_str() {
@@ -68,11 +75,13 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
     }
     let mut spec = WatchSpec::new(url, Arc::new(|_| true));
     spec.transport = transport;
+    spec.cache = cache.is_some().then(CacheOptions::default);
     if let Some(ticket) = ticket {
         spec.tickets = TicketSource::Static(Ticket::new(ticket));
     }
     Ok(Some(Args {
         spec,
+        cache,
         json,
         until_live,
         duration,
@@ -82,7 +91,8 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
 fn transport_kind(text: &str) -> Result<TransportKind, &'static str> {
     match text {
         "sse" => Ok(TransportKind::Sse),
-        "ws" | "auto" => Err("only sse is available yet: WebSocket is still to come"),
+        "ws" => Ok(TransportKind::Ws),
+        "auto" => Ok(TransportKind::Auto),
         _ => Err("it is one of sse, ws, auto"),
     }
 }
@@ -109,6 +119,13 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let engine = match engine(args.cache.as_deref()) {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("watch: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let duration = args.duration;
     let end = async {
         match duration {
@@ -116,8 +133,8 @@ async fn main() -> ExitCode {
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        result = follow(args) => match result {
+    let code = tokio::select! {
+        result = follow(&engine, args) => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
                 eprintln!("watch: {message}");
@@ -125,13 +142,23 @@ async fn main() -> ExitCode {
             }
         },
         () = end => ExitCode::SUCCESS,
-    }
+    };
+    engine.flush(LAST_FLUSH).await;
+    code
+}
+
+fn engine(cache: Option<&Path>) -> Result<Engine, HttpError> {
+    let runtime = tokio::runtime::Handle::current();
+    let open = |file: &Path| Cache::open(CacheConfig::new(Some(file.to_owned())), &runtime);
+    let config = EngineConfig {
+        cache: cache.map(open),
+        ..EngineConfig::default()
+    };
+    Engine::new(runtime.clone(), config)
 }
 
 /// Prints every notification until the watch is live (where that was asked for) or closed.
-async fn follow(args: Args) -> Result<(), String> {
-    let runtime = tokio::runtime::Handle::current();
-    let engine = Engine::new(runtime, EngineConfig::default()).map_err(|e| e.to_string())?;
+async fn follow(engine: &Engine, args: Args) -> Result<(), String> {
     let watch = engine.watch(args.spec).await;
     let mut known = HashMap::new();
     loop {
