@@ -72,15 +72,17 @@ impl WatchOptions {
     pub(crate) fn read(options: serde_json::Value) -> Result<Self> {
         serde_json::from_value(options).map_err(|error: serde_json::Error| {
             let message = error.to_string();
-            let named =
-                message.starts_with("unknown field") || message.starts_with("missing field");
             let expected = message
                 .rsplit_once("expected ")
                 .map(|(_, expected)| expected);
-            Error::InvalidOptions(match expected {
-                _ if named => message,
-                Some(expected) => format!("an option has the wrong type, {expected} is expected"),
-                None => "an option has the wrong type".to_owned(),
+            Error::InvalidOptions(match message.split_once(", expected") {
+                // The list of what is expected holds names that pages do not use themselves.
+                Some((unknown, _)) if unknown.starts_with("unknown field") => unknown.to_owned(),
+                _ if message.starts_with("missing field") => message,
+                _ => format!(
+                    "an option has the wrong type, {} is expected",
+                    expected.unwrap_or("another one")
+                ),
             })
         })
     }
@@ -175,7 +177,7 @@ pub(crate) struct Surroundings {
 }
 
 /// Makes a watch's URL absolute and checks that it is one that can be watched.
-fn resolve(text: &str, base_url: Option<&Url>) -> Result<Url> {
+pub(crate) fn resolve(text: &str, base_url: Option<&Url>) -> Result<Url> {
     let url = match (Url::parse(text), base_url) {
         (Ok(url), _) => url,
         (Err(url::ParseError::RelativeUrlWithoutBase), Some(base)) => base

@@ -75,6 +75,8 @@ use url::Url;
 pub use builder::{Builder, init};
 pub use config::{Config, WatchOptions};
 pub use error::{Error, ErrorKind, ErrorPayload, Result};
+/// For [`Builder::tls`], in the version that the plugin uses.
+pub use rustls;
 
 use bridge::Bridge;
 use cache::CacheInfo;
@@ -126,10 +128,18 @@ impl ContrailSync {
 
     /// Removes cached records: of one cache key, of one account, of both at once, or all there are.
     pub async fn clear_cache(&self, key: Option<String>, account: Option<String>) -> Result<()> {
-        match self.engine.cache() {
-            Some(cache) => Ok(cache.clear(key, account).await?),
-            None => Ok(()),
+        let Some(cache) = self.engine.cache() else {
+            return Ok(());
+        };
+        let Some(key) = key else {
+            return Ok(cache.clear(None, account).await?);
+        };
+        // A watch without a key of its own goes by its URL, which the app may know as a relative one.
+        if let Ok(url) = config::resolve(&key, self.base_url()) {
+            let key = engine::cache_key(url.as_str());
+            cache.clear(Some(key), account.clone()).await?;
         }
+        Ok(cache.clear(Some(engine::cache_key(&key)), account).await?)
     }
 
     /// What the cache holds; `None` where the app has turned it off.

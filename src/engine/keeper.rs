@@ -7,11 +7,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::oneshot,
     time::{Sleep, sleep},
@@ -38,6 +40,11 @@ pub struct CacheOptions {
     pub key: Option<String>,
     /// Most records to keep.
     pub max_records: usize,
+}
+
+/// What a watch is called in the file. URLs can carry invite tokens, which do not belong there.
+pub(crate) fn cache_key(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
 impl Default for CacheOptions {

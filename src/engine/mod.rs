@@ -30,6 +30,7 @@ use tokio::{
 
 pub use error::WatchError;
 pub use keeper::CacheOptions;
+pub(crate) use keeper::cache_key;
 pub use machine::Status;
 pub use order::Entry;
 pub use record::Record;

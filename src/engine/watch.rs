@@ -13,7 +13,7 @@ use super::{
     EngineConfig, WatchError, WatchSpec,
     backoff::Backoff,
     connection::{Connection, Happening},
-    keeper::{Keeper, News},
+    keeper::{Keeper, News, cache_key},
     machine::{Effect, Input, Machine, MachineOptions},
     store::{Change, Store, Unknowable},
     subscription::{Admission, Alive, Delta, State, Subscriber},
@@ -345,7 +345,7 @@ fn tell(subscribers: &mut HashMap<u64, Subscriber>, change: &Change) {
 fn keeper(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Keeper> {
     let options = spec.cache.as_ref()?;
     let key = CacheKey {
-        key: options.key.clone().unwrap_or_else(|| spec.url.to_string()),
+        key: cache_key(options.key.as_deref().unwrap_or(spec.url.as_str())),
         account: spec.account.clone(),
     };
     Some(Keeper::new(cache?.clone(), key, options.max_records))

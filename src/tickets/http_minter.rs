@@ -8,7 +8,7 @@ use reqwest::{
 use serde::Deserialize;
 use url::Url;
 
-use super::{MAX_TICKET_BYTES, MintRequest, Minter, Ticket, TicketError, checked};
+use super::{MAX_TICKET_BYTES, MintRequest, Minter, Ticket, TicketError, checked, vault::Secret};
 use crate::transport::{
     TransportError,
     http::{body, content_type},
@@ -76,8 +76,12 @@ impl HttpMinter {
         self
     }
 
-    async fn headers(&self, request: &MintRequest) -> Result<HeaderMap, TicketError> {
-        let mut headers = HeaderMap::new();
+    /// The headers to send, and the secrets in them.
+    async fn headers(
+        &self,
+        request: &MintRequest,
+    ) -> Result<(HeaderMap, Vec<Secret>), TicketError> {
+        let (mut headers, mut secrets) = (HeaderMap::new(), Vec::new());
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/json, text/plain"),
@@ -96,8 +100,9 @@ impl HttpMinter {
             })?;
             value.set_sensitive(true);
             headers.insert(header.clone(), value);
+            secrets.push(secret);
         }
-        Ok(headers)
+        Ok((headers, secrets))
     }
 
     async fn request(&self, request: MintRequest) -> Result<Ticket, TicketError> {
@@ -106,14 +111,21 @@ impl HttpMinter {
             url.query_pairs_mut()
                 .extend_pairs(request.url.query_pairs());
         }
-        let headers = self.headers(&request).await?;
-        let failed = |error: TransportError| TicketError::Failed(error.to_string());
+        let (headers, secrets) = self.headers(&request).await?;
+        // A server may quote what it was sent.
+        let failed = |error: TransportError| {
+            let redact = |text: String, secret: &Secret| text.replace(secret.expose(), "…");
+            TicketError::Failed(secrets.iter().fold(error.to_string(), redact))
+        };
         let sent = request
             .http
             .send(self.method.clone(), url, headers, &request.guard);
-        let response = sent.await.map_err(failed)?;
+        let response = sent.await.map_err(&failed)?;
         let is_json = content_type(&response) == "application/json";
-        let Some(bytes) = body(response, 2 * MAX_TICKET_BYTES).await.map_err(failed)? else {
+        let Some(bytes) = body(response, 2 * MAX_TICKET_BYTES)
+            .await
+            .map_err(&failed)?
+        else {
             return Err(TicketError::NotATicket("far too much"));
         };
         read_answer(&bytes, is_json)

@@ -11,6 +11,8 @@ pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX};
 pub use http_minter::HttpMinter;
 pub(crate) use http_minter::SECRET_PREFIX;
 pub use minter::{MintReason, MintRequest, Minter};
+/// Names a header of [`HttpMinter::header`].
+pub use reqwest::header::HeaderName;
 
 use crate::error::ErrorKind;
 

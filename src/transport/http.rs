@@ -81,14 +81,17 @@ impl Http {
         }
         let origin = origin(&url);
         let answer = async {
+            check(&url, &request.guard)?;
             for _ in 0..=MAX_REDIRECTS {
-                check(&url, &request.guard)?;
                 let sent = self.client.get(url.clone()).header(ACCEPT, accept).send();
                 let response = sent.await.map_err(|error| unreachable(&url, error))?;
                 if !response.status().is_redirection() {
                     return accepted(response, request.ticket.as_ref()).await;
                 }
                 url = redirect_target(&url, &response)?;
+                if !(request.guard)(&url) {
+                    return Err(TransportError::RedirectNotAllowed { to: bare(&url) });
+                }
             }
             Err(TransportError::Redirects {
                 hops: MAX_REDIRECTS,
@@ -162,7 +165,7 @@ fn check(url: &Url, guard: &UrlGuard) -> Result<(), TransportError> {
     if guard(url) {
         return Ok(());
     }
-    Err(TransportError::RedirectNotAllowed { to: bare(url) })
+    Err(TransportError::NotAllowed { to: bare(url) })
 }
 
 fn unreachable(url: &Url, error: reqwest::Error) -> TransportError {
@@ -288,7 +291,7 @@ async fn accepted(response: Response, ticket: Option<&Ticket>) -> Result<Respons
             None => detail.clone(),
         })
     });
-    let message = words.unwrap_or_else(|| format!("no JSON, but {content_type}"));
+    let message = words.unwrap_or_else(|| format!("no reason, {content_type}"));
     let error = refusal.map(|refusal| refusal.error).unwrap_or_default();
     // Only a refusal in the server's own words ends access: a proxy's 403 or a deploy's 404 does not.
     Err(match (status, error.as_str()) {

@@ -88,6 +88,12 @@ pub enum TransportError {
         /// The bound.
         after: Duration,
     },
+    /// The scope does not allow the URL itself.
+    #[error("the scope does not allow {to}")]
+    NotAllowed {
+        /// The URL, without its query.
+        to: String,
+    },
     /// A redirect leads where the scope does not allow.
     #[error("redirected to {to}, which the scope does not allow")]
     RedirectNotAllowed {
@@ -176,7 +182,7 @@ impl TransportError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } => ErrorKind::Connect,
-            Self::RedirectNotAllowed { .. } => ErrorKind::NotAllowed,
+            Self::NotAllowed { .. } | Self::RedirectNotAllowed { .. } => ErrorKind::NotAllowed,
             Self::Redirects { .. } | Self::Status { .. } => ErrorKind::HttpStatus,
             Self::AuthRequired { .. } => ErrorKind::AuthRequired,
             Self::Forbidden { .. } => ErrorKind::Forbidden,
