@@ -97,7 +97,7 @@ export class Session {
   }
 
   #listen(suffix: string, take: (payload: unknown) => void): Promise<unknown> {
-    return call(listen<unknown>(`contrail-sync://${this.#id}${suffix}`, ({ payload }) => take(payload)));
+    return listenTo(this.#id + suffix, take);
   }
 
   #route(payload: unknown): void {
@@ -129,6 +129,11 @@ export async function callPlugin<T>(command: string, args: Record<string, unknow
   return call(invoke<T>(`plugin:contrail-sync|${command}`, args));
 }
 
+/** Listens to one of the plugin's events; rejects with a `WatchError`. What it gives ends that. */
+export function listenTo(name: string, take: (payload: unknown) => void): Promise<() => void> {
+  return call(listen<unknown>(`contrail-sync://${name}`, ({ payload }) => take(payload)));
+}
+
 /** @throws WatchError `not-tauri` */
 export function checkTauri(): void {
   if (isTauri()) return;
@@ -151,7 +156,7 @@ function parseDelta(payload: unknown): Delta | undefined {
 }
 
 /** The JSON in an event's payload; `undefined` if there is none. */
-function parse<T>(payload: unknown): T | undefined {
+export function parse<T>(payload: unknown): T | undefined {
   try {
     return (JSON.parse(payload as string) as T | null) ?? undefined;
   } catch {

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { cacheInfo, clearCache, createSqliteCache, onCacheWarning } from "./cache.js";
 export { WatchError, type WatchErrorKind } from "./error.js";
 export { clearTickets, deleteSecret, setSecret } from "./secrets.js";
 export { createWatchStore } from "./store.js";
@@ -16,6 +17,9 @@ export type {
   WatchStore,
   WatchStoreOptions,
 } from "./types.js";
+export type { CacheInfo } from "./bindings/CacheInfo.js";
+export type { CacheWarning } from "./bindings/CacheWarning.js";
 export type { ErrorKind } from "./bindings/ErrorKind.js";
 export type { Status } from "./bindings/Status.js";
 export type { Transport } from "./bindings/Transport.js";
+export type { WarningKind } from "./bindings/WarningKind.js";

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createSqliteCache } from "./cache.js";
 import { wireOptions } from "./options.js";
 
 const url = "/watch";
@@ -6,9 +7,18 @@ const wire = (options: Record<string, unknown>) => wireOptions({ url, ...options
 
 describe("what Rust gets of the options", () => {
   test("is every option that is not the page's own", () => {
-    const own = { compareRecords: () => 0, logger: console, cache: false, cacheKey: "k", cacheMaxRecords: 5 };
+    const own = { compareRecords: () => 0, logger: console };
     const passed = { transport: "sse", reconnect: false, account: "did:plc:alice", idleTimeout: 9000 };
-    expect(wire({ ...own, ...passed })).toEqual({ url, ...passed });
+    const cache = { cacheKey: "k", cacheMaxRecords: 5 };
+    expect(wire({ ...own, ...passed, ...cache })).toEqual({ url, ...passed, ...cache });
+  });
+
+  test("is whether to cache, and nothing where the app's default is good", () => {
+    expect(wire({ cache: true })).toEqual({ url, cache: true });
+    expect(wire({ cache: createSqliteCache() })).toEqual({ url, cache: true });
+    expect(wire({ cache: false, cacheKey: "k" })).toEqual({ url, cache: false, cacheKey: "k" });
+    expect(wire({})).not.toHaveProperty("cache");
+    expect(wire({ cache: undefined })).not.toHaveProperty("cache");
   });
 
   test("is a string mintTicket as ticket", () => {
@@ -28,8 +38,11 @@ describe("what Rust gets of the options", () => {
 
 describe("an option that cannot be had", () => {
   test.each([
-    ["unsupported", /SQLite cache/, { cache: true }],
-    ["unsupported", /cached in Rust/, { cache: { read: () => [], write: () => {} } }],
+    ["unsupported", /cached in Rust.*give true/, { cache: { read: () => [], write: () => {} } }],
+    ["invalid-options", /^cache: it is a string, it may be true or false$/, { cache: "sqlite" }],
+    ["invalid-options", /^cache: it is null/, { cache: null }],
+    ["invalid-options", /^cacheMaxRecords: it is Infinity/, { cacheMaxRecords: Infinity }],
+    ["invalid-options", /^idleTimeout: it is NaN/, { idleTimeout: NaN }],
     ["invalid-options", /^mintTicket: it is a number, it may be/, { mintTicket: 5 }],
     ["invalid-options", /^mintTicket: it is null/, { mintTicket: null }],
     ["invalid-options", /^mintTicket: it is an object/, { mintTicket: { minter: 5 } }],

@@ -1,5 +1,6 @@
 // @vitest-environment node
 import { expect, test, vi } from "vitest";
+import { settled } from "./testing/until.js";
 
 test("a server can import the package and make a store; starting it says that Tauri is missing", async () => {
   expect(globalThis).not.toHaveProperty("window");
@@ -22,4 +23,16 @@ test("secrets and tickets are nobody's to keep or forget on a server", async () 
   for (const call of [() => setSecret("api", "s"), () => deleteSecret("api"), clearTickets]) {
     await expect(call()).rejects.toMatchObject({ name: "WatchError", kind: "not-tauri" });
   }
+});
+
+test("a server has no cache to ask or clear, and no warnings to wait for", async () => {
+  const { cacheInfo, clearCache, onCacheWarning } = await import("./index.js");
+  for (const call of [cacheInfo, () => clearCache(), () => clearCache({ account: "did:plc:alice" })]) {
+    await expect(call()).rejects.toMatchObject({ name: "WatchError", kind: "not-tauri" });
+  }
+  const reported = vi.spyOn(console, "error").mockReturnValue();
+  const unlisten = onCacheWarning(vi.fn());
+  expect(unlisten()).toBeUndefined();
+  await settled();
+  expect(reported).not.toHaveBeenCalled();
 });

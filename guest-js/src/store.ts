@@ -1,7 +1,7 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
 import { checkTauri } from "./bridge.js";
-import { toWatchError, WatchError } from "./error.js";
+import { reportUncaught, toWatchError, WatchError } from "./error.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
 import { mintOf, wireOptions } from "./options.js";
 import { Ready } from "./ready.js";
@@ -177,8 +177,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   /** What an app's own code threw. */
   #report(message: string, reason: unknown): void {
     if (this.#options.logger?.error) this.#log("error", message, reason);
-    else if (typeof reportError === "function") reportError(reason);
-    else console.error(`contrail-sync: ${message}`, reason);
+    else reportUncaught(message, reason);
   }
 
   #log(level: "warn" | "error", message: string, detail: unknown): void {

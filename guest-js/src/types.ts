@@ -29,7 +29,10 @@ export interface Logger {
   error?(message: string, ...details: unknown[]): void;
 }
 
-/** A cache kept by the page, as web clients use it. In a Tauri app the cache is Rust's. */
+/**
+ * A cache kept by the page, as web clients use it. It is known here only so that a store which is given one can say
+ * that in a Tauri app the cache is Rust's.
+ */
 export interface CacheAdapter {
   /** The records last written under `key`. */
   read(key: string): Promise<unknown>;
@@ -51,7 +54,7 @@ export type MintTicket = string | (() => Promise<string> | string) | { readonly 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
   WatchOptions,
-  "ticket" | "mint" | "minter" | "cache" | "cacheKey" | "cacheMaxRecords"
+  "ticket" | "mint" | "minter" | "cache"
 > {
   /** Where tickets come from; absent for public watches. */
   mintTicket?: MintTicket | undefined;
@@ -60,12 +63,14 @@ export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit
    * the page, over all records, whenever one changes.
    */
   compareRecords?: ((a: WatchRecord<Value>, b: WatchRecord<Value>) => number) | undefined;
-  /** Only `false` is supported so far. */
+  /**
+   * Whether the records outlive the app in its cache, so that the next start shows them before the network answers.
+   * `true` or `createSqliteCache()`: yes, and an error of kind `unsupported` where the app has no cache; `false`: no;
+   * left out: yes, where there is one. An adapter is refused as `unsupported`: the cache is Rust's.
+   *
+   * Cached records belong to the `account`: name it with every watch that is not public.
+   */
   cache?: boolean | CacheAdapter | undefined;
-  /** The name that cached records go by; default the URL. Without effect while there is no cache. */
-  cacheKey?: string | undefined;
-  /** How many records to cache; default 200. Without effect while there is no cache. */
-  cacheMaxRecords?: number | undefined;
   /** Takes this store's log lines. Without it, exceptions of listeners are reported as uncaught errors. */
   logger?: Logger | undefined;
 }

@@ -1,5 +1,6 @@
 import { emit } from "@tauri-apps/api/event";
 import { clearMocks, mockIPC } from "@tauri-apps/api/mocks";
+import type { CacheInfo } from "../bindings/CacheInfo.js";
 import type { Delta } from "../bindings/Delta.js";
 import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
@@ -36,6 +37,7 @@ export class FakePlugin {
   error: ErrorPayload | null = null;
   cursor: string | null = null;
   records: WireRecord[] = [];
+  cacheInfo: CacheInfo | null = null;
   /** May replace a command's answer: by throwing, or by returning a promise to wait for first. */
   intercept: (call: Call) => unknown = () => undefined;
   /** May replace an event's payload; `null` loses it. */
@@ -97,7 +99,8 @@ export class FakePlugin {
     await this.intercept(call);
     if (command === "open_watch") return this.#open(handle, args["session"] as string);
     if (command === "answer_mint") return this.#answer(args);
-    if (["set_secret", "delete_secret", "clear_tickets"].includes(command)) return null;
+    if (["set_secret", "delete_secret", "clear_tickets", "clear_cache"].includes(command)) return null;
+    if (command === "cache_info") return this.cacheInfo;
     if (command === "close_watch") return void this.opens.delete(handle);
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };

@@ -1,0 +1,82 @@
+import { isTauri } from "@tauri-apps/api/core";
+import type { CacheInfo } from "./bindings/CacheInfo.js";
+import type { CacheWarning } from "./bindings/CacheWarning.js";
+import { callPlugin, listenTo, parse } from "./bridge.js";
+import { reportUncaught, toWatchError, WatchError } from "./error.js";
+
+/**
+ * The cache for a store's option `cache`, where a web client has `createIndexedDBCache()`. There is one for the whole
+ * app, kept by Rust, so this is just `true`.
+ */
+export function createSqliteCache(): true {
+  return true;
+}
+
+/**
+ * Removes cached records: those of one cache key, of one account, of both at once, or, without either, all there are.
+ * Where the app has no cache there is nothing to do. At logout stop the stores first: a watch that goes on writes its
+ * records again.
+ *
+ * @param which - `key`: a store's `cacheKey`, or its `url` if it has none; `account`: a store's `account`
+ * @throws WatchError `cache`, `invalid-options`, `ipc` or `not-tauri`
+ */
+export async function clearCache(
+  which: { key?: string | undefined; account?: string | undefined } = {},
+): Promise<void> {
+  // What Rust would not understand it would leave out, and clear more than was meant.
+  const understood =
+    typeof which === "object" &&
+    which !== null &&
+    Object.entries(which).every(
+      ([name, value]) =>
+        (name === "key" || name === "account") && (value === undefined || typeof value === "string"),
+    );
+  if (!understood) {
+    throw new WatchError("invalid-options", "clearCache takes { key?, account? }, both strings");
+  }
+  await callPlugin("clear_cache", { ...which });
+}
+
+/**
+ * What the cache holds, over all watches and accounts; `null` where the app has no cache.
+ *
+ * @throws WatchError `cache`, `ipc` or `not-tauri`
+ */
+export async function cacheInfo(): Promise<CacheInfo | null> {
+  return callPlugin("cache_info", {});
+}
+
+/**
+ * Calls `listener` whenever there is trouble with the cache from now on, or an end of it (`restored`). Stores go on
+ * regardless: a warning is for telling people. What happened before the page listened, as the app started, is not
+ * repeated; `memoryOnly` of {@link cacheInfo} tells whether records now outlive the app.
+ *
+ * What `listener` throws, or Tauri if it refuses to listen, is reported as an uncaught error. Without effect outside
+ * Tauri, so that it can be called while rendering on a server.
+ *
+ * @returns a function that ends it; no call comes after
+ */
+export function onCacheWarning(listener: (warning: CacheWarning) => void): () => void {
+  if (!isTauri()) return () => {};
+  let over = false;
+  const failed = (reason: unknown) => reportUncaught("listening for warnings", toWatchError(reason));
+  const listening = listenTo("cache-warning", (payload) => {
+    const warning = parse<CacheWarning>(payload);
+    // Anybody can send an event by this name.
+    if (over || typeof warning?.kind !== "string") return;
+    try {
+      listener(warning);
+    } catch (reason) {
+      reportUncaught("a listener for warnings of the cache threw", reason);
+    }
+  }).catch((reason: unknown) => {
+    failed(reason);
+    return () => {};
+  });
+  return () => {
+    if (over) return;
+    over = true;
+    // Whether or not Tauri listens by now.
+    listening.then((unlisten) => unlisten()).catch(failed);
+  };
+}

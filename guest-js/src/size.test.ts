@@ -1,0 +1,41 @@
+// @vitest-environment node
+import { gzipSync } from "node:zlib";
+import { build, type Rolldown } from "vite";
+import { expect, test } from "vitest";
+
+/** What an app that exports `names` of this package ships of it, minified; `@tauri-apps/api` is the app's own. */
+async function bundle(names: string): Promise<string> {
+  const output = (await build({
+    configFile: false,
+    logLevel: "silent",
+    root: decodeURIComponent(new URL("..", import.meta.url).pathname),
+    build: {
+      write: false,
+      target: "es2022",
+      rolldownOptions: { input: "app", external: /^@tauri-apps\//, preserveEntrySignatures: "strict" },
+    },
+    plugins: [
+      {
+        name: "app",
+        resolveId: (id) => (id === "app" ? "\0app" : undefined),
+        load: (id) => (id === "\0app" ? `export ${names} from "/src/index.ts"` : undefined),
+      },
+    ],
+  })) as Rolldown.RolldownOutput;
+  return output.output[0].code;
+}
+
+const gzipped = (code: string) => gzipSync(code, { level: 9 }).length;
+
+test("a store adds less than 4 kB to an app, minified and gzipped, and nothing that the app does not call", async () => {
+  const code = await bundle("{ createWatchStore }");
+  expect(code).toContain("open_watch");
+  expect(code).not.toMatch(/clear_cache|cache-warning|set_secret/);
+  expect(gzipped(code)).toBeLessThan(4000);
+});
+
+test("all of the package adds less than 4.5 kB", async () => {
+  const code = await bundle("*");
+  expect(code).toMatch(/clear_cache/);
+  expect(gzipped(code)).toBeLessThan(4500);
+});
