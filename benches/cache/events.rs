@@ -27,7 +27,8 @@ const FILLER: usize = 80;
 const MARK: &str = "mark";
 
 pub fn run(quick: bool) {
-    let (rounds, chunks) = if quick { (5, 10) } else { (25, 25) };
+    // A round spans several writes of the cache, rests included.
+    let (rounds, chunks) = if quick { (3, 100) } else { (5, 600) };
     let mut appview = Builder::new_multi_thread();
     let appview = appview.worker_threads(1).enable_all().build();
     let appview = appview.expect("the appview's runtime starts");
