@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "clear_tickets",
     "clear_cache",
     "cache_info",
+    "cache_warnings",
 ];
 
 /// Scope entry of contrail-sync.

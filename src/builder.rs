@@ -1,6 +1,6 @@
 //! Setting the plugin up.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime, WindowEvent,
@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     Config, ContrailSync, ContrailSyncExt,
-    bridge::{self, Bridge},
+    bridge::{Bridge, Warnings},
     cache::{Cache, CacheConfig},
     commands,
     config::Surroundings,
@@ -129,6 +129,7 @@ impl Builder {
                 commands::clear_tickets,
                 commands::clear_cache,
                 commands::cache_info,
+                commands::cache_warnings,
             ])
             .setup(move |app, api| {
                 let config = api.config().clone().unwrap_or_default();
@@ -181,11 +182,12 @@ impl Builder {
             CachePlace::File(path) => Some(path),
             CachePlace::Off => None,
         };
+        let warnings = Arc::new(Warnings::default());
         if let Some(file) = file {
             let mut config = CacheConfig::new(Some(file));
             config.budget_bytes = cache_budget.unwrap_or(config.budget_bytes);
             let cache = Cache::open(config, &runtime);
-            runtime.spawn(bridge::pass_on(cache.warnings(), app.clone()));
+            runtime.spawn(warnings.clone().pass_on(cache.warnings(), app.clone()));
             engine.cache = Some(cache);
         }
         surroundings.cached = engine.cache.is_some();
@@ -193,6 +195,7 @@ impl Builder {
         Ok(ContrailSync {
             surroundings,
             bridge: Bridge::new(engine.clone()),
+            warnings,
             engine,
         })
     }

@@ -7,7 +7,7 @@ use tauri::{
 
 use crate::{
     ContrailSync,
-    bridge::payload::InfoPayload,
+    bridge::payload::{InfoPayload, WarningPayload},
     config::WatchOptions,
     error::Result,
     scope::{Entry, Scope},
@@ -128,4 +128,10 @@ pub async fn clear_cache(
 #[tauri::command]
 pub async fn cache_info(plugin: State<'_, ContrailSync>) -> Result<Option<InfoPayload>> {
     Ok(plugin.cache_info().await?.map(Into::into))
+}
+
+/// Answers the last warnings about the cache, oldest first.
+#[tauri::command(async)]
+pub fn cache_warnings(plugin: State<'_, ContrailSync>) -> Vec<WarningPayload> {
+    plugin.warnings().recent()
 }

@@ -69,6 +69,8 @@ mod scope;
 pub mod tickets;
 pub mod transport;
 
+use std::sync::Arc;
+
 use tauri::{Manager, Runtime};
 use url::Url;
 
@@ -78,7 +80,7 @@ pub use error::{Error, ErrorKind, ErrorPayload, Result};
 /// For [`Builder::tls`], in the version that the plugin uses.
 pub use rustls;
 
-use bridge::Bridge;
+use bridge::{Bridge, Warnings};
 use cache::CacheInfo;
 use config::Surroundings;
 use engine::Engine;
@@ -88,6 +90,7 @@ pub struct ContrailSync {
     surroundings: Surroundings,
     engine: Engine,
     bridge: Bridge,
+    warnings: Arc<Warnings>,
 }
 
 impl ContrailSync {
@@ -126,20 +129,18 @@ impl ContrailSync {
         Ok(self.engine.clear_tickets().await?)
     }
 
-    /// Removes cached records: of one cache key, of one account, of both at once, or all there are.
+    /// Removes cached records: of one cache key, of one account, of both at once, or all there are. Watches
+    /// that a window still shows write theirs again as they change; stop them first.
     pub async fn clear_cache(&self, key: Option<String>, account: Option<String>) -> Result<()> {
-        let Some(cache) = self.engine.cache() else {
-            return Ok(());
-        };
         let Some(key) = key else {
-            return Ok(cache.clear(None, account).await?);
+            return Ok(self.engine.clear_cache(None, account).await?);
         };
         // A watch without a key of its own goes by its URL, which the app may know as a relative one.
         if let Ok(url) = config::resolve(&key, self.base_url()) {
-            let key = engine::cache_key(url.as_str());
-            cache.clear(Some(key), account.clone()).await?;
+            let key = Some(url.to_string());
+            self.engine.clear_cache(key, account.clone()).await?;
         }
-        Ok(cache.clear(Some(engine::cache_key(&key)), account).await?)
+        Ok(self.engine.clear_cache(Some(key), account).await?)
     }
 
     /// What the cache holds; `None` where the app has turned it off.
@@ -152,6 +153,10 @@ impl ContrailSync {
 
     pub(crate) fn surroundings(&self) -> &Surroundings {
         &self.surroundings
+    }
+
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     pub(crate) fn bridge(&self) -> &Bridge {

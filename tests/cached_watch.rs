@@ -244,3 +244,44 @@ async fn a_bad_ticket_shows_the_error_beside_what_was_cached() {
     let state = until_error(&watch, ErrorKind::AuthRequired).await;
     assert_eq!(state.status, Status::Reconnecting);
 }
+
+#[tokio::test]
+async fn a_cleared_cache_stays_clear_while_a_watch_only_lingers() {
+    let dir = tempfile::tempdir().unwrap();
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let engine = session(&dir.path().join("cache.sqlite"));
+    let spec = cached(lounge.spec());
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 1);
+    // Logout: the store stops, then the cache is cleared, well within the linger time.
+    drop(watch);
+    engine.clear_cache(None, None).await.unwrap();
+    lounge.say("b", "live while lingering");
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while engine.watch_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it ends at once");
+    assert_eq!(rows(&engine).await, 0);
+    // A key is the URL, or the name that the watch was given.
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 2);
+    drop(watch);
+    engine
+        .clear_cache(Some("another".into()), None)
+        .await
+        .unwrap();
+    assert_eq!(rows(&engine).await, 2);
+    engine
+        .clear_cache(Some(spec.url.to_string()), None)
+        .await
+        .unwrap();
+    assert_eq!(rows(&engine).await, 0);
+}

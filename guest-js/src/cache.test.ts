@@ -13,8 +13,8 @@ import { FakePlugin } from "./testing/fake-plugin.js";
 import { gate, settled } from "./testing/until.js";
 
 const EVENT = "contrail-sync://cache-warning";
-const full: CacheWarning = { kind: "disk-full", message: "the disk is full" };
-const restored: CacheWarning = { kind: "restored", message: "the file can be used again" };
+const full: CacheWarning = { seq: 1, kind: "disk-full", message: "the disk is full" };
+const restored: CacheWarning = { seq: 2, kind: "restored", message: "the file can be used again" };
 
 let plugin: FakePlugin;
 const reported = vi.fn();
@@ -116,6 +116,17 @@ describe("onCacheWarning", () => {
     expect(listener).toHaveBeenCalledTimes(2);
     expect(seen).toEqual(["listen", "unlisten"]);
     expect(reported).not.toHaveBeenCalled();
+  });
+
+  test("tells first of what there was before the page listened, and of nothing twice", async () => {
+    plugin.cacheWarnings = [full, restored];
+    const listener = vi.fn();
+    onCacheWarning(listener);
+    await settled();
+    await warn(restored);
+    const later: CacheWarning = { seq: 3, kind: "locked", message: "another process holds the file" };
+    await warn(later);
+    expect(listener.mock.calls).toEqual([[full], [restored], [later]]);
   });
 
   test("can be ended before Tauri listens, and lets go as soon as it does", async () => {

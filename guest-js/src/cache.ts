@@ -47,9 +47,8 @@ export async function cacheInfo(): Promise<CacheInfo | null> {
 }
 
 /**
- * Calls `listener` whenever there is trouble with the cache from now on, or an end of it (`restored`). Stores go on
- * regardless: a warning is for telling people. What happened before the page listened, as the app started, is not
- * repeated; `memoryOnly` of {@link cacheInfo} tells whether records now outlive the app.
+ * Calls `listener` whenever there is trouble with the cache, or an end of it (`restored`), and at first for the last 16
+ * warnings that there were since the app started. Stores go on regardless: a warning is for telling people.
  *
  * What `listener` throws, or Tauri if it refuses to listen, is reported as an uncaught error. Without effect outside
  * Tauri, so that it can be called while rendering on a server.
@@ -59,24 +58,31 @@ export async function cacheInfo(): Promise<CacheInfo | null> {
 export function onCacheWarning(listener: (warning: CacheWarning) => void): () => void {
   if (!isTauri()) return () => {};
   let over = false;
+  const told = new Set<number>();
   const failed = (reason: unknown) => reportUncaught("listening for warnings", toWatchError(reason));
-  const listening = listenTo("cache-warning", (payload) => {
-    const warning = parse<CacheWarning>(payload);
+  const tell = (warning: CacheWarning | undefined) => {
     // Anybody can send an event by this name.
-    if (over || typeof warning?.kind !== "string") return;
+    if (over || typeof warning?.kind !== "string" || told.has(warning.seq)) return;
+    told.add(warning.seq);
     try {
       listener(warning);
     } catch (reason) {
       reportUncaught("a listener for warnings of the cache threw", reason);
     }
-  }).catch((reason: unknown) => {
-    failed(reason);
-    return () => {};
-  });
+  };
+  const listening = listenTo("cache-warning", (payload) => tell(parse<CacheWarning>(payload))).catch(
+    (reason: unknown) => failed(reason),
+  );
+  listening
+    .then(async (unlisten) => {
+      // Only once nothing can be missed any more: some of these may have come as events meanwhile.
+      if (unlisten) (await callPlugin<CacheWarning[]>("cache_warnings", {})).forEach(tell);
+    })
+    .catch(failed);
   return () => {
     if (over) return;
     over = true;
     // Whether or not Tauri listens by now.
-    listening.then((unlisten) => unlisten()).catch(failed);
+    listening.then((unlisten) => unlisten?.()).catch(failed);
   };
 }

@@ -5,6 +5,7 @@
 
 mod minting;
 pub mod payload;
+mod warnings;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,10 +13,9 @@ use std::{
 };
 
 use tauri::{Emitter, Runtime, Webview};
-use tokio::sync::{OnceCell, broadcast, watch};
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    cache::CacheWarning,
     engine::{Engine, Subscription, WatchSpec},
     error::{Error, Result},
     tickets::{Minter, TicketSource},
@@ -23,6 +23,7 @@ use crate::{
 use minting::{Closing, PageMinter};
 
 pub use minting::MintAnswer;
+pub use warnings::Warnings;
 
 /// Watches that the pages of one webview may have open.
 pub const MAX_WATCHES: usize = 1024;
@@ -202,27 +203,6 @@ impl Bridge {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The name of the event that tells every page of trouble with the cache.
-const CACHE_WARNING: &str = "contrail-sync://cache-warning";
-
-/// Tells every page what happens to the cache.
-pub async fn pass_on<R: Runtime>(
-    mut warnings: broadcast::Receiver<CacheWarning>,
-    app: tauri::AppHandle<R>,
-) {
-    loop {
-        let told = match warnings.recv().await {
-            Ok(warning) => payload::cache_warning(&warning).map_err(Error::from),
-            // Pages want to know that something is wrong, not how often.
-            Err(broadcast::error::RecvError::Lagged(_)) => continue,
-            Err(broadcast::error::RecvError::Closed) => return,
-        };
-        if let Err(error) = told.and_then(|json| Ok(app.emit(CACHE_WARNING, json)?)) {
-            tracing::error!(%error, "a warning was not sent");
-        }
     }
 }
 

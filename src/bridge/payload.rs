@@ -97,13 +97,26 @@ struct WireRecord {
 }
 
 /// Trouble with the cache, for an app that wants to tell its user.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "CacheWarning"))]
-struct WarningPayload<'a> {
+pub struct WarningPayload {
+    /// Counts the warnings of this process.
+    seq: u32,
     /// The kind, for code.
     kind: WarningKind,
     /// What happened, for people.
-    message: &'a str,
+    message: String,
+}
+
+impl WarningPayload {
+    /// What a page may know of it: paths stay in Rust.
+    pub fn new(seq: u32, warning: &CacheWarning) -> Self {
+        Self {
+            seq,
+            kind: warning.kind,
+            message: warning.message.clone(),
+        }
+    }
 }
 
 /// What the cache holds.
@@ -145,14 +158,6 @@ impl From<CacheInfo> for InfoPayload {
             memory_only: info.memory_only,
         }
     }
-}
-
-/// A warning as JSON. Paths stay in Rust.
-pub fn cache_warning(warning: &CacheWarning) -> serde_json::Result<String> {
-    serde_json::to_string(&WarningPayload {
-        kind: warning.kind,
-        message: &warning.message,
-    })
 }
 
 /// A state as JSON.

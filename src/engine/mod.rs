@@ -38,7 +38,7 @@ pub use spec::{TransportKind, WatchSpec};
 pub use subscription::{Changed, Delta, State, Subscription};
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, CacheError},
     tickets::{
         DeskConfig, Minter, TICKET_PREFIX,
         vault::{Vault, VaultError},
@@ -213,6 +213,7 @@ impl Engine {
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
         for commands in self.tasks() {
             let _ = commands.send(Command::ForgetTicket).await;
+            let _ = commands.send(Command::Forget).await;
         }
         self.inner.config.vault.clear(TICKET_PREFIX).await
     }
@@ -232,6 +233,22 @@ impl Engine {
             }
         };
         let _ = tokio::time::timeout(deadline, flushed).await;
+    }
+
+    /// Removes cached records: of one cache key, of one account, of both at once, or all there are. Watches
+    /// that nobody follows any more, and that only linger, write nothing after it.
+    pub async fn clear_cache(
+        &self,
+        key: Option<String>,
+        account: Option<String>,
+    ) -> Result<(), CacheError> {
+        let Some(cache) = self.cache() else {
+            return Ok(());
+        };
+        for commands in self.tasks() {
+            let _ = commands.send(Command::Forget).await;
+        }
+        cache.clear(key.as_deref().map(cache_key), account).await
     }
 
     /// The cache, where there is one.

@@ -48,6 +48,8 @@ pub(super) enum Command {
     Wake,
     /// Somebody logs out.
     ForgetTicket,
+    /// End at once and write nothing more, if nobody follows any more.
+    Forget,
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
 }
@@ -175,6 +177,13 @@ impl Watch {
             }
             Command::Wake => self.input(Input::Wake),
             Command::ForgetTicket => self.desk.clear(),
+            Command::Forget => {
+                self.sweep();
+                if self.subscribers.is_empty() {
+                    self.keeper = None;
+                    self.lingering = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
+                }
+            }
             Command::Flush { done } => {
                 self.note_changes();
                 if let Some(keeper) = &mut self.keeper {

@@ -6,6 +6,10 @@ import type { WarningKind } from "./WarningKind.js";
  */
 export type CacheWarning = { 
 /**
+ * Counts the warnings of this process.
+ */
+seq: number, 
+/**
  * The kind, for code.
  */
 kind: WarningKind, 

@@ -1,6 +1,7 @@
 import { emit } from "@tauri-apps/api/event";
 import { clearMocks, mockIPC } from "@tauri-apps/api/mocks";
 import type { CacheInfo } from "../bindings/CacheInfo.js";
+import type { CacheWarning } from "../bindings/CacheWarning.js";
 import type { Delta } from "../bindings/Delta.js";
 import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
@@ -38,6 +39,8 @@ export class FakePlugin {
   cursor: string | null = null;
   records: WireRecord[] = [];
   cacheInfo: CacheInfo | null = null;
+  /** What `cache_warnings` answers. */
+  cacheWarnings: CacheWarning[] = [];
   /** May replace a command's answer: by throwing, or by returning a promise to wait for first. */
   intercept: (call: Call) => unknown = () => undefined;
   /** May replace an event's payload; `null` loses it. */
@@ -101,6 +104,7 @@ export class FakePlugin {
     if (command === "answer_mint") return this.#answer(args);
     if (["set_secret", "delete_secret", "clear_tickets", "clear_cache"].includes(command)) return null;
     if (command === "cache_info") return this.cacheInfo;
+    if (command === "cache_warnings") return this.cacheWarnings;
     if (command === "close_watch") return void this.opens.delete(handle);
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
