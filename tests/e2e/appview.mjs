@@ -61,6 +61,7 @@ export class Door {
 
   /** Lets connections through to `port`, at the same address as before. */
   async open(port) {
+    await this.shut();
     this.#server = createServer((near) => this.#join(near, connect(port, "127.0.0.1")));
     this.#server.listen(this.#port, "127.0.0.1");
     await once(this.#server, "listening");

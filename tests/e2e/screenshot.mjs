@@ -17,17 +17,7 @@ try {
     [],
     50_000,
   );
-  // What changed last is drawn two frames later, and nothing moves any more once animations have ended.
-  await window.run(async () => {
-    await document.fonts.ready;
-    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
-    const endless = (a) => a.effect?.getComputedTiming().endTime === Infinity;
-    const ends = document
-      .getAnimations()
-      .filter((a) => !endless(a))
-      .map((a) => a.finished);
-    await Promise.allSettled(ends);
-  });
+  await window.still();
   await writeFile(file, await window.screenshot());
 } finally {
   await window.close();

@@ -1,9 +1,12 @@
 // The little of W3C WebDriver that driving one Tauri window takes, over plain HTTP.
 import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { onExit } from "./children.mjs";
+import { askToClose } from "./x11.mjs";
 
 const START_MS = 30_000;
+const QUIT_MS = 10_000;
 const SCRIPT_MS = 60_000;
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -47,18 +50,42 @@ async function ready(base, driver) {
   }
 }
 
+/** The only process that `pid` has started. */
+async function childOf(pid) {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+  const [child, ...others] = children.trim().split(/\s+/).map(Number);
+  if (!child || others.length > 0) throw new Error(`one child was expected of ${pid}, not: ${children}`);
+  return child;
+}
+
+/** Resolves once a process has ended that is not our child, of which nobody tells us. */
+async function ended(pid) {
+  const end = Date.now() + QUIT_MS;
+  for (;;) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    if (!stat || stat.slice(stat.lastIndexOf(")")).startsWith(") Z")) return;
+    if (Date.now() > end) throw new Error(`process ${pid} has not ended within ${QUIT_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** A window of one app. */
 export class Window {
   #base;
   #stop;
+  #pid;
 
-  /** Starts `binary` with `env` added to the environment. */
-  static async open(binary, env) {
+  /** Starts `binary` with `env` added to the environment. `onlog` is given what it writes to stderr. */
+  static async open(binary, env, onlog = () => {}) {
     const port = await freePort();
     const driver = spawn("WebKitWebDriver", [`--port=${port}`, "--host=127.0.0.1"], {
       env: { ...process.env, ...env, TAURI_WEBVIEW_AUTOMATION: "true" },
-      stdio: ["ignore", "inherit", "inherit"],
+      stdio: ["ignore", "inherit", "pipe"],
       detached: true,
+    });
+    driver.stderr.setEncoding("utf8").on("data", (text) => {
+      process.stderr.write(text);
+      onlog(text);
     });
     const stop = onExit(driver);
     const failed = new Promise((_, reject) => driver.once("error", reject));
@@ -71,7 +98,7 @@ export class Window {
       const { sessionId } = await call(base, "POST", "/session", wish, START_MS).catch((cause) => {
         throw new Error(`${binary} has opened no window: ${cause.message}`, { cause });
       });
-      const window = new Window(`${base}/session/${sessionId}`, stop);
+      const window = new Window(`${base}/session/${sessionId}`, stop, await childOf(driver.pid));
       await window.#post("/timeouts", { script: SCRIPT_MS, pageLoad: SCRIPT_MS });
       return window;
     } catch (error) {
@@ -80,9 +107,10 @@ export class Window {
     }
   }
 
-  constructor(base, stop) {
+  constructor(base, stop, pid) {
     this.#base = base;
     this.#stop = stop;
+    this.#pid = pid;
   }
 
   #post(path, body = {}) {
@@ -142,9 +170,38 @@ export class Window {
     await this.#post("/refresh");
   }
 
+  /** Resolves once everything is drawn and nothing moves any more, but for animations without an end. */
+  async still() {
+    await this.run(async () => {
+      await document.fonts.ready;
+      // What changed last is drawn two frames later.
+      for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+      const endless = (a) => a.effect?.getComputedTiming().endTime === Infinity;
+      const ends = document
+        .getAnimations()
+        .filter((a) => !endless(a))
+        .map((a) => a.finished);
+      await Promise.allSettled(ends);
+    });
+  }
+
   /** The page as a PNG. */
   async screenshot() {
     return Buffer.from(await call(this.#base, "GET", "/screenshot"), "base64");
+  }
+
+  /** Closes the window as its user would; resolves once the app has ended by itself. */
+  async quit() {
+    await askToClose(this.#pid);
+    await ended(this.#pid);
+    await this.#stop("SIGKILL");
+  }
+
+  /** Kills the app, which has no time for anything. */
+  async kill() {
+    process.kill(this.#pid, "SIGKILL");
+    await ended(this.#pid);
+    await this.#stop("SIGKILL");
   }
 
   /** Ends the app and its driver. */

@@ -1,0 +1,174 @@
+// What the end-to-end tests have in common: a space on a real appview behind a door, and the chat in a window on it.
+// Takes the programs from E2E_APPVIEW and E2E_CHAT, pictures of failures go to E2E_ARTIFACTS. The app's files are in
+// a folder of the scene's own, its tickets in the keyring of the session, where there is one.
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { it } from "node:test";
+import { Appview, Door } from "./appview.mjs";
+import { Window } from "./webdriver.mjs";
+
+const target = join(import.meta.dirname, "../../target");
+const CHAT = process.env.E2E_CHAT ?? join(target, "debug/chat");
+const APPVIEW = process.env.E2E_APPVIEW ?? join(target, "debug/appview");
+const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(target, "e2e");
+
+export const [ALICE, BOB, CAROL] = ["did:plc:alice", "did:plc:bob", "did:plc:carol"];
+/** A failed connect is tried again within 30 s. */
+export const RECONNECT_MS = 40_000;
+const START = Date.now() - 3_600_000;
+
+/** Messages are [rkey, author, text]. */
+export class Scene {
+  door = new Door();
+  /** What the app has written to stderr since it was opened. */
+  log = "";
+  /** When each message was written, whichever appview has it. */
+  #times = new Map();
+
+  /** A space with these messages in it, oldest first. The number in an rkey is the minute of the last hour. */
+  static async set(messages) {
+    const scene = new Scene();
+    for (const [rkey] of messages) scene.#times.set(rkey, START + 60_000 * Number(rkey.slice(1)));
+    scene.folder = await mkdtemp(join(tmpdir(), "contrail-e2e-"));
+    await writeFile(join(scene.folder, "secret"), randomBytes(32));
+    await scene.serve(messages);
+    return scene;
+  }
+
+  /** An appview with the space and these messages in it, behind the door. */
+  async serve(messages) {
+    const next = await Appview.start(APPVIEW, ["--secret-file", join(this.folder, "secret")]);
+    ({ uri: this.space } = await next.control("space", { key: "trail-talk", owner: ALICE }));
+    for (const did of [BOB, CAROL]) await next.control("addMember", { spaceUri: this.space, did });
+    this.appview = next;
+    for (const message of messages) await this.put(...message);
+    await this.door.open(next.port);
+  }
+
+  /** The appview ends, and whoever tries to reach it is refused. */
+  async unplug() {
+    await this.appview.stop("SIGKILL");
+    await this.door.shut();
+  }
+
+  /** Opens the chat with `did` signed in, or nobody. */
+  async open(did) {
+    const own = (name) => join(this.folder, name);
+    const env = {
+      CHAT_APPVIEW: this.door.url,
+      CHAT_SPACE: this.space,
+      CHAT_PEOPLE: [ALICE, BOB, CAROL].join(),
+    };
+    const homes = {
+      HOME: own("home"),
+      XDG_DATA_HOME: own("data"),
+      XDG_CONFIG_HOME: own("config"),
+      XDG_CACHE_HOME: own("cache"),
+    };
+    const vars = { ...env, ...homes, CHAT_DID: did ?? "" };
+    this.log = "";
+    this.window = await Window.open(CHAT, vars, (text) => (this.log += text));
+  }
+
+  /** Nothing of it is left. */
+  async strike() {
+    await this.window?.close();
+    await this.door.shut();
+    await this.appview?.stop("SIGTERM");
+    await rm(this.folder, { recursive: true });
+  }
+
+  /** Writes a message, or writes it anew; `reply` is the message that it answers. */
+  put(rkey, did, text, reply) {
+    const body = { $type: "com.example.chat.message", text };
+    if (reply) body.reply = { uri: uri(...reply) };
+    return this.#record("message", did, rkey, body);
+  }
+
+  /** `did` reacts to a message. */
+  react(message, did, emoji) {
+    const body = { $type: "com.example.chat.reaction", emoji, subject: { uri: uri(...message) } };
+    return this.#record("reaction", did, `${message[0]}-${emoji.codePointAt(0)}`, body);
+  }
+
+  #record(collection, did, rkey, body) {
+    const createdAt = this.#times.get(rkey) ?? Date.now();
+    this.#times.set(rkey, createdAt);
+    const record = { ...body, createdAt: new Date(createdAt).toISOString() };
+    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record, createdAt });
+  }
+
+  remove(rkey, did) {
+    return this.appview.control("delete", { spaceUri: this.space, collection: "message", did, rkey });
+  }
+
+  /** Clicks what has this test id. */
+  click(testid) {
+    return this.window.click(`[data-testid=${testid}]`);
+  }
+
+  /** Waits until something with this test id is there; what it holds as text. */
+  text(testid) {
+    const find = (id) => document.querySelector(`[data-testid=${id}]`)?.textContent.trim();
+    return this.window.until(`there is ${testid}`, find, [testid]);
+  }
+
+  /** Waits until the app's cache holds this many records. */
+  async caches(rows) {
+    await this.window.run(async (rows) => {
+      const end = Date.now() + 10_000;
+      for (;;) {
+        const info = await globalThis.__TAURI_INTERNALS__.invoke("plugin:contrail-sync|cache_info");
+        if (info.rows === rows && !info.memoryOnly) return;
+        if (Date.now() > end) throw new Error(`${rows} rows are not cached: ${JSON.stringify(info)}`);
+        await new Promise(requestAnimationFrame);
+      }
+    }, rows);
+  }
+
+  /** Waits until the window shows exactly these messages in this order, and this status. */
+  async shows(status, messages, ms) {
+    const wanted = messages.map(([rkey, did, text]) => `${rkey} ${did} ${text}`);
+    await this.window.until(
+      `the status is ${status} and the list is\n  ${wanted.join("\n  ")}\n`,
+      (status, wanted) => {
+        const shown = [...document.querySelectorAll("[data-testid=message]")].map((message) => {
+          const text = message.querySelector("[data-testid=text]")?.textContent.trim();
+          return `${message.dataset.rkey} ${message.dataset.did} ${text}`;
+        });
+        const now = document.querySelector("[data-testid=status]")?.dataset.status;
+        return now === status && JSON.stringify(shown) === JSON.stringify(wanted);
+      },
+      [status, wanted],
+      ms,
+    );
+  }
+}
+
+const uri = (rkey, did) => `at://${did}/com.example.chat.message/${rkey}`;
+
+/** A test of the `scene` that there is when it begins, which leaves a picture of the window when it fails. */
+export function step(scene, promise, run) {
+  it(promise, async () => {
+    try {
+      await run();
+    } catch (error) {
+      const file = join(ARTIFACTS, `${promise.replaceAll(/\W+/g, "-")}.png`);
+      if (await saved(scene()?.window, file)) error.message += `\n(the window then: ${file})`;
+      throw error;
+    }
+  });
+}
+
+async function saved(window, file) {
+  if (!window) return false;
+  try {
+    await mkdir(ARTIFACTS, { recursive: true });
+    await writeFile(file, await window.screenshot());
+    return true;
+  } catch {
+    return false;
+  }
+}
