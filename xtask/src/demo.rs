@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use serde_json::json;
+use anyhow::{Result, bail};
 
 use crate::appview::Appview;
 use crate::proc::Background;
-use crate::talk::{ALICE, Talk};
-use crate::{build, display, npm, setup};
+use crate::talk::{ALICE, MEMBERS, Talk};
+use crate::{build, display, keyring, npm, setup};
 
 /// How the demo runs.
 #[derive(Default)]
@@ -23,8 +22,6 @@ pub struct Options {
     pub ws: Option<String>,
 }
 
-/// Longer than anybody watches a demo: the ticket is never renewed.
-const TICKET_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How soon a closed window is noticed.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -32,7 +29,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub fn run(options: &Options) -> Result<()> {
     let mut needs = vec![setup::Need::Build];
     if own_display(options) {
-        needs.push(setup::Need::Window);
+        needs.extend([setup::Need::Window, setup::Need::Keyring]);
     }
     setup::packages(&needs)?;
     npm::install()?;
@@ -54,11 +51,17 @@ pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
     command
         .env("CHAT_APPVIEW", &appview.url)
         .env("CHAT_SPACE", talk.space())
-        .env("CHAT_DID", ALICE)
-        .env("CHAT_TICKET", ticket(&appview, talk.space())?);
-    if let Some(display) = &display {
-        display.apply(&mut command);
-    }
+        .env("CHAT_PEOPLE", MEMBERS.join(","))
+        .env("CHAT_DID", ALICE);
+    let (command, _home) = match &display {
+        // Where nobody is looking, nobody's keyring and files are touched either.
+        Some(display) => {
+            display.apply(&mut command);
+            let (command, home) = keyring::with_keyring(&command)?;
+            (command, Some(home))
+        }
+        None => (command, None),
+    };
     let window = Background::spawn("the chat", command)?;
     eprintln!("appview: {}\nspace:   {}", appview.url, talk.space());
     follow(window, &mut talk, options)
@@ -67,17 +70,6 @@ pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
 /// A picture must not depend on what else is on the screen.
 fn own_display(options: &Options) -> bool {
     cfg!(target_os = "linux") && (options.screenshot.is_some() || !display::present())
-}
-
-fn ticket(appview: &Appview, space: &str) -> Result<String> {
-    let answer = appview.control(
-        "ticket",
-        &json!({ "spaceUri": space, "collection": "message", "did": ALICE,
-            "ttlMs": u64::try_from(TICKET_LIFE.as_millis())?,
-            "hydrate": ["reactions"] }),
-    )?;
-    let ticket = answer["ticket"].as_str().context("no ticket")?;
-    Ok(ticket.to_owned())
 }
 
 /// The driver of the end-to-end test opens the window, waits until it is live and saves the picture.

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
 use crate::{build, demo, display, keyring, npm, proc, setup};
@@ -17,6 +18,9 @@ pub struct Options {
 
 /// Where generated files lie that are committed.
 const GENERATED: [&str; 2] = ["guest-js/src/bindings", "permissions"];
+
+/// The end-to-end tests, by file.
+const END_TO_END: [&str; 3] = ["chat", "people", "cache"];
 
 /// What one step found. Steps without tests of their own count nothing.
 struct Done {
@@ -91,7 +95,7 @@ impl Report {
                 format!("{} passed, {} failed", c.passed, c.failed)
             });
             let seconds = done.took.as_secs_f64();
-            println!("{verdict:<6}  {:<22}  {seconds:>7.1} s  {tests}", done.name);
+            println!("{verdict:<6}  {:<29}  {seconds:>7.1} s  {tests}", done.name);
         }
         for done in &self.0 {
             if let Some(error) = &done.error {
@@ -172,7 +176,12 @@ fn rust(report: &mut Report, options: &Options) {
     report.tests("rust: tests", cargo_test);
     report.check("generated files", generated_files_are_current);
     if options.e2e && cfg!(target_os = "linux") {
-        report.tests("end to end", |counts| end_to_end(&programs, counts));
+        report.tests("end to end", |counts| {
+            end_to_end(&programs, keyring::with_keyring, counts)
+        });
+        report.tests("end to end, without a keyring", |counts| {
+            end_to_end(&programs, keyring::without_keyring, counts)
+        });
         report.check("demo", || demo(&programs));
     } else {
         println!("\n== end to end, demo: left out");
@@ -201,25 +210,33 @@ fn cargo_test(counts: &mut Counts) -> Result<()> {
     })
 }
 
-fn end_to_end(programs: &build::Programs, counts: &mut Counts) -> Result<()> {
+/// Every end-to-end test, in the surroundings that `session` gives. One file runs after the other: they share
+/// the processor.
+fn end_to_end(
+    programs: &build::Programs,
+    session: impl FnOnce(&Command) -> Result<(Command, TempDir)>,
+    counts: &mut Counts,
+) -> Result<()> {
     let display = display::Virtual::start()?;
     let file = report_file("e2e.tap")?;
     let mut command = Command::new("node");
     command
         .args([
             "--test",
+            "--test-concurrency=1",
             "--test-reporter=spec",
             "--test-reporter-destination=stdout",
         ])
         .arg("--test-reporter=tap")
         .arg(format!("--test-reporter-destination={}", file.display()))
-        .arg("tests/e2e/chat.test.mjs")
+        .args(END_TO_END.map(|name| format!("tests/e2e/{name}.test.mjs")))
         .env("E2E_APPVIEW", &programs.appview)
         .env("E2E_CHAT", &programs.chat)
         .env("E2E_ARTIFACTS", build::target().join("e2e"))
         .current_dir(crate::root());
     display.apply(&mut command);
-    let outcome = in_session(command, proc::run);
+    let (mut command, _home) = session(&command)?;
+    let outcome = proc::run(&mut command);
     *counts = counts::node_tap(&read(&file)?)?;
     outcome
 }

@@ -83,7 +83,7 @@ const COMPILER: Entry = entry(
     ["build-essential", "gcc", "base-devel"],
 );
 
-static LINUX: [Entry; 12] = [
+static LINUX: [Entry; 13] = [
     COMPILER,
     entry(
         Need::Build,
@@ -157,6 +157,12 @@ static LINUX: [Entry; 12] = [
         "gnome-keyring",
         Probe::Program("gnome-keyring-daemon"),
         ["gnome-keyring", "gnome-keyring", "gnome-keyring"],
+    ),
+    entry(
+        Need::Keyring,
+        "gdbus",
+        Probe::Program("gdbus"),
+        ["libglib2.0-bin", "glib2", "glib2"],
     ),
 ];
 
