@@ -1,4 +1,5 @@
 // The first paint: what the chat shows of its last run while no server answers.
+// CONTRAIL_TEST_KEYRING says whether there is a keyring: 1 or 0.
 // With E2E_SCREENSHOTS=1 the picture of it goes to docs/cached.png.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
@@ -39,6 +40,13 @@ async function serve() {
 async function startUnplugged() {
   await scene.unplug();
   await scene.open(ALICE);
+}
+
+/** The ticket of the last run is there if there is a keyring: then it is the connect that fails, else the mint. */
+async function knowsItsTicket() {
+  const kind = await scene.window.run(() => document.querySelector("[data-testid=error]").dataset.kind);
+  const expected = { 1: ["connect"], 0: ["mint-failed"] }[process.env.CONTRAIL_TEST_KEYRING];
+  assert.ok((expected ?? ["connect", "mint-failed"]).includes(kind), kind);
 }
 
 describe("the first paint", { timeout: 300_000 }, () => {
