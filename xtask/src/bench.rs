@@ -52,7 +52,9 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "|---|--:|---|--:|--:|--:|--:|---|")?;
         for row in self.0 {
             let number = |name: &str| row[name].as_f64();
-            let shown = |name: &str| number(name).map_or_else(String::new, |it| format!("{it:.2}"));
+            let shown = |name: &str, digits: usize| {
+                number(name).map_or_else(String::new, |it| format!("{it:.digits$}"))
+            };
             let verdict = match (number("ratio"), number("bound")) {
                 (Some(ratio), Some(bound)) if ratio <= bound => "within",
                 (_, Some(_)) => "over",
@@ -60,8 +62,8 @@ impl fmt::Display for Table<'_> {
             };
             let case = row["case"].as_str().unwrap_or_default();
             let unit = row["unit"].as_str().unwrap_or_default();
-            let (ours, base) = (shown("ours"), shown("base"));
-            let (ratio, bound) = (shown("ratio"), shown("bound"));
+            let (ours, base) = (shown("ours", 2), shown("base", 2));
+            let (ratio, bound) = (shown("ratio", 3), shown("bound", 2));
             writeln!(
                 f,
                 "| {case} | {} | {unit} | {ours} | {base} | {ratio} | {bound} | {verdict} |",
@@ -104,7 +106,7 @@ mod tests {
         let lines: Vec<_> = table.lines().skip(2).collect();
         assert_eq!(
             lines[0],
-            "| a | 10 | µs | 0.50 | 1.00 | 0.50 | 1.00 | within |"
+            "| a | 10 | µs | 0.50 | 1.00 | 0.500 | 1.00 | within |"
         );
         assert!(lines[1].ends_with("| over |"));
         assert!(lines[2].ends_with("|  |  |"));
