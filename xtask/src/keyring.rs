@@ -9,10 +9,11 @@ use tempfile::TempDir;
 
 /// Unlocks a new keyring with an empty password, waits until it is on the bus, which the daemon does not
 /// do before it goes to the background, then becomes the command.
-const SCRIPT: &str = r#"
-printf '\n' | gnome-keyring-daemon --unlock --components=secrets >/dev/null || exit
-gdbus wait --session --timeout 30 org.freedesktop.secrets || exit
-exec "$@""#;
+const SCRIPT: &str = concat!(
+    r"printf '\n' | gnome-keyring-daemon --unlock --components=secrets >/dev/null || exit; ",
+    "gdbus wait --session --timeout 30 org.freedesktop.secrets || exit; ",
+    r#"exec "$@""#,
+);
 
 /// What points at the user's own files.
 const XDG_HOMES: [&str; 3] = ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"];
