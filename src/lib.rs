@@ -65,6 +65,7 @@ mod commands;
 mod config;
 pub mod engine;
 mod error;
+mod redact;
 mod scope;
 pub mod tickets;
 pub mod transport;
@@ -116,7 +117,7 @@ impl ContrailSync {
             return Err(Error::InvalidOptions("the secret is empty".to_owned()));
         }
         let secret = tickets::vault::Secret::new(value);
-        Ok(self.engine.vault().set(&secret_name(name)?, secret).await?)
+        Ok(tickets::store(self.engine.vault(), &secret_name(name)?, secret).await?)
     }
 
     /// Forgets a secret. One that is not there is fine.

@@ -285,3 +285,57 @@ async fn a_cleared_cache_stays_clear_while_a_watch_only_lingers() {
         .unwrap();
     assert_eq!(rows(&engine).await, 0);
 }
+
+#[tokio::test]
+async fn purged_rows_are_not_painted_by_a_start_that_follows_at_once() {
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let lounge = Lounge::open().await;
+        lounge.server.add_member(&lounge.space, BOB).unwrap();
+        for n in 0..40 {
+            lounge.say(&n.to_string(), "for members");
+        }
+        let mut spec = cached(lounge.spec());
+        spec.tickets = TicketSource::Static(Ticket::new(lounge.ticket(BOB, &[])));
+        let engine = session(&dir.path().join("cache.sqlite"));
+        let watch = engine.watch(spec.clone()).await;
+        until_live(&watch).await;
+        engine.flush(Duration::from_secs(5)).await;
+        assert_eq!(rows(&engine).await, 40);
+        lounge.server.kick(&lounge.space, BOB).unwrap();
+        until(&watch, |it| it.status == Status::Closed).await;
+        let again = engine.watch(spec).await;
+        loop {
+            let state = again.state().await.unwrap();
+            assert!(state.entries.is_empty(), "{:?}", state.status);
+            if state.status == Status::Closed && rows(&engine).await == 0 {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn naming_anothers_cache_key_shows_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let (lounge, other) = (Lounge::open().await, Lounge::open().await);
+    lounge.say("a", "private to this origin");
+    let mut spec = cached(lounge.spec());
+    spec.cache.as_mut().unwrap().key = Some("messages".into());
+    assert_eq!(once(&file, &spec).await.len(), 1);
+    let mut foreign = cached(other.spec());
+    foreign.cache.clone_from(&spec.cache);
+    other.server.shutdown().await;
+    let engine = session(&file);
+    let watch = engine.watch(foreign).await;
+    let state = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert!(state.entries.is_empty());
+    engine
+        .cache()
+        .unwrap()
+        .flush(Duration::from_secs(5))
+        .await
+        .unwrap();
+    assert!(watch.state().await.unwrap().entries.is_empty());
+}

@@ -33,6 +33,7 @@ fn open(file: &Path) -> Cache {
 
 fn key() -> CacheKey {
     CacheKey {
+        source: "https://appview.example/xrpc".into(),
         key: "the watch".into(),
         account: Some("did:plc:alice".into()),
     }

@@ -29,6 +29,8 @@ pub use warnings::Warnings;
 pub const MAX_WATCHES: usize = 1024;
 /// Pages of one webview, frames included, that are known at once.
 const MAX_SESSIONS: usize = 64;
+/// Pages of one webview that are gone and remembered.
+const MAX_GONE: usize = 16;
 /// Closed handles of a page that are remembered.
 const REMEMBERED: u32 = 1024;
 /// Longest session id that a page may give itself.
@@ -48,6 +50,8 @@ struct Session {
     handles: HashMap<u32, Arc<Slot>>,
     /// A reload repeats commands that were in flight: what was closed must not open again.
     closed: HashSet<u32>,
+    /// When its page went, counted in releases; a page that still holds handles is newer than any.
+    released: u64,
 }
 
 /// A handle from the moment a page asks for it. Repeated requests meet in the cell.
@@ -160,7 +164,34 @@ impl Bridge {
 
     /// The webview shows another page now, or is gone: its handles come back.
     pub fn release(&self, label: &str) {
-        self.lock().retain(|(owner, _), _| owner != label);
+        let mut sessions = self.lock();
+        let mut pages: Vec<_> = sessions
+            .iter_mut()
+            .filter(|((owner, _), _)| owner == label)
+            .collect();
+        let now = pages
+            .iter()
+            .map(|(_, page)| page.released)
+            .max()
+            .unwrap_or(0)
+            + 1;
+        for (_, page) in &mut pages {
+            page.closed.extend(page.handles.keys().copied());
+            if !page.handles.is_empty() {
+                page.released = now;
+            }
+            page.handles.clear();
+        }
+        // What a page left in flight comes soon or never: the oldest ones can go.
+        pages.sort_unstable_by_key(|(_, page)| std::cmp::Reverse(page.released));
+        let old: Vec<SessionKey> = pages
+            .iter()
+            .skip(MAX_GONE)
+            .map(|(key, _)| (*key).clone())
+            .collect();
+        for key in old {
+            sessions.remove(&key);
+        }
     }
 
     /// How many handles are open over all pages.
@@ -177,7 +208,10 @@ impl Bridge {
         if let Some(slot) = known.and_then(|it| it.handles.get(&handle)) {
             return Ok(slot.clone());
         }
-        let pages = sessions.iter().filter(|((label, _), _)| *label == key.0);
+        let open = |page: &Session| !page.handles.is_empty();
+        let pages = sessions
+            .iter()
+            .filter(|((label, _), page)| *label == key.0 && open(page));
         let (pages, watches) = pages.fold((0, 0), |(pages, watches), (_, page)| {
             (pages + 1, watches + page.handles.len())
         });

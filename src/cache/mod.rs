@@ -70,6 +70,8 @@ impl CacheConfig {
 /// What identifies a watch's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey {
+    /// Where the rows come from: rows that were written under another source prove nothing here.
+    pub source: String,
     /// The watch: its URL and whatever else decides what it holds. Must not contain a ticket.
     pub key: String,
     /// DID that the rows were fetched as; `None` for a watch without an account.

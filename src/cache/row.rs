@@ -45,7 +45,8 @@ impl Cacheable for Row {
 /// What every hash of a watch starts from: a row that strayed to another watch or account proves nothing there.
 pub(super) fn seed(key: &CacheKey) -> u64 {
     let account = key.account.as_deref();
-    let seed = XxHash3_64::oneshot_with_seed(account.is_some().into(), key.key.as_bytes());
+    let seed = XxHash3_64::oneshot_with_seed(account.is_some().into(), key.source.as_bytes());
+    let seed = XxHash3_64::oneshot_with_seed(seed, key.key.as_bytes());
     XxHash3_64::oneshot_with_seed(seed, account.unwrap_or_default().as_bytes())
 }
 

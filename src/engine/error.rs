@@ -58,6 +58,7 @@ impl WatchError {
         match self {
             Self::Transport(error) => error.refusal(),
             Self::AccessLost { .. } => Some(Refusal::AccessLost),
+            Self::Ticket(TicketError::Revoked) => Some(Refusal::AccessLost),
             Self::Ticket(_) | Self::Server { .. } | Self::Disconnected => None,
         }
     }

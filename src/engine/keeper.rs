@@ -90,6 +90,8 @@ pub(super) struct Keeper {
     synced: bool,
     due: Option<Pin<Box<Sleep>>>,
     writing: Option<BoxFuture<'static, Result<(), CacheError>>>,
+    /// What is being written is a purge: until it is done, there is nothing to read.
+    purging: bool,
     flushing: Vec<oneshot::Sender<()>>,
 }
 
@@ -106,6 +108,7 @@ impl Keeper {
             synced: false,
             due: None,
             writing: None,
+            purging: false,
             flushing: Vec::new(),
         }
     }
@@ -148,23 +151,34 @@ impl Keeper {
                 self.set.insert(*id);
             }
             Change::Gone(entry) => {
-                let record = &entry.record;
                 self.set.remove(&entry.id);
-                self.gone
-                    .insert(entry.id, (record.space.clone(), record.uri.clone()));
+                self.gone.insert(entry.id, identity(entry));
             }
         }
         self.debounce();
     }
 
-    /// Access is gone: nothing may be left.
-    pub fn purge(&mut self) {
+    /// The rows are being cleared: what is not written yet is not written any more.
+    pub fn discard(&mut self) {
         self.pages = None;
         self.set.clear();
         self.gone.clear();
         self.due = None;
+        self.replace = false;
+    }
+
+    /// Whether a clear of this key or account, hashed as in the file, means this watch.
+    pub fn is_meant(&self, key: Option<&str>, account: Option<&str>) -> bool {
+        key.is_none_or(|key| key == self.key.key)
+            && account.is_none_or(|account| self.key.account.as_deref() == Some(account))
+    }
+
+    /// Access is gone: nothing may be left.
+    pub fn purge(&mut self) {
+        self.discard();
         self.replace = true;
         self.synced = false;
+        self.purging = true;
         let (cache, key) = (self.cache.clone(), self.key.clone());
         let before = self.writing.take();
         self.writing = Some(
@@ -180,9 +194,9 @@ impl Keeper {
 
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
     pub async fn next(&mut self) -> News {
-        let idle = self.writing.is_none();
+        let (idle, purging) = (self.writing.is_none(), self.purging);
         let news = tokio::select! {
-            page = or_never(self.pages.as_mut().map(StreamExt::next)) => News::Page(page),
+            page = or_never(self.pages.as_mut().map(StreamExt::next)), if !purging => News::Page(page),
             () = or_never(self.due.as_mut()), if idle => News::Due,
             done = or_never(self.writing.as_mut()) => News::Written(done),
         };
@@ -192,6 +206,7 @@ impl Keeper {
             News::Due => self.due = None,
             News::Written(result) => {
                 self.writing = None;
+                self.purging = false;
                 self.written(result);
             }
         }
@@ -258,16 +273,28 @@ impl Keeper {
             let first = store.entries().take(self.max_records);
             first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         } else {
+            let (mut kept, mut left) = (HashSet::new(), 0);
+            for id in self.set.drain() {
+                match store.find(id) {
+                    Some((index, _)) if index < self.max_records => {
+                        kept.insert(id);
+                    }
+                    // It moved out of what is kept.
+                    Some((_, entry)) => {
+                        left += 1;
+                        self.gone.insert(id, identity(entry));
+                    }
+                    None => {}
+                }
+            }
             // Where records went, others moved up into what is kept.
-            let risen = self.gone.len().min(self.max_records);
+            let risen = (self.gone.len() + left).min(self.max_records);
             let moved_up = store
                 .entries()
                 .take(self.max_records)
                 .skip(self.max_records - risen);
-            let moved_up: Vec<u64> = moved_up.map(|it| it.id).collect();
-            self.set.extend(moved_up);
-            let kept = self.set.drain().filter_map(|id| store.find(id));
-            let kept = kept.filter(|(index, _)| *index < self.max_records);
+            kept.extend(moved_up.map(|it| it.id));
+            let kept = kept.into_iter().filter_map(|id| store.find(id));
             kept.map(|(_, it)| it.clone() as Arc<dyn Cacheable>)
                 .collect()
         };
@@ -296,6 +323,10 @@ impl Keeper {
             let _ = done.send(());
         }
     }
+}
+
+fn identity(entry: &Entry) -> Identity {
+    (entry.record.space.clone(), entry.record.uri.clone())
 }
 
 /// Waits for something that may not be under way.

@@ -16,7 +16,7 @@ use super::{
     record::Record,
     wire::{ChildAdded, ChildRemoved, ServerEvent},
 };
-use crate::error::ErrorPayload;
+use crate::error::{ErrorKind, ErrorPayload};
 use crate::transport::Refusal;
 
 /// Where a watch stands.
@@ -93,7 +93,10 @@ pub enum Effect {
     /// Remove a hydrated child.
     RemoveChild(ChildRemoved),
     /// Access is gone: forget records, cached rows and ticket.
-    Purge,
+    Purge {
+        /// The account was removed: its ticket may still be valid to the server, and must not be used.
+        kicked: bool,
+    },
 }
 
 /// What the machine has to know of the watch's options.
@@ -248,7 +251,8 @@ impl Machine {
         self.error = Some(error.payload());
         let (refusal, retry_after) = (error.refusal(), error.retry_after());
         if refusal == Some(Refusal::AccessLost) {
-            out.push(Effect::Purge);
+            let kicked = error.kind() == ErrorKind::AccessLost;
+            out.push(Effect::Purge { kicked });
             self.phase = Phase::Stopped;
             self.status = Status::Closed;
             return;

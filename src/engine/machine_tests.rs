@@ -217,7 +217,7 @@ fn losing_access_purges_closes_and_never_reconnects() {
         it.input(Input::Start);
         it.go_live();
         it.input(input());
-        assert!(it.has(|e| matches!(e, Effect::Purge)));
+        assert!(it.has(|e| matches!(e, Effect::Purge { .. })));
         assert!(it.has(|e| matches!(e, Effect::Disconnect)));
         assert_eq!(it.machine.status(), Status::Closed);
         assert_eq!(it.machine.error().unwrap().kind, kind);
@@ -249,7 +249,7 @@ fn an_unstructured_refusal_only_backs_off() {
             retry_after: None,
         });
         assert_eq!(it.machine.status(), Status::Reconnecting);
-        assert!(!it.has(|e| matches!(e, Effect::Purge)));
+        assert!(!it.has(|e| matches!(e, Effect::Purge { .. })));
     }
 }
 

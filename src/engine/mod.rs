@@ -155,6 +155,7 @@ impl Engine {
                 vault: config.vault.clone(),
                 http,
                 mint_timeout: config.mint_timeout,
+                revoked: Arc::default(),
             },
             config,
             watches: Mutex::default(),
@@ -211,27 +212,13 @@ impl Engine {
     /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server
     /// checks a ticket only when one opens.
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
-        for commands in self.tasks() {
-            let _ = commands.send(Command::ForgetTicket).await;
-            let _ = commands.send(Command::Forget).await;
-        }
+        self.ask_all(|done| Command::ForgetTicket { done }).await;
         self.inner.config.vault.clear(TICKET_PREFIX).await
     }
 
     /// Writes what is not in the cache yet, for no longer than `deadline`. For moments before the end.
     pub async fn flush(&self, deadline: Duration) {
-        let flushed = async {
-            let mut waiting = Vec::new();
-            for commands in self.tasks() {
-                let (done, flushed) = oneshot::channel();
-                if commands.send(Command::Flush { done }).await.is_ok() {
-                    waiting.push(flushed);
-                }
-            }
-            for flushed in waiting {
-                let _ = flushed.await;
-            }
-        };
+        let flushed = self.ask_all(|done| Command::Flush { done });
         let _ = tokio::time::timeout(deadline, flushed).await;
     }
 
@@ -245,10 +232,14 @@ impl Engine {
         let Some(cache) = self.cache() else {
             return Ok(());
         };
-        for commands in self.tasks() {
-            let _ = commands.send(Command::Forget).await;
-        }
-        cache.clear(key.as_deref().map(cache_key), account).await
+        let key = key.as_deref().map(cache_key);
+        self.ask_all(|done| Command::ForgetRows {
+            key: key.clone(),
+            account: account.clone(),
+            done,
+        })
+        .await;
+        cache.clear(key, account).await
     }
 
     /// The cache, where there is one.
@@ -259,6 +250,21 @@ impl Engine {
     /// Where tickets and secrets are kept.
     pub fn vault(&self) -> &Vault {
         &self.inner.config.vault
+    }
+
+    /// Sends a command to every watch, then waits until each has done it.
+    async fn ask_all(&self, command: impl Fn(oneshot::Sender<()>) -> Command) {
+        let mut waiting = Vec::new();
+        for commands in self.tasks() {
+            let (done, answer) = oneshot::channel();
+            if commands.send(command(done)).await.is_ok() {
+                waiting.push(answer);
+            }
+        }
+        for answer in waiting {
+            // A watch that ended meanwhile has nothing left to do.
+            let _ = answer.await;
+        }
     }
 
     fn tasks(&self) -> Vec<mpsc::Sender<Command>> {

@@ -10,11 +10,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// Below this a `time_us` is really milliseconds: 10^14 µs is March 1973, before any AT Protocol record.
-const FIRST_MICROSECOND_VALUE: i64 = 100_000_000_000_000;
+const FIRST_MICROSECOND_VALUE: u64 = 100_000_000_000_000;
 
 /// Brings a `time_us` to microseconds: snapshots of a space carry milliseconds in that field, live events microseconds.
 pub fn to_micros(time: i64) -> i64 {
-    if time.abs() < FIRST_MICROSECOND_VALUE {
+    if time.unsigned_abs() < FIRST_MICROSECOND_VALUE {
         time.saturating_mul(1000)
     } else {
         time
@@ -186,6 +186,7 @@ mod tests {
     fn milliseconds_become_microseconds_and_microseconds_stay() {
         assert_eq!(to_micros(1_795_432_906_409), 1_795_432_906_409_000);
         assert_eq!(to_micros(1_795_432_907_591_000), 1_795_432_907_591_000);
+        assert_eq!(to_micros(i64::MIN), i64::MIN);
         let record: Record = serde_json::from_str(SNAPSHOT).unwrap();
         assert_eq!(record.time_us, 1_795_432_906_409_000);
     }

@@ -75,6 +75,11 @@ impl Store {
         self.order.is_empty()
     }
 
+    /// No id so far is as large.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// The records in order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.order.iter()
@@ -167,6 +172,18 @@ impl Store {
 
     /// A child of a hydrated relation was added or changed.
     pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
+        // A parent without children does not tell whether its relation is grouped; others may.
+        let grouped = |store: &Self| {
+            let mut others = store
+                .entries()
+                .filter_map(|it| it.record.extra(&added.relation));
+            others.any(|raw| raw.get().starts_with('{'))
+        };
+        let parents = self.parents(&added.parent_uri);
+        let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
+        if parents.iter().any(first) && grouped(self) {
+            return Err(Unknowable);
+        }
         self.change_parents(&added.parent_uri, |parent| hydration::add(parent, added))
     }
 

@@ -233,3 +233,22 @@ fn a_store_never_holds_more_than_its_limit_and_keeps_the_first_ones() {
     }
     assert_eq!(shown(&store), ["a/9=\"x\"", "a/8=\"x\"", "a/7=\"x\""]);
 }
+
+#[test]
+fn the_first_child_of_a_grouped_relation_is_not_made_a_list() {
+    let mut store = Store::default();
+    let group =
+        r#","value":1,"rsvps":{"going":[{"did":"b","rkey":"1","value":{"status":"going"}}]}"#;
+    snapshot(
+        &mut store,
+        [
+            record(None, "did:a", "1", MS, r#","value":1"#),
+            record(None, "did:a", "2", MS, group),
+        ],
+    );
+    let data = r#"{"parentUri":"at://did:a/c/1","relation":"rsvps","child":{"did":"c","rkey":"k","value":{"status":"going"}}}"#;
+    let Ok(Some(ServerEvent::HydrationAdded(added))) = decode("hydration.added", data) else {
+        panic!("it decodes");
+    };
+    assert_eq!(store.add_child(&added), Err(Unknowable));
+}

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -63,6 +66,8 @@ pub struct Changed {
 pub struct Subscription {
     id: u64,
     commands: mpsc::Sender<Command>,
+    /// The last revision that arrived here.
+    seen: AtomicU64,
     _alive: Arc<Alive>,
 }
 
@@ -71,6 +76,7 @@ impl Subscription {
         Self {
             id: admission.id,
             commands,
+            seen: AtomicU64::new(0),
             _alive: admission.alive,
         }
     }
@@ -80,6 +86,7 @@ impl Subscription {
         Self {
             id: 0,
             commands: mpsc::channel(1).0,
+            seen: AtomicU64::new(0),
             _alive: Arc::new(Alive(Arc::default())),
         }
     }
@@ -89,16 +96,24 @@ impl Subscription {
         let (reply, state) = oneshot::channel();
         let command = Command::State { id: self.id, reply };
         self.commands.send(command).await.ok()?;
-        state.await.ok()
+        let state = state.await.ok()?;
+        self.seen.fetch_max(state.rev, Ordering::Relaxed);
+        Some(state)
     }
 
     /// Waits for something to change and gives all that did since the last state or delta.
     /// `None` once the engine is gone. Cancelling loses nothing.
     pub async fn next(&self) -> Option<Delta> {
         let (reply, delta) = oneshot::channel();
-        let command = Command::Pull { id: self.id, reply };
+        let command = Command::Pull {
+            id: self.id,
+            seen: self.seen.load(Ordering::Relaxed),
+            reply,
+        };
         self.commands.send(command).await.ok()?;
-        delta.await.ok()
+        let delta = delta.await.ok()?;
+        self.seen.fetch_max(delta.rev, Ordering::Relaxed);
+        Some(delta)
     }
 }
 
@@ -126,6 +141,10 @@ pub(super) struct Subscriber {
     rev: u64,
     set: HashSet<u64>,
     gone: HashSet<u64>,
+    /// What the last delta told, in case it never arrived.
+    sent: (Vec<u64>, Vec<u64>),
+    /// Ids below this may be known to the subscriber: of later ones it need not hear that they are gone.
+    known: u64,
     told: Option<Heading>,
     waiting: Option<oneshot::Sender<Delta>>,
 }
@@ -149,6 +168,8 @@ impl Subscriber {
             rev: 0,
             set: HashSet::new(),
             gone: HashSet::new(),
+            sent: (Vec::new(), Vec::new()),
+            known: 0,
             told: None,
             waiting: None,
         }
@@ -163,7 +184,9 @@ impl Subscriber {
             }
             Change::Gone(entry) => {
                 self.set.remove(&entry.id);
-                self.gone.insert(entry.id);
+                if entry.id < self.known {
+                    self.gone.insert(entry.id);
+                }
             }
         }
     }
@@ -172,6 +195,7 @@ impl Subscriber {
     pub fn state(&mut self, machine: &Machine, store: &Store) -> State {
         self.set.clear();
         self.gone.clear();
+        self.known = store.next_id();
         let told = heading(machine, store);
         self.told = Some(told.clone());
         State {
@@ -183,8 +207,16 @@ impl Subscriber {
         }
     }
 
-    /// Wants the next delta as soon as there is one.
-    pub fn wait(&mut self, reply: oneshot::Sender<Delta>) {
+    /// Wants the next delta as soon as there is one. If the last one never arrived, that one tells it too.
+    pub fn wait(&mut self, seen: u64, reply: oneshot::Sender<Delta>) {
+        if seen < self.rev {
+            let (set, gone) = std::mem::take(&mut self.sent);
+            self.set
+                .extend(set.into_iter().filter(|id| !self.gone.contains(id)));
+            self.gone.extend(gone);
+            self.told = None;
+            self.rev = seen;
+        }
         self.waiting = Some(reply);
     }
 
@@ -206,6 +238,7 @@ impl Subscriber {
         }
         self.rev += 1;
         self.told = Some(now.clone());
+        self.known = store.next_id();
         let mut changed: Vec<Changed> = self
             .set
             .drain()
@@ -220,6 +253,10 @@ impl Subscriber {
         changed.sort_unstable_by_key(|changed| changed.index);
         let mut removed: Vec<u64> = self.gone.drain().collect();
         removed.sort_unstable();
+        self.sent = (
+            changed.iter().map(|it| it.entry.id).collect(),
+            removed.clone(),
+        );
         let delta = Delta {
             rev: self.rev,
             status: now.0,
@@ -229,7 +266,6 @@ impl Subscriber {
             removed,
             changed,
         };
-        // Lost between the check and here: the rev jumps, which whoever applies deltas takes as a gap.
         let _ = waiting.send(delta);
     }
 }

@@ -14,9 +14,10 @@ use super::{
     backoff::Backoff,
     connection::{Connection, Happening},
     keeper::{Keeper, News, cache_key},
-    machine::{Effect, Input, Machine, MachineOptions},
+    machine::{Effect, Input, Machine, MachineOptions, Status},
     store::{Change, Store, Unknowable},
     subscription::{Admission, Alive, Delta, State, Subscriber},
+    wire::ServerEvent,
 };
 use crate::{
     cache::{Cache, CacheKey},
@@ -42,14 +43,21 @@ pub(super) enum Command {
     /// Tell what is new, as soon as something is.
     Pull {
         id: u64,
+        /// The last revision that arrived.
+        seen: u64,
         reply: oneshot::Sender<Delta>,
     },
     /// The network may be back.
     Wake,
-    /// Somebody logs out.
-    ForgetTicket,
-    /// End at once and write nothing more, if nobody follows any more.
-    Forget,
+    /// Somebody logs out: forget the ticket, and end if nobody follows any more.
+    ForgetTicket { done: oneshot::Sender<()> },
+    /// The rows of this key and account are cleared: write nothing of what was, and end if nobody follows any
+    /// more.
+    ForgetRows {
+        key: Option<String>,
+        account: Option<String>,
+        done: oneshot::Sender<()>,
+    },
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
 }
@@ -60,6 +68,8 @@ pub(super) struct Watch {
     linger: Duration,
     transport: Arc<dyn Transport>,
     desk: Arc<Desk>,
+    /// The desk's when the connection began: a ticket that it brings after a logout is not kept.
+    generation: u64,
     keeper: Option<Keeper>,
     machine: Machine,
     store: Store,
@@ -72,6 +82,8 @@ pub(super) struct Watch {
     subscribers: HashMap<u64, Subscriber>,
     next_subscriber: u64,
     lingering: Option<Pin<Box<Sleep>>>,
+    /// Nobody follows, and nobody is waited for.
+    ended: bool,
 }
 
 impl Watch {
@@ -100,6 +112,7 @@ impl Watch {
         );
         Self {
             desk: Arc::new(desk),
+            generation: 0,
             keeper: keeper(&spec, config.cache.as_ref()),
             machine: Machine::new(options, Backoff::new(config.backoff, rng)),
             max_event_bytes: config.max_event_bytes,
@@ -115,6 +128,7 @@ impl Watch {
             subscribers: HashMap::new(),
             next_subscriber: 0,
             lingering: None,
+            ended: false,
             spec,
         }
     }
@@ -135,6 +149,9 @@ impl Watch {
                     self.input(Input::Waited);
                 }
                 () = elapsed(&mut self.lingering) => break,
+            }
+            if self.ended {
+                break;
             }
             self.flush();
         }
@@ -170,19 +187,26 @@ impl Watch {
                     let _ = reply.send(subscriber.state(&self.machine, &self.store));
                 }
             }
-            Command::Pull { id, reply } => {
+            Command::Pull { id, seen, reply } => {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    subscriber.wait(reply);
+                    subscriber.wait(seen, reply);
                 }
             }
             Command::Wake => self.input(Input::Wake),
-            Command::ForgetTicket => self.desk.clear(),
-            Command::Forget => {
-                self.sweep();
-                if self.subscribers.is_empty() {
-                    self.keeper = None;
-                    self.lingering = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
+            Command::ForgetTicket { done } => {
+                self.desk.clear();
+                self.end_if_alone();
+                let _ = done.send(());
+            }
+            Command::ForgetRows { key, account, done } => {
+                self.note_changes();
+                if let Some(keeper) = &mut self.keeper
+                    && keeper.is_meant(key.as_deref(), account.as_deref())
+                {
+                    keeper.discard();
+                    self.end_if_alone();
                 }
+                let _ = done.send(());
             }
             Command::Flush { done } => {
                 self.note_changes();
@@ -193,9 +217,19 @@ impl Watch {
         }
     }
 
+    /// Ends instead of lingering: whoever comes next starts anew.
+    fn end_if_alone(&mut self) {
+        self.sweep();
+        self.ended = self.subscribers.is_empty();
+    }
+
     fn sweep(&mut self) {
         self.subscribers.retain(|_, it| it.alive.strong_count() > 0);
         if self.subscribers.is_empty() {
+            // A connection lingers; an attempt at one ends with those who wanted it.
+            if !matches!(self.machine.status(), Status::Snapshot | Status::Live) {
+                self.input(Input::Stop);
+            }
             self.note_changes();
             if let Some(keeper) = &mut self.keeper {
                 keeper.write(&self.store);
@@ -238,8 +272,12 @@ impl Watch {
 
     fn happened(&mut self, happening: Happening) {
         match happening {
+            Happening::Input(Input::Event(ServerEvent::Error { message })) => {
+                let message = self.desk.redact(message);
+                self.input(Input::Event(ServerEvent::Error { message }));
+            }
             Happening::Input(input) => self.input(input),
-            Happening::Ticket(ticket) => self.desk.roll(ticket),
+            Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }
     }
 
@@ -289,9 +327,12 @@ impl Watch {
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
-            Effect::Purge => {
+            Effect::Purge { kicked } => {
                 self.store.clear();
                 self.desk.clear();
+                if kicked {
+                    self.desk.revoke();
+                }
                 self.note_changes();
                 if let Some(keeper) = &mut self.keeper {
                     keeper.purge();
@@ -301,7 +342,8 @@ impl Watch {
         Ok(())
     }
 
-    fn connect(&self) -> BoxFuture<'static, Result<Events, WatchError>> {
+    fn connect(&mut self) -> BoxFuture<'static, Result<Events, WatchError>> {
+        self.generation = self.desk.generation();
         let mut request = ConnectRequest {
             url: self.spec.url.clone(),
             ticket: None,
@@ -355,6 +397,8 @@ fn keeper(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Keeper> {
     let options = spec.cache.as_ref()?;
     let key = CacheKey {
         key: cache_key(options.key.as_deref().unwrap_or(spec.url.as_str())),
+        // One who names another's key gets nothing from it.
+        source: http::bare(&spec.url),
         account: spec.account.clone(),
     };
     Some(Keeper::new(cache?.clone(), key, options.max_records))

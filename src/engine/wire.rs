@@ -145,6 +145,7 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
         "error" => {
             let failure: Option<Failure> = serde_json::from_str(data).ok();
             let message = failure.and_then(|f| f.message).unwrap_or_default();
+            let message = crate::redact::quoted(&message, &[]);
             ServerEvent::Error { message }
         }
         "$keepalive" => ServerEvent::Keepalive,

@@ -1,6 +1,7 @@
 //! The ticket desk of one watch: holds the ticket, reads and writes the vault, mints when it must.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -13,7 +14,7 @@ use url::Url;
 
 use super::{
     MintReason, MintRequest, Minter, Ticket, TicketError, TicketSource, checked,
-    vault::{Secret, Vault},
+    vault::{Secret, Vault, VaultError},
 };
 use crate::transport::{UrlGuard, http::Http};
 
@@ -31,7 +32,12 @@ pub(crate) struct DeskConfig {
     pub http: Http,
     /// Longest time for one mint.
     pub mint_timeout: Duration,
+    /// Static tickets of accounts that were removed: servers still take them until they expire.
+    pub revoked: Arc<Mutex<VecDeque<Ticket>>>,
 }
+
+/// Revoked tickets that are remembered.
+const MAX_REVOKED: usize = 256;
 
 /// One watch's tickets.
 pub(crate) struct Desk {
@@ -52,6 +58,7 @@ struct Held {
     ticket: Option<Ticket>,
     /// Why the next ticket will be wanted, once there was one.
     wanted: Option<MintReason>,
+    generation: u64,
     /// The vault was asked: from then on this process knows better.
     asked_vault: bool,
 }
@@ -84,26 +91,76 @@ impl Desk {
     ) -> Result<Option<Ticket>, TicketError> {
         match &self.source {
             TicketSource::Public => return Ok(None),
+            TicketSource::Static(ticket) if self.is_revoked(ticket) => {
+                return Err(TicketError::Revoked);
+            }
             TicketSource::Static(ticket) => return Ok(Some(ticket.clone())),
             TicketSource::Minter(_) | TicketSource::Followers => {}
         }
+        let generation = self.generation();
         if let Some(ticket) = self.at_hand() {
             return Ok(Some(ticket));
         }
         if let Some(ticket) = self.stored().await {
-            self.lock().ticket = Some(ticket.clone());
+            let mut held = self.lock();
+            if held.generation != generation {
+                return Err(TicketError::Cleared);
+            }
+            held.ticket = Some(ticket.clone());
             return Ok(Some(ticket));
         }
         let ticket = self.mint(followers).await?;
-        self.keep(ticket.clone());
-        Ok(Some(ticket))
+        match self.keep(ticket.clone(), generation) {
+            true => Ok(Some(ticket)),
+            false => Err(TicketError::Cleared),
+        }
     }
 
-    /// A fresh ticket came with a handshake: it takes the place of the one that was used.
-    pub fn roll(self: &Arc<Self>, ticket: Ticket) {
+    /// A fresh ticket came with a handshake of the given generation: it takes the place of the one that was used.
+    pub fn roll(self: &Arc<Self>, ticket: Ticket, generation: u64) {
         if self.source.can_mint() && checked(ticket.expose()).is_ok() {
-            self.keep(ticket);
+            self.keep(ticket, generation);
         }
+    }
+
+    /// Counts how often the tickets were cleared.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// Text without the tickets that this desk knows: servers may quote what they were sent.
+    pub fn redact(&self, text: String) -> String {
+        let held = self.lock().ticket.clone();
+        let given = match &self.source {
+            TicketSource::Static(ticket) => Some(ticket.clone()),
+            _ => None,
+        };
+        let known = held.into_iter().chain(given);
+        known.fold(text, |text, ticket| text.replace(ticket.expose(), "…"))
+    }
+
+    /// The account was removed: a ticket that was given for good must not open anything again.
+    pub fn revoke(&self) {
+        if let TicketSource::Static(ticket) = &self.source {
+            let mut revoked = self
+                .config
+                .revoked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            revoked.push_back(ticket.clone());
+            if revoked.len() > MAX_REVOKED {
+                revoked.pop_front();
+            }
+        }
+    }
+
+    fn is_revoked(&self, ticket: &Ticket) -> bool {
+        let revoked = self
+            .config
+            .revoked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        revoked.contains(ticket)
     }
 
     /// The server does not take the ticket.
@@ -122,20 +179,28 @@ impl Desk {
             held.ticket = None;
             held.wanted = wanted;
             held.asked_vault = true;
+            if wanted.is_none() {
+                held.generation += 1;
+            }
         }
         if self.source.can_mint() {
             self.write();
         }
     }
 
-    fn keep(self: &Arc<Self>, ticket: Ticket) {
+    /// Keeps a ticket that was asked for in this generation, and says whether it still is wanted.
+    fn keep(self: &Arc<Self>, ticket: Ticket, generation: u64) -> bool {
         {
             let mut held = self.lock();
+            if held.generation != generation {
+                return false;
+            }
             held.ticket = Some(ticket);
             held.wanted = Some(MintReason::Expired);
             held.asked_vault = true;
         }
         self.write();
+        true
     }
 
     /// Brings the vault up to date, beside the connection. Each write stores what is true by then.
@@ -146,7 +211,7 @@ impl Desk {
             let ticket = desk.lock().ticket.clone();
             let vault = &desk.config.vault;
             let written = match ticket {
-                Some(ticket) => vault.set(&desk.name, Secret::new(ticket.expose())).await,
+                Some(ticket) => store(vault, &desk.name, Secret::new(ticket.expose())).await,
                 None => vault.delete(&desk.name).await,
             };
             if let Err(error) = written {
@@ -213,6 +278,17 @@ impl Desk {
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores a secret; in a full vault it takes the place of the tickets, which can be minted again.
+pub(crate) async fn store(vault: &Vault, name: &str, secret: Secret) -> Result<(), VaultError> {
+    match vault.set(name, secret.clone()).await {
+        Err(VaultError::Full) => {
+            vault.clear(TICKET_PREFIX).await?;
+            vault.set(name, secret).await
+        }
+        other => other,
     }
 }
 

@@ -8,6 +8,7 @@ fn config() -> DeskConfig {
         vault: Vault::memory(),
         http: Http::new(None).unwrap(),
         mint_timeout: Duration::from_secs(10),
+        revoked: Arc::default(),
     }
 }
 
@@ -99,11 +100,11 @@ async fn a_rolled_ticket_takes_the_place_of_the_old_one_but_not_of_a_static_one(
     let minted = desk(config(), source);
     minted.ticket(vec![]).await.unwrap();
     let rolled = ticket(99, LONG);
-    minted.roll(rolled.clone());
+    minted.roll(rolled.clone(), minted.generation());
     assert_eq!(minted.ticket(vec![]).await.unwrap(), Some(rolled.clone()));
     let given = Ticket::new("given");
     let fixed = desk(config(), TicketSource::Static(given.clone()));
-    fixed.roll(rolled);
+    fixed.roll(rolled, fixed.generation());
     assert_eq!(fixed.ticket(vec![]).await.unwrap(), Some(given));
 }
 
@@ -175,4 +176,45 @@ fn names_in_the_vault_say_nothing_and_differ_by_account() {
     let name = vault_name(&url, Some("did:plc:alice"));
     assert!(!name.contains("sesame") && !name.contains("alice"));
     assert_ne!(name, vault_name(&url, Some("did:plc:bob")));
+}
+
+#[tokio::test]
+async fn a_ticket_that_arrives_after_a_logout_is_not_kept() {
+    let (asked, release) = (
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    let (began, gate) = (asked.clone(), release.clone());
+    let minter: Arc<dyn Minter> = Arc::new(move |_: MintRequest| {
+        let (began, gate) = (began.clone(), gate.clone());
+        async move {
+            began.notify_one();
+            gate.notified().await;
+            Ok::<_, String>(ticket(0, LONG).expose().to_owned())
+        }
+    });
+    let config = config();
+    let desk = desk(config.clone(), TicketSource::Followers);
+    let minting = desk.clone();
+    let minted = tokio::spawn(async move { minting.ticket(vec![minter]).await });
+    asked.notified().await;
+    desk.clear();
+    desk.roll(ticket(1, LONG), desk.generation() - 1);
+    release.notify_one();
+    assert!(matches!(minted.await.unwrap(), Err(TicketError::Cleared)));
+    written(&desk).await;
+    assert_eq!(config.vault.get(&desk.name).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_full_vault_gives_its_room_to_what_is_new() {
+    let config = config();
+    for n in 0..crate::tickets::vault::NAMES_MAX {
+        let name = format!("{TICKET_PREFIX}{n}");
+        config.vault.set(&name, Secret::new("old")).await.unwrap();
+    }
+    store(&config.vault, "secret:session", Secret::new("new"))
+        .await
+        .unwrap();
+    assert!(config.vault.get("secret:session").await.unwrap().is_some());
 }

@@ -112,14 +112,11 @@ impl HttpMinter {
                 .extend_pairs(request.url.query_pairs());
         }
         let (headers, secrets) = self.headers(&request).await?;
-        // A server may quote what it was sent.
-        let failed = |error: TransportError| {
-            let redact = |text: String, secret: &Secret| text.replace(secret.expose(), "…");
-            TicketError::Failed(secrets.iter().fold(error.to_string(), redact))
-        };
+        let failed = |error: TransportError| TicketError::Failed(error.to_string());
+        let quotable: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let sent = request
             .http
-            .send(self.method.clone(), url, headers, &request.guard);
+            .send(self.method.clone(), url, headers, &request.guard, &quotable);
         let response = sent.await.map_err(&failed)?;
         let is_json = content_type(&response) == "application/json";
         let Some(bytes) = body(response, 2 * MAX_TICKET_BYTES)

@@ -7,7 +7,7 @@ pub mod vault;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX};
+pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX, store};
 pub use http_minter::HttpMinter;
 pub(crate) use http_minter::SECRET_PREFIX;
 pub use minter::{MintReason, MintRequest, Minter};
@@ -57,6 +57,12 @@ pub enum TicketError {
     /// The minter answered something that is no ticket.
     #[error("the minter answered {0} instead of a ticket")]
     NotATicket(&'static str),
+    /// The account was removed from the space, and this is the ticket that it had.
+    #[error("access was taken away from the one who had this ticket")]
+    Revoked,
+    /// All tickets were cleared while this one was fetched.
+    #[error("the tickets were cleared meanwhile")]
+    Cleared,
     /// No window is left that could mint.
     #[error("no window is open that could mint a ticket")]
     NobodyMints,
@@ -67,7 +73,10 @@ impl TicketError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Timeout { .. } => ErrorKind::MintTimeout,
-            Self::Failed(_) | Self::NotATicket(_) | Self::NobodyMints => ErrorKind::MintFailed,
+            Self::Revoked => ErrorKind::AccessLost,
+            Self::Failed(_) | Self::NotATicket(_) | Self::NobodyMints | Self::Cleared => {
+                ErrorKind::MintFailed
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{ConnectRequest, TransportError, UrlGuard};
-use crate::tickets::Ticket;
+use crate::redact::quoted;
 
 /// Longest time until a TCP and TLS connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,8 +24,6 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_REDIRECTS: usize = 10;
 /// A refusal's body is read up to here: enough for any JSON error.
 const MAX_REFUSAL_BYTES: usize = 16 * 1024;
-/// What is kept of a server's own words.
-const MAX_MESSAGE_CHARS: usize = 300;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +84,7 @@ impl Http {
                 let sent = self.client.get(url.clone()).header(ACCEPT, accept).send();
                 let response = sent.await.map_err(|error| unreachable(&url, error))?;
                 if !response.status().is_redirection() {
-                    return accepted(response, request.ticket.as_ref()).await;
+                    return accepted(response, &request.secrets()).await;
                 }
                 url = redirect_target(&url, &response)?;
                 if !(request.guard)(&url) {
@@ -107,6 +105,7 @@ impl Http {
         url: Url,
         headers: HeaderMap,
         guard: &UrlGuard,
+        secrets: &[&str],
     ) -> Result<Response, TransportError> {
         let origin = origin(&url);
         let answer = async {
@@ -116,7 +115,11 @@ impl Http {
                 .request(method, url.clone())
                 .headers(headers)
                 .send();
-            accepted(sent.await.map_err(|error| unreachable(&url, error))?, None).await
+            accepted(
+                sent.await.map_err(|error| unreachable(&url, error))?,
+                secrets,
+            )
+            .await
         };
         within(ANSWER_TIMEOUT, origin, answer).await
     }
@@ -138,7 +141,11 @@ impl Http {
             }
             let status = response.status().as_u16();
             // Anything but a switch is a refusal, 200 included.
-            Err(match accepted(response, request.ticket.as_ref()).await {
+            // The URL holds a fresh ticket, beside the one that was used.
+            let fresh = url.query_pairs().find(|(name, _)| name == "ticket");
+            let mut secrets = request.secrets();
+            secrets.extend(fresh.as_ref().map(|(_, ticket)| &**ticket));
+            Err(match accepted(response, &secrets).await {
                 Err(error) => error,
                 Ok(_) => TransportError::Status {
                     status,
@@ -223,7 +230,7 @@ pub fn cause(error: reqwest::Error) -> String {
         let _ = write!(text, ": {deeper}");
         source = deeper.source();
     }
-    shorten(&text)
+    quoted(&text, &[])
 }
 
 /// ring, named explicitly: rustls without a chosen provider panics.
@@ -273,7 +280,7 @@ struct ServerRefusal {
     reason: Option<String>,
 }
 
-async fn accepted(response: Response, ticket: Option<&Ticket>) -> Result<Response, TransportError> {
+async fn accepted(response: Response, secrets: &[&str]) -> Result<Response, TransportError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -284,12 +291,7 @@ async fn accepted(response: Response, ticket: Option<&Ticket>) -> Result<Respons
     let refusal: Option<ServerRefusal> = serde_json::from_slice(&body).ok();
     let words = refusal.as_ref().map(|refusal| {
         let detail = refusal.reason.as_ref().or(refusal.message.as_ref());
-        let detail = detail.unwrap_or(&refusal.error);
-        // A server may quote what it was sent.
-        shorten(&match ticket {
-            Some(ticket) => detail.replace(ticket.expose(), "…"),
-            None => detail.clone(),
-        })
+        quoted(detail.unwrap_or(&refusal.error), secrets)
     });
     let message = words.unwrap_or_else(|| format!("no reason, {content_type}"));
     let error = refusal.map(|refusal| refusal.error).unwrap_or_default();
@@ -333,10 +335,6 @@ pub fn content_type(response: &Response) -> String {
     let essence = value.split(';').next().unwrap_or_default().trim();
     match essence {
         "" => "an untyped body".to_owned(),
-        essence => shorten(&essence.to_ascii_lowercase()),
+        essence => quoted(&essence.to_ascii_lowercase(), &[]),
     }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_MESSAGE_CHARS).collect()
 }

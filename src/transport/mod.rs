@@ -40,6 +40,13 @@ pub struct ConnectRequest {
     pub max_event_bytes: usize,
 }
 
+impl ConnectRequest {
+    /// What must not be quoted.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        self.ticket.iter().map(Ticket::expose).collect()
+    }
+}
+
 /// One item of a connection.
 #[derive(Debug)]
 pub enum Incoming {

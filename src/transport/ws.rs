@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     engine::wire::{self, ServerEvent, WireError},
+    redact::quoted,
     tickets::Ticket,
 };
 
@@ -325,7 +326,7 @@ impl Reader {
 
 fn closed(frame: Option<CloseFrame>) -> TransportError {
     let (code, reason) = match frame {
-        Some(frame) => (frame.code.into(), frame.reason.chars().take(100).collect()),
+        Some(frame) => (frame.code.into(), quoted(&frame.reason, &[])),
         None => (NO_STATUS, String::new()),
     };
     TransportError::Closed { code, reason }

@@ -19,6 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn key(name: &str) -> CacheKey {
     CacheKey {
+        source: "https://appview.example/xrpc".into(),
         key: format!("http://127.0.0.1/xrpc/com.example.{name}.watchRecords"),
         account: Some("did:plc:alice".into()),
     }
