@@ -16,7 +16,7 @@ use futures_util::{
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::oneshot,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 use tracing::debug;
 
@@ -28,6 +28,11 @@ use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Ro
 
 /// Changes of this long become one write.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// After a write, this many times its length belong to others: a watch that changes without end must not keep
+/// the disk and a core busy without end.
+const REST: u32 = 20;
+/// Longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 /// Rows of the first page: about a screenful, at once.
 const FIRST_PAGE: usize = 50;
 /// Longest wait for the last write of a watch that ends.
@@ -89,6 +94,9 @@ pub(super) struct Keeper {
     /// The records were the server's at least once; before that there is nothing to keep.
     synced: bool,
     due: Option<Pin<Box<Sleep>>>,
+    /// When the write under way began, and until when to rest after the last one.
+    began: Instant,
+    rested: Instant,
     writing: Option<BoxFuture<'static, Result<(), CacheError>>>,
     /// What is being written is a purge: until it is done, there is nothing to read.
     purging: bool,
@@ -107,6 +115,8 @@ impl Keeper {
             replace: true,
             synced: false,
             due: None,
+            began: Instant::now(),
+            rested: Instant::now(),
             writing: None,
             purging: false,
             flushing: Vec::new(),
@@ -147,7 +157,9 @@ impl Keeper {
     pub fn note(&mut self, change: &Change) {
         match change {
             Change::Set(id) => {
-                self.gone.remove(id);
+                if !self.gone.is_empty() {
+                    self.gone.remove(id);
+                }
                 self.set.insert(*id);
             }
             Change::Gone(entry) => {
@@ -207,6 +219,8 @@ impl Keeper {
             News::Written(result) => {
                 self.writing = None;
                 self.purging = false;
+                let rest = (self.began.elapsed() * REST).min(LONGEST_REST);
+                self.rested = Instant::now() + rest;
                 self.written(result);
             }
         }
@@ -228,6 +242,9 @@ impl Keeper {
         }
         if !self.is_dirty() {
             self.flushed();
+        } else if !self.flushing.is_empty() {
+            // Somebody waits: no rest now.
+            self.due = Some(Box::pin(sleep_until(Instant::now())));
         }
     }
 
@@ -240,6 +257,7 @@ impl Keeper {
             return self.flushed();
         }
         self.due = None;
+        self.began = Instant::now();
         let changes = self.changes(store);
         let (cache, key) = (self.cache.clone(), self.key.clone());
         self.writing = Some(async move { cache.write(&key, changes).await }.boxed());
@@ -314,7 +332,8 @@ impl Keeper {
 
     fn debounce(&mut self) {
         if self.is_dirty() {
-            self.due.get_or_insert_with(|| Box::pin(sleep(DEBOUNCE)));
+            let at = self.rested.max(Instant::now() + DEBOUNCE);
+            self.due.get_or_insert_with(|| Box::pin(sleep_until(at)));
         }
     }
 
