@@ -79,8 +79,9 @@ impl WatchSpec {
     }
 }
 
-/// What must agree for two subscribers to share a watch. The ticket is part of it: records are shared only
-/// with those who hold the same one.
+/// What must agree for two subscribers to share a watch. A static ticket is part of it: its holder shares with
+/// those who hold the same one. A minter is known by its name, and followers that mint count as one another's
+/// equals: `account` is what tells their users apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct WatchKey {
     url: Url,
