@@ -8,7 +8,8 @@ use std::time::Duration;
 use appview::{Fault, On};
 use common::*;
 use tauri_plugin_contrail_sync::{
-    engine::{Engine, EngineConfig, TransportKind},
+    ErrorKind,
+    engine::{Engine, EngineConfig, Subscription, TransportKind},
     tickets::{NamedMinter, TicketSource},
 };
 
@@ -25,8 +26,13 @@ fn status(status: u16, body: &str) -> Fault {
     }
 }
 
-/// Counts the connects of each minute that a peer with this fault sees from one watch.
-fn connects(kind: TransportKind, fault: Fault) -> Vec<u64> {
+/// Lets one watch meet a peer with this fault while the client's clock is stepped by hand. After each step
+/// `look` sees the peer and the watch, until it says that it has seen enough.
+fn stepped(
+    kind: TransportKind,
+    fault: Fault,
+    mut look: impl AsyncFnMut(usize, &Lounge, &Subscription) -> bool,
+) {
     // The server lives on a thread of its own, so that its sockets know nothing of the client's clock.
     let server = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -40,7 +46,7 @@ fn connects(kind: TransportKind, fault: Fault) -> Vec<u64> {
         .start_paused(true)
         .build()
         .unwrap();
-    let minutes = client.block_on(async {
+    client.block_on(async {
         // While a blocking task runs, the paused clock does not run ahead by itself.
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let hold = tokio::task::spawn_blocking(move || wait.recv());
@@ -57,27 +63,34 @@ fn connects(kind: TransportKind, fault: Fault) -> Vec<u64> {
             async { Ok::<_, String>(ticket) }
         }));
         let watch = engine.watch(spec).await;
-        let mut minutes = Vec::new();
-        let mut before = 0;
-        for _ in 0..MINUTES {
-            for _ in 0..60 {
-                tokio::task::spawn_blocking(|| std::thread::sleep(REACTION))
-                    .await
-                    .unwrap();
-                tokio::time::advance(STEP).await;
+        for seconds in 1.. {
+            tokio::task::spawn_blocking(|| std::thread::sleep(REACTION))
+                .await
+                .unwrap();
+            tokio::time::advance(STEP).await;
+            if look(seconds, &lounge, &watch).await {
+                break;
             }
+        }
+        drop((watch, done));
+        let _ = hold.await;
+    });
+    server.block_on(lounge.server.shutdown());
+}
+
+/// Counts the connects of each minute that a peer with this fault sees from one watch.
+fn connects(kind: TransportKind, fault: Fault) -> Vec<u64> {
+    let (mut minutes, mut before) = (Vec::new(), 0);
+    stepped(kind, fault, async |seconds, lounge, _| {
+        if seconds.is_multiple_of(60) {
             let stats = lounge.server.stats();
             // A WebSocket takes a handshake and an upgrade, which are one attempt.
             let seen = stats.sse + stats.handshakes;
             minutes.push(seen - before);
             before = seen;
         }
-        drop(watch);
-        drop(done);
-        let _ = hold.await;
-        minutes
+        minutes.len() == MINUTES
     });
-    server.block_on(lounge.server.shutdown());
     minutes
 }
 
@@ -222,4 +235,31 @@ fn over_websocket() {
 #[test]
 fn over_whichever_works() {
     check(TransportKind::Auto, everywhere());
+}
+
+#[test]
+fn a_peer_that_never_answers_is_given_up_in_time() {
+    let silent = |on| Fault {
+        on: Some(on),
+        stall_before_headers: true,
+        ..Fault::default()
+    };
+    for (kind, on, bound) in [
+        (TransportKind::Sse, On::Sse, 30),
+        (TransportKind::Ws, On::Handshake, 30),
+        (TransportKind::Ws, On::Upgrade, 15),
+    ] {
+        let mut given_up = None;
+        stepped(kind, silent(on), async |seconds, _, watch| {
+            let state = watch.state().await.unwrap();
+            given_up = state.error.map(|error| (error.kind, seconds));
+            given_up.is_some() || seconds > 120
+        });
+        let (error, seconds) = given_up.unwrap();
+        assert_eq!(error, ErrorKind::Connect, "{on:?}");
+        assert!(
+            (bound..bound + 5).contains(&seconds),
+            "{on:?} after {seconds} s"
+        );
+    }
 }

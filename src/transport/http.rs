@@ -1,6 +1,6 @@
 //! One HTTP client for everything: TLS, proxies, redirects under the scope, time-outs, refusals.
 
-use std::{error::Error as _, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::{
@@ -221,16 +221,14 @@ pub fn bare(url: &Url) -> String {
     format!("{}{}", origin(url), url.path())
 }
 
-/// The messages of an error and its causes, without the URL.
+/// The innermost cause of an error: the layers around it only say that a request failed. Without the URL.
 pub fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(deeper) = source {
-        let _ = write!(text, ": {deeper}");
-        source = deeper.source();
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(deeper) = innermost.source() {
+        innermost = deeper;
     }
-    quoted(&text, &[])
+    quoted(&innermost.to_string(), &[])
 }
 
 /// ring, named explicitly: rustls without a chosen provider panics.

@@ -223,8 +223,8 @@ fn events(
     }));
     let cursor = handshake.snapshot.cursor;
     ready.push_back(Incoming::Event(ServerEvent::SnapshotEnd { cursor }));
-    // Two pings must fit into the silence that is allowed.
-    let mut ping = tokio::time::interval(PING_INTERVAL.min(request.idle_timeout / 3));
+    // A ping and its answer must fit into the silence that is allowed.
+    let mut ping = tokio::time::interval(PING_INTERVAL.min(request.idle_timeout / 2));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ping.reset();
     let reader = Reader {
