@@ -33,8 +33,10 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 const REST: u32 = 20;
 /// Longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(10);
-/// Rows of the first page: about a screenful, at once.
+/// Rows of the first page of a large watch: about a screenful, at once.
 const FIRST_PAGE: usize = 50;
+/// A watch that keeps no more than this is read in one go: a page more would cost as much as the rows.
+const ONE_PAGE: usize = 200;
 /// Longest wait for the last write of a watch that ends.
 const LAST_WRITE: Duration = Duration::from_millis(500);
 
@@ -129,7 +131,10 @@ impl Keeper {
             return;
         }
         let (cache, key) = (self.cache.clone(), self.key.clone());
-        let first = FIRST_PAGE.min(self.max_records);
+        let first = match self.max_records {
+            few @ ..=ONE_PAGE => few,
+            _ => FIRST_PAGE,
+        };
         let pages = async move {
             let loaded = cache.load(&key, first).await;
             let loaded = loaded.inspect_err(|error| debug!(%error, "nothing from the cache"));

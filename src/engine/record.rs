@@ -148,14 +148,12 @@ impl<'de> Visitor<'de> for RecordVisitor {
             }
         }
         let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
-        let (uri_did, uri_collection, uri_rkey) = split_at_uri(&uri)
+        let parts = split_at_uri(&uri)
             .ok_or_else(|| A::Error::custom("`uri` is not at://<did>/<collection>/<rkey>"))?;
-        let (uri_did, uri_collection, uri_rkey) =
-            (uri_did.into(), uri_collection.into(), uri_rkey.into());
         Ok(Record {
-            did: did.unwrap_or(uri_did),
-            collection: collection.unwrap_or(uri_collection),
-            rkey: rkey.unwrap_or(uri_rkey),
+            did: did.unwrap_or_else(|| parts.0.into()),
+            collection: collection.unwrap_or_else(|| parts.1.into()),
+            rkey: rkey.unwrap_or_else(|| parts.2.into()),
             uri: uri.into(),
             space: space.map(Into::into),
             cid,
