@@ -21,10 +21,12 @@ use tokio::{
 use tracing::debug;
 
 use super::{
+    WatchSpec,
     order::Entry,
     store::{Change, Store},
 };
 use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
+use crate::transport::http;
 
 /// Changes of this long become one write.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -105,8 +107,25 @@ pub(super) struct Keeper {
     flushing: Vec<oneshot::Sender<()>>,
 }
 
+/// What comes next for a watch that may have no cache.
+pub(super) async fn next(keeper: &mut Option<Keeper>) -> News {
+    or_never(keeper.as_mut().map(Keeper::next)).await
+}
+
 impl Keeper {
-    pub fn new(cache: Cache, key: CacheKey, max_records: usize) -> Self {
+    /// The keeper of a watch that wants one, where there is a cache.
+    pub fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
+        let options = spec.cache.as_ref()?;
+        let key = CacheKey {
+            key: cache_key(options.key.as_deref().unwrap_or(spec.url.as_str())),
+            // One who names another's key gets nothing from it.
+            source: http::bare(&spec.url),
+            account: spec.account.clone(),
+        };
+        Some(Self::new(cache?.clone(), key, options.max_records))
+    }
+
+    fn new(cache: Cache, key: CacheKey, max_records: usize) -> Self {
         Self {
             cache,
             key,

@@ -13,14 +13,13 @@ use super::{
     EngineConfig, WatchError, WatchSpec,
     backoff::Backoff,
     connection::{Connection, Happening},
-    keeper::{Keeper, News, cache_key},
+    keeper::{self, Keeper, News},
     machine::{Effect, Input, Machine, MachineOptions, Status},
     store::{Change, Store, Unknowable},
     subscription::{Admission, Alive, Delta, State, Subscriber},
     wire::ServerEvent,
 };
 use crate::{
-    cache::{Cache, CacheKey},
     tickets::{Desk, DeskConfig, Minter},
     transport::{ConnectRequest, Events, Transport, http},
 };
@@ -113,7 +112,7 @@ impl Watch {
         Self {
             desk: Arc::new(desk),
             generation: 0,
-            keeper: keeper(&spec, config.cache.as_ref()),
+            keeper: Keeper::of(&spec, config.cache.as_ref()),
             machine: Machine::new(options, Backoff::new(config.backoff, rng)),
             max_event_bytes: config.max_event_bytes,
             linger: config.linger,
@@ -143,7 +142,7 @@ impl Watch {
                 },
                 () = self.gone.notified() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
-                news = next_news(&mut self.keeper) => self.cached(news),
+                news = keeper::next(&mut self.keeper) => self.cached(news),
                 () = elapsed(&mut self.wait) => {
                     self.wait = None;
                     self.input(Input::Waited);
@@ -390,24 +389,6 @@ impl Watch {
 fn tell(subscribers: &mut HashMap<u64, Subscriber>, change: &Change) {
     for subscriber in subscribers.values_mut() {
         subscriber.note(change);
-    }
-}
-
-fn keeper(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Keeper> {
-    let options = spec.cache.as_ref()?;
-    let key = CacheKey {
-        key: cache_key(options.key.as_deref().unwrap_or(spec.url.as_str())),
-        // One who names another's key gets nothing from it.
-        source: http::bare(&spec.url),
-        account: spec.account.clone(),
-    };
-    Some(Keeper::new(cache?.clone(), key, options.max_records))
-}
-
-async fn next_news(keeper: &mut Option<Keeper>) -> News {
-    match keeper {
-        Some(keeper) => keeper.next().await,
-        None => std::future::pending().await,
     }
 }
 
