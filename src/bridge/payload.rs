@@ -29,6 +29,8 @@ struct State<'a> {
     /// The records, in order.
     #[cfg_attr(test, ts(as = "Vec<WireRecord>"))]
     records: Vec<&'a Record>,
+    /// Whether these are only the first ones, and the next deltas tell the others.
+    more: bool,
 }
 
 /// What changed since the revision before.
@@ -53,6 +55,8 @@ struct Delta<'a> {
     removed: &'a [u64],
     /// New, changed and moved records, by ascending index.
     changed: Vec<Changed<'a>>,
+    /// Whether more is waiting right now.
+    more: bool,
 }
 
 /// A record with the index it has once the delta is applied.
@@ -169,6 +173,7 @@ pub fn state(state: &engine::State) -> serde_json::Result<String> {
         cursor: state.cursor.as_deref(),
         ids: state.entries.iter().map(|entry| entry.id).collect(),
         records: records(&state.entries),
+        more: state.more,
     })
 }
 
@@ -188,6 +193,7 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
         length: delta.len,
         removed: &delta.removed,
         changed: changed.collect(),
+        more: delta.more,
     })
 }
 

@@ -29,8 +29,10 @@ pub struct State {
     pub error: Option<ErrorPayload>,
     /// Where older records begin, if there are any.
     pub cursor: Option<Arc<str>>,
-    /// The records in order.
+    /// The records in order; only the first ones if there is `more`.
     pub entries: Vec<Arc<Entry>>,
+    /// Whether more is waiting right now, which the next deltas tell.
+    pub more: bool,
 }
 
 /// What changed since the revision before.
@@ -50,6 +52,8 @@ pub struct Delta {
     pub removed: Vec<u64>,
     /// New, changed and moved records, by ascending index.
     pub changed: Vec<Changed>,
+    /// Whether more is waiting right now, which the next deltas tell.
+    pub more: bool,
 }
 
 /// A record with the index it has once the delta is applied.
@@ -204,6 +208,7 @@ impl Subscriber {
             error: told.1,
             cursor: told.2,
             entries: store.entries().cloned().collect(),
+            more: false,
         }
     }
 
@@ -265,6 +270,7 @@ impl Subscriber {
             len: store.len(),
             removed,
             changed,
+            more: false,
         };
         let _ = waiting.send(delta);
     }

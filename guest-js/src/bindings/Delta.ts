@@ -38,4 +38,8 @@ removed: Array<number>,
 /**
  * New, changed and moved records, by ascending index.
  */
-changed: Array<Changed>, };
+changed: Array<Changed>, 
+/**
+ * Whether more is waiting right now.
+ */
+more: boolean, };

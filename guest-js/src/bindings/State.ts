@@ -30,4 +30,8 @@ ids: Array<number>,
 /**
  * The records, in order.
  */
-records: Array<WireRecord>, };
+records: Array<WireRecord>, 
+/**
+ * Whether these are only the first ones, and the next deltas tell the others.
+ */
+more: boolean, };
