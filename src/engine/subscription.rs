@@ -108,10 +108,21 @@ impl Subscription {
     /// Waits for something to change and gives all that did since the last state or delta.
     /// `None` once the engine is gone. Cancelling loses nothing.
     pub async fn next(&self) -> Option<Delta> {
+        self.pull(false).await
+    }
+
+    /// Gives what changed since the last state or delta, without waiting for anything to change. `None` if
+    /// nothing did, or the engine is gone. Ends a [`next`](Self::next) that waits meanwhile.
+    pub async fn try_next(&self) -> Option<Delta> {
+        self.pull(true).await
+    }
+
+    async fn pull(&self, now: bool) -> Option<Delta> {
         let (reply, delta) = oneshot::channel();
         let command = Command::Pull {
             id: self.id,
             seen: self.seen.load(Ordering::Relaxed),
+            now,
             reply,
         };
         self.commands.send(command).await.ok()?;
@@ -223,6 +234,11 @@ impl Subscriber {
             self.rev = seen;
         }
         self.waiting = Some(reply);
+    }
+
+    /// Does not wait any longer: nothing is new.
+    pub fn stop_waiting(&mut self) {
+        self.waiting = None;
     }
 
     /// Tells what is new to one who waits for it.

@@ -44,6 +44,8 @@ pub(super) enum Command {
         id: u64,
         /// The last revision that arrived.
         seen: u64,
+        /// Do not wait: without news, drop the reply.
+        now: bool,
         reply: oneshot::Sender<Delta>,
     },
     /// The network may be back.
@@ -186,9 +188,18 @@ impl Watch {
                     let _ = reply.send(subscriber.state(&self.machine, &self.store));
                 }
             }
-            Command::Pull { id, seen, reply } => {
+            Command::Pull {
+                id,
+                seen,
+                now,
+                reply,
+            } => {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
                     subscriber.wait(seen, reply);
+                    if now {
+                        subscriber.flush(&self.machine, &self.store);
+                        subscriber.stop_waiting();
+                    }
                 }
             }
             Command::Wake => self.input(Input::Wake),
