@@ -1,12 +1,15 @@
 //! The plugin's configuration and the options of one watch.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    engine::{CacheOptions, TransportKind, WatchSpec},
+    engine::{
+        CacheOptions, Filter, Path, Sort, SortBy, TransportKind, View, WatchSpec,
+        store::MAX_RECORDS,
+    },
     error::{Error, Result},
     scope::Scope,
     tickets::{NamedMinter, TicketSource, checked},
@@ -34,8 +37,13 @@ const MAX_CACHE_KEY: usize = 4096;
 /// Most records of one watch in the cache.
 const MAX_CACHED_RECORDS: u32 = 50_000;
 
+/// Most conditions of `where`.
+const MAX_CONDITIONS: usize = 16;
+/// Longest text in one of them, in bytes.
+const MAX_CONDITION_BYTES: usize = 1024;
+
 /// Options of one watch, as a webview gives them. Unknown ones are an error.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(
     test,
@@ -65,6 +73,63 @@ pub struct WatchOptions {
     pub cache_key: Option<String>,
     /// Most records to keep in the cache, the first ones of the order; 200 by default.
     pub cache_max_records: Option<u32>,
+    /// What the records are sorted by; newest first by default.
+    pub sort: Option<SortOptions>,
+    /// Shows only records whose bodies have these texts, numbers, booleans or `null`s at these paths (`value.<field>`,
+    /// deeper with more dots), live ones included.
+    #[serde(rename = "where")]
+    #[cfg_attr(
+        test,
+        ts(
+            rename = "where",
+            type = "Record<string, string | number | boolean | null>"
+        )
+    )]
+    pub conditions: Option<BTreeMap<String, serde_json::Value>>,
+    /// Most records to show, the first ones of the order, live ones included; 200,000 at most and by default.
+    pub max_records: Option<u32>,
+}
+
+/// What a watch's records are sorted by.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+pub struct SortOptions {
+    /// `time_us` (creation time, then record key), `rkey` (record key, then creation time), or `value.<field>`: a field of
+    /// the body, deeper with more dots. There numbers come before texts before booleans, ties are newest first, and
+    /// records without it come last in either direction.
+    #[cfg_attr(test, ts(type = "\"time_us\" | \"rkey\" | `value.${string}`"))]
+    pub by: String,
+    /// `desc` by default.
+    pub order: Option<SortDirection>,
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename_all = "lowercase"))]
+pub enum SortDirection {
+    /// The smallest, the oldest.
+    Asc,
+    /// The largest, the newest.
+    #[default]
+    Desc,
+}
+
+impl SortOptions {
+    fn read(&self) -> Result<Sort> {
+        let by = match &*self.by {
+            "time_us" => SortBy::TimeUs,
+            "rkey" => SortBy::Rkey,
+            other => SortBy::Value(Path::parse(other).ok_or_else(|| {
+                Error::InvalidOptions(
+                    "sort.by is none of time_us, rkey and value.<field>".to_owned(),
+                )
+            })?),
+        };
+        let ascending = self.order == Some(SortDirection::Asc);
+        Ok(Sort { by, ascending })
+    }
 }
 
 impl WatchOptions {
@@ -100,6 +165,7 @@ impl WatchOptions {
         spec.transport = self.transport.unwrap_or_default();
         spec.tickets = self.tickets(surroundings)?;
         spec.cache = self.cache(surroundings)?;
+        spec.view = self.view()?;
         spec.account = self.account;
         spec.reconnect = self.reconnect.unwrap_or(true);
         if let Some(millis) = self.idle_timeout {
@@ -113,6 +179,26 @@ impl WatchOptions {
             }
         }
         Ok(spec)
+    }
+
+    fn view(&self) -> Result<View> {
+        let mut view = View::default();
+        if let Some(sort) = &self.sort {
+            view.sort = sort.read()?;
+        }
+        if let Some(conditions) = &self.conditions {
+            view.filter = filter(conditions)?;
+        }
+        if let Some(records) = self.max_records {
+            let most = MAX_RECORDS;
+            if !(1..=most).contains(&(records as usize)) {
+                return Err(Error::InvalidOptions(format!(
+                    "maxRecords is {records}, it may be 1 to {most}"
+                )));
+            }
+            view.max_records = Some(records as usize);
+        }
+        Ok(view)
     }
 
     fn cache(&self, surroundings: &Surroundings) -> Result<Option<CacheOptions>> {
@@ -163,6 +249,30 @@ impl WatchOptions {
             _ => invalid("tickets come from one of ticket, mint and minter"),
         }
     }
+}
+
+fn filter(conditions: &BTreeMap<String, serde_json::Value>) -> Result<Filter> {
+    let invalid = |message: String| Error::InvalidOptions(message);
+    if conditions.len() > MAX_CONDITIONS {
+        return Err(invalid(format!(
+            "where has {} conditions, it may have {MAX_CONDITIONS}",
+            conditions.len()
+        )));
+    }
+    let conditions = conditions.iter().map(|(path, wanted)| {
+        let path = Path::parse(path)
+            .ok_or_else(|| invalid("a key of where is not value.<field>".to_owned()))?;
+        let fits = match wanted {
+            serde_json::Value::String(text) => text.len() <= MAX_CONDITION_BYTES,
+            other => !other.is_object() && !other.is_array(),
+        };
+        if !fits {
+            let message = "a value of where is not a short text, a number, true, false or null";
+            return Err(invalid(message.to_owned()));
+        }
+        Ok((path, wanted.clone()))
+    });
+    Ok(Filter::new(conditions.collect::<Result<_>>()?))
 }
 
 /// What the app configured, as far as it matters to a watch.
@@ -316,6 +426,32 @@ mod tests {
         let off: WatchOptions = serde_json::from_str(r#"{"url":"/x","cache":true}"#).unwrap();
         let error = off.cache(&Surroundings::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn sort_where_and_max_records_make_the_view() {
+        let view = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.view);
+        assert_eq!(view("").unwrap(), View::default());
+        let all =
+            r#","sort":{"by":"value.n","order":"asc"},"where":{"value.room":"A"},"maxRecords":9"#;
+        let all = view(all).unwrap();
+        assert!(all.sort.ascending && matches!(all.sort.by, SortBy::Value(_)));
+        assert_eq!(all.max_records, Some(9));
+        assert_ne!(all.filter, Filter::default());
+        for bad in [
+            r#","sort":{"by":"did"}"#,
+            r#","sort":{"by":"value."}"#,
+            r#","where":{"did":"x"}"#,
+            r#","where":{"value.x":[1]}"#,
+            r#","maxRecords":0"#,
+            r#","maxRecords":200001"#,
+        ] {
+            assert_eq!(
+                view(bad).unwrap_err().kind(),
+                ErrorKind::InvalidOptions,
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     UnknownWatch,
     /// The webview has as many watches open as it may.
     TooManyWatches,
+    /// The watch holds as many optimistic records, or waiting requests, as it may.
+    TooMany,
     /// No connection: name resolution, refused, unreachable, TLS, time-out.
     Connect,
     /// The server answered with a status that is not 2xx and no known reason.
@@ -39,6 +41,8 @@ pub enum ErrorKind {
     NotEventStream,
     /// The answer is not a WebSocket handshake, or its socket lies elsewhere.
     BadHandshake,
+    /// The answer to a request for older records is not a page of records.
+    BadPage,
     /// An event is larger than the limit.
     EventTooLarge,
     /// Nothing was heard for longer than the idle time-out.

@@ -1,12 +1,12 @@
 //! States and deltas as JSON text: the types that guest-js is generated from.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
+#[cfg(test)]
+use crate::engine::{EditError, Record};
 use crate::{
     cache::{CacheInfo, CacheWarning, WarningKind},
-    engine::{self, Entry, Record, Status},
+    engine::{self, Entry, Status},
     error::ErrorPayload,
 };
 
@@ -28,7 +28,7 @@ struct State<'a> {
     ids: Vec<u64>,
     /// The records, in order.
     #[cfg_attr(test, ts(as = "Vec<WireRecord>"))]
-    records: Vec<&'a Record>,
+    records: Vec<&'a Entry>,
     /// Whether these are only the first ones, and the next deltas tell the others.
     more: bool,
 }
@@ -70,7 +70,7 @@ struct Changed<'a> {
     index: usize,
     /// The record.
     #[cfg_attr(test, ts(as = "WireRecord"))]
-    record: &'a Record,
+    record: &'a Entry,
 }
 
 /// The named fields of a record. What the query hydrated stands beside them, under its own names.
@@ -98,6 +98,12 @@ struct WireRecord {
     /// The space that holds the record; absent for public records.
     #[ts(optional)]
     space: Option<String>,
+    /// Shown before the server says it, or although it never will; absent for the server's own word.
+    #[ts(optional, type = "\"pending\" | \"failed\"")]
+    optimistic: Option<()>,
+    /// Why it failed; only where it did.
+    #[ts(optional, rename = "optimisticError")]
+    optimistic_error: Option<EditError>,
 }
 
 /// Trouble with the cache, for an app that wants to tell its user.
@@ -172,7 +178,7 @@ pub fn state(state: &engine::State) -> serde_json::Result<String> {
         error: &state.error,
         cursor: state.cursor.as_deref(),
         ids: state.entries.iter().map(|entry| entry.id).collect(),
-        records: records(&state.entries),
+        records: state.entries.iter().map(|entry| &**entry).collect(),
         more: state.more,
     })
 }
@@ -182,7 +188,7 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
     let changed = delta.changed.iter().map(|changed| Changed {
         id: changed.entry.id,
         index: changed.index,
-        record: &changed.entry.record,
+        record: &changed.entry,
     });
     serde_json::to_string(&Delta {
         handle,
@@ -195,10 +201,6 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
         changed: changed.collect(),
         more: delta.more,
     })
-}
-
-fn records(entries: &[Arc<Entry>]) -> Vec<&Record> {
-    entries.iter().map(|entry| &entry.record).collect()
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ pub enum WatchError {
     /// The server ended the stream.
     #[error("the server ended the connection")]
     Disconnected,
+    /// The watch is over, or the engine is.
+    #[error("the watch has ended")]
+    Ended,
+    /// More was asked for than a watch holds.
+    #[error("too many {what}: a watch holds {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
 }
 
 impl WatchError {
@@ -43,6 +54,8 @@ impl WatchError {
             Self::Server { .. } => ErrorKind::Server,
             Self::AccessLost { .. } => ErrorKind::AccessLost,
             Self::Disconnected => ErrorKind::Disconnected,
+            Self::Ended => ErrorKind::UnknownWatch,
+            Self::TooMany { .. } => ErrorKind::TooMany,
         }
     }
 
@@ -59,7 +72,7 @@ impl WatchError {
             Self::Transport(error) => error.refusal(),
             Self::AccessLost { .. } => Some(Refusal::AccessLost),
             Self::Ticket(TicketError::Revoked) => Some(Refusal::AccessLost),
-            Self::Ticket(_) | Self::Server { .. } | Self::Disconnected => None,
+            _ => None,
         }
     }
 

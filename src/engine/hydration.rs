@@ -11,23 +11,69 @@ use super::{
     wire::{ChildAdded, ChildRemoved},
 };
 
-/// The parent with the child added or changed; `None` if nothing changes.
-pub fn add(parent: &Record, added: &ChildAdded) -> Result<Option<Record>, Unknowable> {
-    let mut child: Value = parse(added.child.get())?;
-    if let Some(child) = child.as_object_mut() {
-        body_under_value(child);
+/// A child as `hydration.added` tells it.
+pub struct Child<'a> {
+    relation: &'a str,
+    value: Value,
+}
+
+/// A parent with a child more, or with another version of it.
+pub struct Added {
+    /// The parent as it is now.
+    pub parent: Record,
+    /// Whether that is certain: a child that is not in sight may be one of those that the query left out.
+    pub certain: bool,
+}
+
+impl<'a> Child<'a> {
+    /// Reads the event.
+    pub fn read(added: &'a ChildAdded) -> Result<Self, Unknowable> {
+        let mut value: Value = parse(added.child.get())?;
+        if let Some(child) = value.as_object_mut() {
+            body_under_value(child);
+        }
+        Ok(Self {
+            relation: &added.relation,
+            value,
+        })
     }
-    let mut children = match parent.extra(&added.relation) {
+
+    /// What takes it away from another parent; `None` for a child that cannot be told from others.
+    pub fn removal(&self) -> Option<ChildRemoved> {
+        let (did, rkey) = identity(&self.value);
+        Some(ChildRemoved {
+            parent_uri: String::new(),
+            relation: self.relation.to_owned(),
+            child_rkey: rkey?.to_owned(),
+            child_did: Some(did?.to_owned()),
+        })
+    }
+}
+
+/// Whether a parent URI stands for every record of its DID.
+pub fn stands_for_all(uri: &str) -> bool {
+    super::record::split_at_uri(uri).is_some_and(|(_, _, rkey)| rkey == "_")
+}
+
+/// The parent with the child added or changed.
+pub fn add(parent: &Record, child: &Child) -> Result<Added, Unknowable> {
+    let relation = child.relation;
+    let mut children = match parent.extra(relation) {
         Some(raw) => parse(raw.get())?,
         None => Value::Array(Vec::new()),
     };
+    let in_sight = count(&children);
     let is_new = match &mut children {
-        Value::Array(list) => put(list, child),
-        Value::Object(groups) => put_grouped(groups, child)?,
+        Value::Array(list) => put(list, child.value.clone()),
+        Value::Object(groups) => put_grouped(groups, child.value.clone())?,
         _ => return Err(Unknowable),
     };
+    let hidden = counted(parent, relation).is_some_and(|all| all > in_sight);
     let step = if is_new { 1 } else { 0 };
-    changed(parent, &added.relation, children, step).map(Some)
+    Ok(Added {
+        parent: changed(parent, relation, children, step)?,
+        certain: !(is_new && hidden),
+    })
 }
 
 /// The parent without the child; `None` if it was not there.
@@ -167,17 +213,22 @@ fn changed(
     let mut record = parent.clone();
     let empty = count(&children) == 0;
     set(&mut record, relation, (!empty).then_some(children))?;
-    let counter = format!("{relation}Count");
-    if step != 0
-        && let Some(now) = parent
-            .extra(&counter)
-            .and_then(|raw| raw.get().parse::<i64>().ok())
-    {
+    let counter = counter(relation);
+    if let Some(now) = counted(parent, relation) {
         set(&mut record, &counter, Some((now + step).max(0).into()))?;
     } else if step > 0 && parent.extra(relation).is_none() {
         set(&mut record, &counter, Some(step.into()))?;
     }
     Ok(record)
+}
+
+fn counter(relation: &str) -> String {
+    format!("{relation}Count")
+}
+
+/// How many children the server says there are, those included that the query left out.
+fn counted(parent: &Record, relation: &str) -> Option<i64> {
+    parent.extra(&counter(relation))?.get().parse().ok()
 }
 
 fn set(record: &mut Record, name: &str, value: Option<Value>) -> Result<(), Unknowable> {
@@ -205,6 +256,10 @@ mod tests {
             relation: relation.into(),
             child: serde_json::value::RawValue::from_string(child).unwrap(),
         }
+    }
+
+    fn joined(parent: &Record, added: &ChildAdded) -> Result<Record, Unknowable> {
+        Ok(add(parent, &Child::read(added)?)?.parent)
     }
 
     fn removed(rkey: &str, did: Option<&str>) -> ChildRemoved {
@@ -242,26 +297,33 @@ mod tests {
 
     #[test]
     fn an_added_child_comes_first_and_an_updated_one_stays_in_place() {
-        let three = add(
+        let three = joined(
             &parent(TWO),
             &added("reactions", "carol", "k", r#"{"e":1}"#),
         )
-        .unwrap()
         .unwrap();
         assert_eq!(field(&three, "reactions")[0]["value"]["e"], 1);
         assert_eq!(field(&three, "reactionsCount"), 3);
-        let edited = add(&three, &added("reactions", "alice", "self", r#"{"e":2}"#))
-            .unwrap()
-            .unwrap();
+        let edited = joined(&three, &added("reactions", "alice", "self", r#"{"e":2}"#)).unwrap();
         assert_eq!(field(&edited, "reactions")[2]["value"]["e"], 2);
         assert_eq!(field(&edited, "reactionsCount"), 3);
     }
 
     #[test]
+    fn a_child_out_of_sight_may_be_counted_already() {
+        let more = TWO.replace(":2", ":7");
+        let event = added("reactions", "carol", "k", "{}");
+        let child = Child::read(&event).unwrap();
+        assert!(!add(&parent(&more), &child).unwrap().certain);
+        assert!(add(&parent(TWO), &child).unwrap().certain);
+        let event = added("reactions", "alice", "self", "{}");
+        let known = Child::read(&event).unwrap();
+        assert!(add(&parent(&more), &known).unwrap().certain);
+    }
+
+    #[test]
     fn the_first_child_starts_the_list_and_the_last_one_ends_it() {
-        let one = add(&parent(""), &added("reactions", "bob", "k", "{}"))
-            .unwrap()
-            .unwrap();
+        let one = joined(&parent(""), &added("reactions", "bob", "k", "{}")).unwrap();
         assert_eq!(field(&one, "reactionsCount"), 1);
         let none = remove(&one, &removed("k", Some("bob"))).unwrap().unwrap();
         assert!(none.extra("reactions").is_none());
@@ -271,29 +333,25 @@ mod tests {
     fn the_group_of_a_child_is_the_one_it_shares_a_value_with_or_its_own_or_unknowable() {
         let groups = r#","rsvps":{"going":[{"did":"bob","rkey":"1","value":{"status":"going","x":"y"}}],"no":[{"did":"eve","rkey":"1","value":{"status":"no","x":"y"}}]}"#;
         let parent = parent(groups);
-        let joined = add(
+        let one_more = joined(
             &parent,
             &added("rsvps", "carol", "1", r#"{"status":"no","x":"y"}"#),
         )
-        .unwrap()
         .unwrap();
-        assert_eq!(field(&joined, "rsvps")["no"][0]["did"], "carol");
-        let moved = add(&parent, &added("rsvps", "bob", "1", r#"{"status":"no"}"#))
-            .unwrap()
-            .unwrap();
+        assert_eq!(field(&one_more, "rsvps")["no"][0]["did"], "carol");
+        let moved = joined(&parent, &added("rsvps", "bob", "1", r#"{"status":"no"}"#)).unwrap();
         assert_eq!(field(&moved, "rsvps")["going"].as_array().unwrap().len(), 0);
-        let kept = add(
+        let kept = joined(
             &parent,
             &added("rsvps", "bob", "1", r#"{"status":"maybe"}"#),
         )
-        .unwrap()
         .unwrap();
         assert_eq!(
             field(&kept, "rsvps")["going"][0]["value"]["status"],
             "maybe"
         );
         assert!(
-            add(
+            joined(
                 &parent,
                 &added("rsvps", "dan", "1", r#"{"status":"maybe"}"#)
             )

@@ -1,7 +1,6 @@
 //! Keeps one watch's records in the cache: reads them at the start, writes what changes, never in the way.
 
 use std::{
-    collections::{HashMap, HashSet},
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,8 +21,8 @@ use tracing::debug;
 
 use super::{
     WatchSpec,
-    order::Entry,
-    store::{Change, Store},
+    entry::Entry,
+    store::{Change, FastMap, FastSet, Store},
 };
 use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
 use crate::transport::http;
@@ -91,8 +90,8 @@ pub(super) struct Keeper {
     max_records: usize,
     pages: Option<BoxStream<'static, Vec<Row>>>,
     /// Ids that changed since the last write.
-    set: HashSet<u64>,
-    gone: HashMap<u64, Identity>,
+    set: FastSet<u64>,
+    gone: FastMap<u64, Identity>,
     /// The next write must hold everything: the cache may have gaps.
     replace: bool,
     /// The records were the server's at least once; before that there is nothing to keep.
@@ -131,8 +130,8 @@ impl Keeper {
             key,
             max_records,
             pages: None,
-            set: HashSet::new(),
-            gone: HashMap::new(),
+            set: FastSet::default(),
+            gone: FastMap::default(),
             replace: true,
             synced: false,
             due: None,
@@ -180,13 +179,14 @@ impl Keeper {
     /// Notes a change, to be written later.
     pub fn note(&mut self, change: &Change) {
         match change {
-            Change::Set(id) => {
+            Change::Set(entry, _) if entry.confirmed().is_some() => {
                 if !self.gone.is_empty() {
-                    self.gone.remove(id);
+                    self.gone.remove(&entry.id);
                 }
-                self.set.insert(*id);
+                self.set.insert(entry.id);
             }
-            Change::Gone(entry) => {
+            // What nobody confirmed is not kept.
+            Change::Set(entry, _) | Change::Gone(entry) => {
                 self.set.remove(&entry.id);
                 self.gone.insert(entry.id, identity(entry));
             }
@@ -312,10 +312,11 @@ impl Keeper {
         let replace = std::mem::take(&mut self.replace);
         let set: Vec<Arc<dyn Cacheable>> = if replace {
             self.set.clear();
-            let first = store.entries().take(self.max_records);
+            let first = store.entries().filter_map(Entry::confirmed);
+            let first = first.take(self.max_records);
             first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         } else {
-            let (mut kept, mut left) = (HashSet::new(), 0);
+            let (mut kept, mut left) = (FastSet::default(), 0);
             for id in self.set.drain() {
                 match store.find(id) {
                     Some((index, _)) if index < self.max_records => {
@@ -336,9 +337,10 @@ impl Keeper {
                 .take(self.max_records)
                 .skip(self.max_records - risen);
             kept.extend(moved_up.map(|it| it.id));
-            let kept = kept.into_iter().filter_map(|id| store.find(id));
-            kept.map(|(_, it)| it.clone() as Arc<dyn Cacheable>)
-                .collect()
+            let kept = kept
+                .into_iter()
+                .filter_map(|id| store.entry(id)?.confirmed());
+            kept.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         };
         Changes {
             set,
@@ -355,9 +357,9 @@ impl Keeper {
     }
 
     fn debounce(&mut self) {
-        if self.is_dirty() {
+        if self.due.is_none() && self.is_dirty() {
             let at = self.rested.max(Instant::now() + DEBOUNCE);
-            self.due.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            self.due = Some(Box::pin(sleep_until(at)));
         }
     }
 
@@ -380,7 +382,7 @@ async fn or_never<F: Future>(future: Option<F>) -> F::Output {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -135,6 +135,8 @@ pub struct Machine {
     snapshot: Option<bool>,
     /// A refused ticket was replaced once already since the watch was last live.
     reminted: bool,
+    /// A fresh snapshot is due as soon as the bounds allow.
+    needs_snapshot: bool,
     last_need: Option<Duration>,
 }
 
@@ -149,6 +151,7 @@ impl Machine {
             error: None,
             snapshot: None,
             reminted: false,
+            needs_snapshot: false,
             last_need: None,
         }
     }
@@ -180,18 +183,33 @@ impl Machine {
                 self.snapshot = self.snapshot.map(|_| false);
             }
             (Input::Failed(error), Phase::Connected { .. }) => self.failed(now, error, out),
-            (Input::NeedSnapshot, Phase::Connected { live_since }) => {
+            (Input::NeedSnapshot, Phase::Connected { live_since }) if !self.needs_snapshot => {
                 let wanted = self.last_need.map_or(Duration::ZERO, |last| {
                     (last + SNAPSHOT_SPACING).saturating_sub(now)
                 });
-                self.last_need = Some(now + wanted);
-                self.disconnect(now, live_since, out);
-                self.status = Status::Reconnecting;
-                self.connect_after(now, wanted, out);
+                match self.backoff.limit(now, wanted) {
+                    Duration::ZERO => self.refresh(now, live_since, out),
+                    // Until then the connection is worth more than none.
+                    delay => {
+                        self.needs_snapshot = true;
+                        out.push(Effect::Wait(delay));
+                    }
+                }
+            }
+            (Input::Waited, Phase::Connected { live_since }) if self.needs_snapshot => {
+                self.refresh(now, live_since, out);
             }
             // Late news of a connection that is over, or a start of what runs.
             _ => {}
         }
+    }
+
+    /// Connects anew for a fresh snapshot.
+    fn refresh(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
+        self.last_need = Some(now);
+        self.disconnect(now, live_since, out);
+        self.status = Status::Reconnecting;
+        self.connect(now, out);
     }
 
     fn event(&mut self, now: Duration, event: ServerEvent, out: &mut Vec<Effect>) {
@@ -283,11 +301,13 @@ impl Machine {
         }
         self.phase = Phase::Stopped;
         self.snapshot = None;
+        self.needs_snapshot = false;
         self.status = Status::Closed;
     }
 
     fn disconnect(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
         self.snapshot = None;
+        self.needs_snapshot = false;
         self.backoff
             .ended(live_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
         out.push(Effect::Disconnect);

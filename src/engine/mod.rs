@@ -4,13 +4,23 @@
 //! meanwhile changes merge, so a slow one costs bounded memory and gets the latest state.
 
 pub mod backoff;
+mod children;
+mod command;
 mod connection;
+pub mod edit;
+mod entry;
 mod error;
+mod filter;
 mod hydration;
 mod keeper;
 pub mod machine;
+mod optimistic;
 pub mod order;
+mod pager;
+mod pages;
+mod path;
 pub mod record;
+mod sort;
 mod spec;
 pub mod store;
 pub mod subscription;
@@ -28,13 +38,20 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
 };
 
+pub use edit::{Edit, EditError, EditRecord};
+pub use entry::{Entry, Optimistic};
 pub use error::WatchError;
+pub use filter::Filter;
 pub use keeper::CacheOptions;
 pub(crate) use keeper::cache_key;
 pub use machine::Status;
-pub use order::Entry;
+pub use optimistic::{Home, MAX_OPTIMISTIC, TooManyEdits};
+pub use pages::{Outdated, Page};
+pub use path::Path;
 pub use record::Record;
+pub use sort::{Sort, SortBy};
 pub use spec::{TransportKind, WatchSpec};
+pub use store::View;
 pub use subscription::{Changed, Delta, State, Subscription};
 
 use crate::{
@@ -52,8 +69,9 @@ use crate::{
     },
 };
 use backoff::BackoffPolicy;
+use command::Command;
 use spec::WatchKey;
-use watch::{Command, Watch};
+use watch::Watch;
 
 /// Commands that may wait for a watch's task; more of them wait at the sender.
 const COMMAND_QUEUE: usize = 64;

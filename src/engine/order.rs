@@ -2,42 +2,43 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use super::record::Record;
+use super::{entry::Entry, sort::Sort};
 
 /// A chunk splits beyond this. Moving half of it is one small `memmove`.
 const CHUNK: usize = 512;
 
-/// One record in its place. Immutable: a changed record is a new entry under the same id.
-#[derive(Debug)]
-pub struct Entry {
-    /// Identifies (space, uri) for the life of the watch.
-    pub id: u64,
-    /// The record.
-    pub record: Record,
-    /// Whether `time_us` is when the record was published live, not the server's stored creation time.
-    pub(crate) live_time: bool,
-}
-
-impl Entry {
-    /// Newest first, then rkey descending; URI and space make it total.
-    fn compare(&self, other: &Self) -> Ordering {
-        let (a, b) = (&self.record, &other.record);
-        b.time_us
-            .cmp(&a.time_us)
-            .then_with(|| b.rkey.cmp(&a.rkey))
-            .then_with(|| b.uri.cmp(&a.uri))
-            .then_with(|| b.space.cmp(&a.space))
-    }
-}
-
 /// All entries of a watch, sorted, in chunks.
 #[derive(Debug, Default)]
 pub struct Order {
-    chunks: Vec<Vec<Arc<Entry>>>,
+    sort: Sort,
+    chunks: Vec<Vec<Slot>>,
     len: usize,
 }
 
+/// An entry beside the part of its place that nearly always decides: a search follows no pointer for it.
+#[derive(Debug)]
+struct Slot {
+    prefix: u64,
+    entry: Arc<Entry>,
+}
+
+/// Where an entry is, or would be.
+type Place = (usize, Result<usize, usize>);
+
 impl Order {
+    /// An empty order.
+    pub fn new(sort: Sort) -> Self {
+        Self {
+            sort,
+            ..Self::default()
+        }
+    }
+
+    /// What it sorts by.
+    pub fn sort(&self) -> &Sort {
+        &self.sort
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.len
@@ -49,38 +50,55 @@ impl Order {
     }
 
     /// The entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.chunks.iter().flatten()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+        self.chunks.iter().flatten().map(|slot| &slot.entry)
     }
 
-    /// The last entry of the order.
-    pub fn last(&self) -> Option<&Arc<Entry>> {
-        self.chunks.last()?.last()
+    /// Forgets all entries.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.len = 0;
     }
 
     /// Puts an entry in its place.
     pub fn insert(&mut self, entry: Arc<Entry>) {
+        let prefix = self.sort.prefix(&entry);
+        let (at, Ok(place) | Err(place)) = self.place(prefix, &entry);
         self.len += 1;
-        let at = self.chunk_of(&entry);
+        let slot = Slot { prefix, entry };
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(vec![entry]);
+            self.chunks.push(vec![slot]);
             return;
         };
-        let place = chunk.partition_point(|other| other.compare(&entry).is_lt());
-        chunk.insert(place, entry);
+        chunk.insert(place, slot);
         if chunk.len() > CHUNK {
             let half = chunk.split_off(CHUNK / 2);
             self.chunks.insert(at + 1, half);
         }
     }
 
+    /// Puts an entry where `old` was, or in its own place if that is another one. Says whether it moved.
+    pub fn replace(&mut self, old: &Entry, entry: Arc<Entry>) -> bool {
+        let prefix = self.sort.prefix(&entry);
+        let stays = prefix == self.sort.prefix(old) && self.sort.compare(old, &entry).is_eq();
+        if stays
+            && let (at, Ok(place)) = self.place(prefix, old)
+            && let Some(slot) = self.chunks.get_mut(at).and_then(|it| it.get_mut(place))
+        {
+            slot.entry = entry;
+            return false;
+        }
+        self.remove(old);
+        self.insert(entry);
+        true
+    }
+
     /// Takes an entry out. Says whether it was there.
     pub fn remove(&mut self, entry: &Entry) -> bool {
-        let at = self.chunk_of(entry);
-        let Some(chunk) = self.chunks.get_mut(at) else {
+        let (at, Ok(place)) = self.place(self.sort.prefix(entry), entry) else {
             return false;
         };
-        let Ok(place) = chunk.binary_search_by(|other| other.compare(entry)) else {
+        let Some(chunk) = self.chunks.get_mut(at) else {
             return false;
         };
         chunk.remove(place);
@@ -93,21 +111,24 @@ impl Order {
 
     /// The entry's index in the whole order.
     pub fn rank(&self, entry: &Entry) -> Option<usize> {
-        let at = self.chunk_of(entry);
-        let place = self
-            .chunks
-            .get(at)?
-            .binary_search_by(|other| other.compare(entry))
-            .ok()?;
-        Some(self.chunks[..at].iter().map(Vec::len).sum::<usize>() + place)
+        let (at, place) = self.place(self.sort.prefix(entry), entry);
+        let before: usize = self.chunks.get(..at)?.iter().map(Vec::len).sum();
+        Some(before + place.ok()?)
     }
 
-    /// The chunk that holds the entry, or would: the last one for entries beyond all others.
-    fn chunk_of(&self, entry: &Entry) -> usize {
+    /// The chunk that holds the entry, or would (the last one for entries beyond all others), and the place in it.
+    fn place(&self, prefix: u64, entry: &Entry) -> Place {
+        let compare = |slot: &Slot| -> Ordering {
+            slot.prefix
+                .cmp(&prefix)
+                .then_with(|| self.sort.compare(&slot.entry, entry))
+        };
         let before = self
             .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(|last| last.compare(entry).is_lt()));
-        before.min(self.chunks.len().saturating_sub(1))
+            .partition_point(|chunk| chunk.last().is_some_and(|last| compare(last).is_lt()));
+        let at = before.min(self.chunks.len().saturating_sub(1));
+        let chunk = self.chunks.get(at).map(Vec::as_slice).unwrap_or_default();
+        (at, chunk.binary_search_by(compare))
     }
 }
 
@@ -117,29 +138,39 @@ mod tests {
 
     fn entry(id: u64, time_us: i64) -> Arc<Entry> {
         let json = format!(r#"{{"uri":"at://d/c/{id}","time_us":{time_us},"value":0}}"#);
-        Arc::new(Entry {
-            id,
-            record: serde_json::from_str(&json).unwrap(),
-            live_time: false,
-        })
+        let record = serde_json::from_str(&json).unwrap();
+        Arc::new(Entry::confirmed_with(id, record, false, &Sort::default()))
     }
 
     #[test]
-    fn it_agrees_with_a_sorted_list_over_random_insertions_and_removals() {
+    fn it_agrees_with_a_sorted_list_over_random_insertions_replacements_and_removals() {
         let mut rng = fastrand::Rng::with_seed(3);
         let (mut order, mut naive) = (Order::default(), Vec::<Arc<Entry>>::new());
+        let mut time = || 200_000_000_000_000 + rng.i64(0..500);
+        let mut pick = fastrand::Rng::with_seed(4);
         for id in 0..6000 {
-            if !naive.is_empty() && rng.u8(..) < 80 {
-                let gone = naive.swap_remove(rng.usize(..naive.len()));
+            if !naive.is_empty() && pick.u8(..) < 80 {
+                let gone = naive.swap_remove(pick.usize(..naive.len()));
                 assert!(order.remove(&gone));
                 assert!(!order.remove(&gone));
+            } else if !naive.is_empty() && pick.u8(..) < 80 {
+                let at = pick.usize(..naive.len());
+                let old = naive[at].clone();
+                let time_us = if pick.bool() {
+                    old.record.time_us
+                } else {
+                    time()
+                };
+                naive[at] = entry(old.id, time_us);
+                let moved = order.replace(&old, naive[at].clone());
+                assert_eq!(moved, time_us != old.record.time_us);
             } else {
-                let new = entry(id, 200_000_000_000_000 + rng.i64(0..500));
+                let new = entry(id, time());
                 order.insert(new.clone());
                 naive.push(new);
             }
             if id % 500 == 0 {
-                naive.sort_by(|a, b| a.compare(b));
+                naive.sort_by(|a, b| order.sort.compare(a, b));
                 assert!(order.iter().map(|e| e.id).eq(naive.iter().map(|e| e.id)));
                 for (rank, entry) in naive.iter().enumerate() {
                     assert_eq!(order.rank(entry), Some(rank));

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
     ser::SerializeMap,
 };
 use serde_json::value::RawValue;
@@ -94,6 +94,14 @@ impl fmt::Debug for Record {
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        self.serialize_fields(&mut map)?;
+        map.end()
+    }
+}
+
+impl Record {
+    /// Writes its fields into an object that may hold more.
+    pub(super) fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("uri", &*self.uri)?;
         map.serialize_entry("cid", &self.cid)?;
         map.serialize_entry("value", &self.value)?;
@@ -107,7 +115,7 @@ impl Serialize for Record {
         for (name, raw) in &self.extra {
             map.serialize_entry(&**name, raw)?;
         }
-        map.end()
+        Ok(())
     }
 }
 
@@ -144,6 +152,8 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 "value" => value = Some(map.next_value()?),
                 // A socket ended in a Durable Object carries the body under `record`.
                 "record" => do_body = Some(map.next_value()?),
+                // What only this side of the wire says of a record.
+                "optimistic" | "optimisticError" => drop(map.next_value::<IgnoredAny>()?),
                 _ => extra.push((key.into(), map.next_value::<Box<RawValue>>()?)),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::keeper::CacheOptions;
+use super::{keeper::CacheOptions, store::View};
 use crate::{
     tickets::TicketSource,
     transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
@@ -45,6 +45,8 @@ pub struct WatchSpec {
     pub guard: UrlGuard,
     /// How the records are cached, where the engine has a cache; `None` for not at all.
     pub cache: Option<CacheOptions>,
+    /// What of the records is shown, and in which order.
+    pub view: View,
     /// Names the guard: watches share a connection only under the same one.
     pub guard_id: String,
 }
@@ -61,6 +63,7 @@ impl WatchSpec {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             guard,
             cache: None,
+            view: View::default(),
             guard_id: String::new(),
         }
     }
@@ -74,6 +77,7 @@ impl WatchSpec {
             reconnect: self.reconnect,
             idle_timeout: self.idle_timeout,
             cache: self.cache.clone(),
+            view: self.view.clone(),
             guard_id: self.guard_id.clone(),
         }
     }
@@ -91,5 +95,6 @@ pub(super) struct WatchKey {
     reconnect: bool,
     idle_timeout: Duration,
     cache: Option<CacheOptions>,
+    view: View,
     guard_id: String,
 }

@@ -5,44 +5,85 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
 use super::{
+    children::ChildIndex,
+    entry::{Entry, Optimistic},
+    filter::Filter,
     hydration,
-    order::{Entry, Order},
-    record::Record,
+    optimistic::Home,
+    order::Order,
+    pages::Window,
+    record::{Record, split_at_uri},
+    sort::Sort,
     wire::{ChildAdded, ChildRemoved},
 };
+
+/// Keys here are the server's: hashed fast, with a seed of this process.
+pub(super) type FastMap<K, V> = HashMap<K, V, RandomState>;
+/// A set of the same kind.
+pub(super) type FastSet<K> = HashSet<K, RandomState>;
 
 /// What one change did to the records, for those who follow them.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// The record of this id is new, changed or moved.
-    Set(u64),
+    /// This record is new or changed.
+    Set(Arc<Entry>, Touch),
     /// This record is gone.
     Gone(Arc<Entry>),
+}
+
+/// How a record changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// It was not there before.
+    New,
+    /// It stands where it stood.
+    Content,
+    /// It may stand elsewhere.
+    Moved,
 }
 
 /// The store cannot know what is true: only a fresh snapshot can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unknowable;
 
+/// Most records that a watch holds: beyond it, the last ones of the order go.
+pub const MAX_RECORDS: usize = 200_000;
+
+/// What a watch shows of what the server sends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct View {
+    /// What the records are sorted by.
+    pub sort: Sort,
+    /// Which records belong to it.
+    pub filter: Filter,
+    /// Most records to show, the first ones of the order; [`MAX_RECORDS`] at most, and by default.
+    pub max_records: Option<usize>,
+}
+
 /// Records by identity and in order.
 ///
 /// Identity is (space, uri): the same URI can stand in several spaces.
 #[derive(Debug)]
 pub struct Store {
+    pub(super) home: Home,
+    filter: Filter,
     limit: usize,
-    by_uri: HashMap<Arc<str>, Vec<Arc<Entry>>>,
-    by_id: HashMap<u64, Arc<Entry>>,
-    order: Order,
+    by_uri: FastMap<Arc<str>, SmallVec<[Arc<Entry>; 1]>>,
+    by_id: FastMap<u64, Arc<Entry>>,
+    pub(super) order: Order,
     next_id: u64,
+    /// Ids of optimistic entries, the oldest edit first.
+    pub(super) optimistic: Vec<u64>,
     /// Ids that the snapshot under way has not confirmed yet.
-    unconfirmed: Option<HashSet<u64>>,
-    cursor: Option<Arc<str>>,
+    pub(super) unconfirmed: Option<FastSet<u64>>,
+    pub(super) window: Window,
+    children: ChildIndex,
     changes: Vec<Change>,
 }
-
-/// Most records that a watch holds: beyond it, the last ones of the order go.
-pub const MAX_RECORDS: usize = 200_000;
 
 impl Default for Store {
     fn default() -> Self {
@@ -51,18 +92,31 @@ impl Default for Store {
 }
 
 impl Store {
-    /// A store that never holds more than `limit` records.
-    pub fn with_limit(limit: usize) -> Self {
+    /// An empty store for what `view` shows of the records of `home`.
+    pub fn new(view: View, home: Home) -> Self {
         Self {
-            limit,
-            by_uri: HashMap::new(),
-            by_id: HashMap::new(),
-            order: Order::default(),
+            limit: view.max_records.unwrap_or(MAX_RECORDS).min(MAX_RECORDS),
+            window: Window::new(home.newest_first),
+            home,
+            filter: view.filter,
+            order: Order::new(view.sort),
+            by_uri: FastMap::default(),
+            by_id: FastMap::default(),
             next_id: 0,
+            optimistic: Vec::new(),
             unconfirmed: None,
-            cursor: None,
+            children: ChildIndex::default(),
             changes: Vec::new(),
         }
+    }
+
+    /// A store that never holds more than `limit` records, newest first.
+    pub fn with_limit(limit: usize) -> Self {
+        let view = View {
+            max_records: Some(limit),
+            ..View::default()
+        };
+        Self::new(view, Home::default())
     }
 
     /// How many records there are.
@@ -75,13 +129,8 @@ impl Store {
         self.order.is_empty()
     }
 
-    /// No id so far is as large.
-    pub(super) fn next_id(&self) -> u64 {
-        self.next_id
-    }
-
     /// The records in order.
-    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
         self.order.iter()
     }
 
@@ -91,9 +140,21 @@ impl Store {
         Some((self.order.rank(entry)?, entry))
     }
 
-    /// Where the last snapshot ended, if older records exist.
-    pub fn cursor(&self) -> Option<&Arc<str>> {
-        self.cursor.as_ref()
+    /// Whether it shows as many records as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    /// The entries of a URI, one for each space.
+    pub(super) fn spaces(&self, uri: &str) -> &[Arc<Entry>] {
+        self.by_uri
+            .get(uri)
+            .map(SmallVec::as_slice)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn entry(&self, id: u64) -> Option<&Arc<Entry>> {
+        self.by_id.get(&id)
     }
 
     /// What changed since the last call.
@@ -103,14 +164,22 @@ impl Store {
 
     /// A snapshot begins: what it does not name is gone at its end, and stays visible until then.
     pub fn begin_snapshot(&mut self) {
-        self.unconfirmed = Some(self.by_id.keys().copied().collect());
+        self.window.begin_snapshot();
+        let confirmed = self.by_id.values().filter_map(|it| it.confirmed());
+        self.unconfirmed = Some(confirmed.map(|it| it.id).collect());
     }
 
     /// One record of the snapshot. It is complete: what it does not mention is not there.
-    pub fn confirm(&mut self, mut record: Record) {
-        let known = self.known(&record).cloned();
+    pub fn confirm(&mut self, record: Record) {
+        self.window.covers(record.time_us);
+        self.hear(record);
+    }
+
+    /// The server's stored version of a record.
+    pub(super) fn hear(&mut self, mut record: Record) {
+        let known = self.known(&record);
         let mut live_time = false;
-        if let Some(known) = &known {
+        if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
             // Publish and creation time differ by the server's delay: keeping the place it was seen in
             // means that nothing moves at a reconnect.
             live_time = known.live_time;
@@ -118,80 +187,103 @@ impl Store {
                 record.time_us = known.record.time_us;
             }
         }
-        self.set(known, record, live_time);
+        self.arrive(known, record, live_time);
     }
 
     /// A record of an earlier session, which only fills a gap: whatever came from the server knows better.
     pub fn restore(&mut self, record: Record, live_time: bool) {
-        if self.known(&record).is_some() {
+        if self.known(&record).is_some() || !self.filter.matches(&record) {
             return;
         }
         let id = self.next_id;
-        self.set(None, record, live_time);
+        self.put(None, record, live_time, None);
         // A snapshot under way has yet to confirm it.
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.insert(id);
         }
     }
 
-    /// The snapshot is complete.
-    pub fn end_snapshot(&mut self, cursor: Option<String>, evict: bool) {
-        self.cursor = cursor.map(Into::into);
-        for id in self.unconfirmed.take().unwrap_or_default() {
-            if let Some(entry) = self.by_id.get(&id).cloned().filter(|_| evict) {
-                self.remove(entry);
-            }
-        }
-    }
-
     /// A record was created or updated.
     pub fn upsert(&mut self, mut record: Record) {
-        let known = self.known(&record).cloned();
+        self.window.touched(&record.uri);
+        let known = self.known(&record);
         let mut live_time = true;
-        if let Some(known) = &known {
+        if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
             // A live update names the time of the update; the record was created when it was.
             record.time_us = known.record.time_us;
             record.keep_unmentioned(&known.record);
             live_time = known.live_time;
         }
-        self.set(known, record, live_time);
+        self.arrive(known, record, live_time);
     }
 
     /// A record was deleted; the event does not say in which space.
     pub fn delete(&mut self, uri: &str) -> Result<(), Unknowable> {
-        match self.by_uri.get(uri).map(Vec::as_slice) {
-            None | Some([]) => Ok(()),
-            Some([only]) => {
-                let entry = only.clone();
-                self.remove(entry);
-                Ok(())
-            }
-            Some(_) => Err(Unknowable),
-        }
-    }
-
-    /// A child of a hydrated relation was added or changed.
-    pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
-        // A parent without children does not tell whether its relation is grouped; others may.
-        let grouped = |store: &Self| {
-            let mut others = store
-                .entries()
-                .filter_map(|it| it.record.extra(&added.relation));
-            others.any(|raw| raw.get().starts_with('{'))
+        self.window.touched(uri);
+        let mut spaces = self.spaces(uri).iter();
+        let Some(entry) = spaces.find(|it| it.confirmed().is_some()).cloned() else {
+            return Ok(());
         };
-        let parents = self.parents(&added.parent_uri);
-        let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
-        if parents.iter().any(first) && grouped(self) {
+        if spaces.any(|it| it.confirmed().is_some()) {
             return Err(Unknowable);
         }
-        self.change_parents(&added.parent_uri, |parent| hydration::add(parent, added))
+        self.lose(entry);
+        Ok(())
+    }
+
+    /// A child of a hydrated relation was added, changed, or moved here from another parent.
+    pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
+        let parents = self.parents(&added.parent_uri);
+        // A parent without children does not tell whether its relation is grouped; others may.
+        let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
+        if parents.iter().any(first) && self.is_grouped(&added.relation) {
+            return Err(Unknowable);
+        }
+        let child = hydration::Child::read(added)?;
+        let mut certain = true;
+        for parent in &parents {
+            let known = parent.confirmed().unwrap_or(parent);
+            let added = hydration::add(&known.record, &child)?;
+            certain &= added.certain;
+            self.rebase(parent, added.parent);
+        }
+        if !hydration::stands_for_all(&added.parent_uri) {
+            self.leave_other_parents(&child, &parents)?;
+        }
+        if certain { Ok(()) } else { Err(Unknowable) }
+    }
+
+    /// No removal is sent for a child that moved.
+    fn leave_other_parents(
+        &mut self,
+        child: &hydration::Child,
+        parents: &[Arc<Entry>],
+    ) -> Result<(), Unknowable> {
+        let Some(removed) = child.removal() else {
+            return Ok(());
+        };
+        self.children.build(&removed.relation, &self.by_id);
+        for id in self.children.parents(&removed) {
+            let is_new_one = parents.iter().any(|parent| parent.id == id);
+            if let Some(parent) = self.entry(id).filter(|_| !is_new_one).cloned()
+                && let Some(known) = parent.confirmed()
+                && let Some(record) = hydration::remove(&known.record, &removed)?
+            {
+                self.rebase(&parent, record);
+            }
+        }
+        Ok(())
     }
 
     /// A child of a hydrated relation was removed.
     pub fn remove_child(&mut self, removed: &ChildRemoved) -> Result<(), Unknowable> {
-        self.change_parents(&removed.parent_uri, |parent| {
-            hydration::remove(parent, removed)
-        })
+        for parent in self.parents(&removed.parent_uri) {
+            let known = parent.confirmed().unwrap_or(&parent);
+            if let Some(record) = hydration::remove(&known.record, removed)? {
+                self.rebase(&parent, record);
+            }
+        }
+        Ok(())
     }
 
     /// Forgets everything.
@@ -199,84 +291,178 @@ impl Store {
         self.changes
             .extend(self.by_id.drain().map(|(_, entry)| Change::Gone(entry)));
         self.by_uri.clear();
-        self.order = Order::default();
+        self.order.clear();
+        self.optimistic.clear();
         self.unconfirmed = None;
-        self.cursor = None;
+        self.window.clear();
+        self.children.clear();
     }
 
-    fn change_parents(
-        &mut self,
-        parent_uri: &str,
-        change: impl Fn(&Record) -> Result<Option<Record>, Unknowable>,
-    ) -> Result<(), Unknowable> {
-        for parent in self.parents(parent_uri) {
-            if let Some(record) = change(&parent.record)? {
-                let live_time = parent.live_time;
-                self.set(Some(parent), record, live_time);
-            }
+    fn is_grouped(&self, relation: &str) -> bool {
+        let mut others = self.entries().filter_map(|it| it.record.extra(relation));
+        others.any(|raw| raw.get().starts_with('{'))
+    }
+
+    /// The server's word on a record that may be known.
+    fn arrive(&mut self, known: Option<Arc<Entry>>, record: Record, live_time: bool) {
+        if let (Some(unconfirmed), Some(known)) = (&mut self.unconfirmed, &known) {
+            unconfirmed.remove(&known.id);
         }
-        Ok(())
+        let matches = self.filter.matches(&record);
+        let Some(known) = known else {
+            if matches {
+                self.put(None, record, live_time, None);
+            }
+            return;
+        };
+        let waits = known
+            .optimistic
+            .as_ref()
+            .is_some_and(|it| !it.is_confirmed_by(&known.record.value, &record));
+        match (matches, waits) {
+            (true, true) => self.put_under(&known, Some((record, live_time))),
+            (true, false) if known.optimistic.is_none() && known.record.same_content(&record) => {}
+            (true, false) => self.put(Some(&known), record, live_time, None),
+            (false, true) => self.put_under(&known, None),
+            (false, false) => self.remove(known),
+        }
+    }
+
+    /// Another version of what the server has, under an edit that may still wait.
+    fn rebase(&mut self, entry: &Arc<Entry>, record: Record) {
+        let live_time = entry.confirmed().is_some_and(|it| it.live_time);
+        match &entry.optimistic {
+            Some(optimistic) if optimistic.base.is_some() => {
+                self.put_under(entry, Some((record, live_time)));
+            }
+            Some(_) => {}
+            None if entry.record.same_content(&record) => {}
+            None => self.put(Some(entry), record, live_time, None),
+        }
+    }
+
+    /// Changes what an optimistic entry stands on; the entry stays.
+    fn put_under(&mut self, entry: &Arc<Entry>, base: Option<(Record, bool)>) {
+        let Some(optimistic) = &entry.optimistic else {
+            return;
+        };
+        let sort = self.order.sort();
+        let base = base.map(|(record, live_time)| {
+            Arc::new(Entry::confirmed_with(entry.id, record, live_time, sort))
+        });
+        let mut record = base.as_ref().unwrap_or(entry).record.clone();
+        record.value.clone_from(&entry.record.value);
+        let live_time = base.as_ref().unwrap_or(entry).live_time;
+        let optimistic = Box::new(Optimistic {
+            base,
+            ..Optimistic::clone(optimistic)
+        });
+        self.put(Some(entry), record, live_time, Some(optimistic));
+    }
+
+    /// The server has it no longer. An edit of it may still bring it back.
+    pub(super) fn lose(&mut self, entry: Arc<Entry>) {
+        match entry.optimistic {
+            Some(_) => self.put_under(&entry, None),
+            None => self.remove(entry),
+        }
     }
 
     /// The records that a parent URI means: rkey `_` stands for every record of its DID.
     fn parents(&self, uri: &str) -> Vec<Arc<Entry>> {
-        match super::record::split_at_uri(uri) {
+        match split_at_uri(uri) {
             Some((did, _, "_")) => self
                 .entries()
                 .filter(|entry| &*entry.record.did == did)
                 .cloned()
                 .collect(),
-            _ => self.by_uri.get(uri).cloned().unwrap_or_default(),
+            _ => self.spaces(uri).to_vec(),
         }
     }
 
-    fn known(&self, record: &Record) -> Option<&Arc<Entry>> {
-        let spaces = self.by_uri.get(&record.uri)?;
-        spaces
-            .iter()
-            .find(|entry| entry.record.space == record.space)
+    /// The entry of a record's identity, or the optimistic one that guessed it.
+    pub(super) fn known(&self, record: &Record) -> Option<Arc<Entry>> {
+        let mut spaces = self.spaces(&record.uri).iter();
+        let known = spaces.find(|entry| entry.record.space == record.space);
+        known.or_else(|| self.guessed(record)).cloned()
     }
 
-    fn set(&mut self, known: Option<Arc<Entry>>, record: Record, live_time: bool) {
-        let id = known.as_ref().map_or(self.next_id, |known| known.id);
-        if let Some(unconfirmed) = &mut self.unconfirmed {
-            unconfirmed.remove(&id);
+    /// Puts an entry in the place of `known`, or adds it.
+    pub(super) fn put(
+        &mut self,
+        known: Option<&Arc<Entry>>,
+        mut record: Record,
+        live_time: bool,
+        optimistic: Option<Box<Optimistic>>,
+    ) {
+        let id = known.map_or(self.next_id, |known| known.id);
+        if let Some(known) = known.filter(|it| it.record.uri == record.uri) {
+            record.uri = known.record.uri.clone();
         }
-        if let Some(known) = &known {
-            if known.record.same_content(&record) {
-                return;
-            }
-            self.forget(known);
-        } else {
-            self.next_id += 1;
-        }
+        let entry = Entry::confirmed_with(id, record, live_time, self.order.sort());
         let entry = Arc::new(Entry {
-            id,
-            record,
-            live_time,
+            optimistic,
+            ..entry
         });
-        self.by_uri
-            .entry(entry.record.uri.clone())
-            .or_default()
-            .push(entry.clone());
+        self.track(known, &entry);
+        let touch = match known {
+            Some(known) => {
+                self.unlist(known);
+                match self.order.replace(known, entry.clone()) {
+                    true => Touch::Moved,
+                    false => Touch::Content,
+                }
+            }
+            None => {
+                self.next_id += 1;
+                self.order.insert(entry.clone());
+                Touch::New
+            }
+        };
+        self.list(&entry);
         self.by_id.insert(id, entry.clone());
-        self.order.insert(entry);
-        self.changes.push(Change::Set(id));
-        if self.len() > self.limit
-            && let Some(last) = self.order.last().cloned()
-        {
+        self.changes.push(Change::Set(entry, touch));
+        if self.len() > self.limit {
+            self.trim();
+        }
+    }
+
+    /// Keeps the lists of optimistic entries and of children true.
+    fn track(&mut self, known: Option<&Arc<Entry>>, entry: &Arc<Entry>) {
+        let was = known.is_some_and(|it| it.optimistic.is_some());
+        match (was, entry.optimistic.is_some()) {
+            (true, false) => self.optimistic.retain(|id| *id != entry.id),
+            (false, true) => self.optimistic.push(entry.id),
+            _ => {}
+        }
+        self.children.moved(known.map(|it| &**it), Some(entry));
+    }
+
+    /// The last confirmed record goes. What somebody just did stays in sight.
+    fn trim(&mut self) {
+        let last = self.order.iter().rev().find(|it| it.optimistic.is_none());
+        if let Some(last) = last.cloned() {
             self.remove(last);
         }
     }
 
-    fn remove(&mut self, entry: Arc<Entry>) {
-        self.forget(&entry);
+    pub(super) fn remove(&mut self, entry: Arc<Entry>) {
+        self.order.remove(&entry);
+        self.by_id.remove(&entry.id);
+        self.unlist(&entry);
+        if entry.optimistic.is_some() {
+            self.optimistic.retain(|id| *id != entry.id);
+        }
+        self.children.moved(Some(&entry), None);
         self.changes.push(Change::Gone(entry));
     }
 
-    fn forget(&mut self, entry: &Entry) {
-        self.order.remove(entry);
-        self.by_id.remove(&entry.id);
+    fn list(&mut self, entry: &Arc<Entry>) {
+        let spaces = self.by_uri.entry(entry.record.uri.clone()).or_default();
+        spaces.push(entry.clone());
+    }
+
+    fn unlist(&mut self, entry: &Entry) {
         if let Some(spaces) = self.by_uri.get_mut(&entry.record.uri) {
             spaces.retain(|other| other.id != entry.id);
             if spaces.is_empty() {

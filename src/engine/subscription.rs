@@ -1,20 +1,19 @@
 //! How others follow a watch: a state to begin with, then deltas, pulled.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU64, Ordering},
 };
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
+    WatchError,
+    command::Command,
+    edit::Edit,
+    entry::Entry,
     machine::{Machine, Status},
-    order::Entry,
-    store::{Change, Store},
-    watch::Command,
+    store::{Change, FastMap, FastSet, Store, Touch},
 };
 use crate::{error::ErrorPayload, tickets::Minter};
 
@@ -72,6 +71,8 @@ pub struct Subscription {
     commands: mpsc::Sender<Command>,
     /// The last revision that arrived here.
     seen: AtomicU64,
+    /// About how many bytes of JSON a delta may have.
+    budget: usize,
     _alive: Arc<Alive>,
 }
 
@@ -81,6 +82,7 @@ impl Subscription {
             id: admission.id,
             commands,
             seen: AtomicU64::new(0),
+            budget: usize::MAX,
             _alive: admission.alive,
         }
     }
@@ -91,14 +93,27 @@ impl Subscription {
             id: 0,
             commands: mpsc::channel(1).0,
             seen: AtomicU64::new(0),
+            budget: usize::MAX,
             _alive: Arc::new(Alive(Arc::default())),
         }
     }
 
+    /// Takes states and deltas in parts of about this many bytes of JSON; in one part by default.
+    pub fn in_parts(mut self, bytes: usize) -> Self {
+        self.budget = bytes;
+        self
+    }
+
     /// The whole state. Deltas after it build on it. `None` once the engine is gone.
+    ///
+    /// In parts, it is the first one, smaller than the others: what is on top of the list is wanted most.
     pub async fn state(&self) -> Option<State> {
         let (reply, state) = oneshot::channel();
-        let command = Command::State { id: self.id, reply };
+        let command = Command::State {
+            id: self.id,
+            budget: self.budget.div_ceil(FIRST_PART),
+            reply,
+        };
         self.commands.send(command).await.ok()?;
         let state = state.await.ok()?;
         self.seen.fetch_max(state.rev, Ordering::Relaxed);
@@ -123,12 +138,42 @@ impl Subscription {
             id: self.id,
             seen: self.seen.load(Ordering::Relaxed),
             now,
+            budget: self.budget,
             reply,
         };
         self.commands.send(command).await.ok()?;
         let delta = delta.await.ok()?;
         self.seen.fetch_max(delta.rev, Ordering::Relaxed);
         Some(delta)
+    }
+}
+
+/// The first part of a state is by this factor smaller than the others.
+const FIRST_PART: usize = 4;
+
+impl Subscription {
+    /// Shows an edit before the server confirms it, to all who follow the watch.
+    pub async fn edit(&self, edit: Edit) -> Result<(), WatchError> {
+        let (reply, done) = oneshot::channel();
+        self.ask(Command::Edit { edit, reply }, done).await
+    }
+
+    /// Fetches the next page of older records, if there is one. Gives the revision of the delta, or state, from which
+    /// on they are told.
+    pub async fn load_more(&self) -> Result<u64, WatchError> {
+        let (reply, done) = oneshot::channel();
+        self.ask(Command::LoadMore { id: self.id, reply }, done)
+            .await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, WatchError>>,
+    ) -> Result<T, WatchError> {
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| WatchError::Ended)?;
+        answer.await.map_err(|_| WatchError::Ended)?
     }
 }
 
@@ -154,26 +199,27 @@ pub(super) struct Subscriber {
     pub alive: Weak<Alive>,
     pub minter: Option<Arc<dyn Minter>>,
     rev: u64,
-    set: HashSet<u64>,
-    gone: HashSet<u64>,
+    set: FastMap<u64, Touch>,
+    gone: FastSet<u64>,
     /// What the last delta told, in case it never arrived.
-    sent: (Vec<u64>, Vec<u64>),
-    /// Ids below this may be known to the subscriber: of later ones it need not hear that they are gone.
-    known: u64,
+    sent: Sent,
     told: Option<Heading>,
-    waiting: Option<oneshot::Sender<Delta>>,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Default)]
+struct Sent {
+    set: Vec<(u64, Touch)>,
+    gone: Vec<u64>,
+}
+
+struct Waiting {
+    budget: usize,
+    reply: oneshot::Sender<Delta>,
 }
 
 /// What a delta says beside the records.
 type Heading = (Status, Option<ErrorPayload>, Option<Arc<str>>);
-
-fn heading(machine: &Machine, store: &Store) -> Heading {
-    (
-        machine.status(),
-        machine.error().cloned(),
-        store.cursor().cloned(),
-    )
-}
 
 impl Subscriber {
     pub fn new(alive: Weak<Alive>, minter: Option<Arc<dyn Minter>>) -> Self {
@@ -181,10 +227,9 @@ impl Subscriber {
             alive,
             minter,
             rev: 0,
-            set: HashSet::new(),
-            gone: HashSet::new(),
-            sent: (Vec::new(), Vec::new()),
-            known: 0,
+            set: FastMap::default(),
+            gone: FastSet::default(),
+            sent: Sent::default(),
             told: None,
             waiting: None,
         }
@@ -193,47 +238,86 @@ impl Subscriber {
     /// Merges a change into what is still to be told.
     pub fn note(&mut self, change: &Change) {
         match change {
-            Change::Set(id) => {
-                self.gone.remove(id);
-                self.set.insert(*id);
-            }
+            Change::Set(entry, touch) => self.note_set(entry.id, *touch),
             Change::Gone(entry) => {
-                self.set.remove(&entry.id);
-                if entry.id < self.known {
+                // Of what it has never heard of, it need not hear that it is gone.
+                if self.set.remove(&entry.id) != Some(Touch::New) {
                     self.gone.insert(entry.id);
                 }
             }
         }
     }
 
-    /// Tells everything, whatever was told before.
-    pub fn state(&mut self, machine: &Machine, store: &Store) -> State {
-        self.set.clear();
-        self.gone.clear();
-        self.known = store.next_id();
-        let told = heading(machine, store);
-        self.told = Some(told.clone());
-        State {
-            rev: self.rev,
-            status: told.0,
-            error: told.1,
-            cursor: told.2,
-            entries: store.entries().cloned().collect(),
-            more: false,
+    fn note_set(&mut self, id: u64, touch: Touch) {
+        let noted = self.set.entry(id).or_insert(touch);
+        if *noted == Touch::Content || touch == Touch::New {
+            *noted = touch;
         }
     }
 
+    /// Whether there is something to tell.
+    fn has_news(&self, machine: &Machine, store: &Store) -> bool {
+        let more = !self.set.is_empty();
+        more || !self.gone.is_empty() || self.told != Some(self.heading(machine, store, more))
+    }
+
+    /// The revision from which on this subscriber knows what the store holds now.
+    pub fn next_rev(&self, machine: &Machine, store: &Store) -> u64 {
+        self.rev + u64::from(self.has_news(machine, store))
+    }
+
+    /// Tells everything, whatever was told before; only the first records if all are more than the budget.
+    pub fn state(&mut self, machine: &Machine, store: &Store, budget: usize) -> State {
+        self.gone.clear();
+        self.set.clear();
+        self.sent = Sent::default();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for entry in store.entries() {
+            if bytes < budget {
+                bytes += entry.size();
+                entries.push(entry.clone());
+            } else {
+                self.set.insert(entry.id, Touch::New);
+            }
+        }
+        self.told = None;
+        let more = !self.set.is_empty();
+        let (status, error, cursor) = self.heading(machine, store, more);
+        self.told = Some((status, error.clone(), cursor.clone()));
+        State {
+            rev: self.rev,
+            status,
+            error,
+            cursor,
+            entries,
+            more,
+        }
+    }
+
+    /// Live is only said with all there is.
+    fn heading(&self, machine: &Machine, store: &Store, more: bool) -> Heading {
+        let was_live = matches!(self.told, Some((Status::Live, ..)));
+        let status = match machine.status() {
+            Status::Live if more && !was_live => Status::Snapshot,
+            status => status,
+        };
+        (status, machine.error().cloned(), store.cursor().cloned())
+    }
+
     /// Wants the next delta as soon as there is one. If the last one never arrived, that one tells it too.
-    pub fn wait(&mut self, seen: u64, reply: oneshot::Sender<Delta>) {
+    pub fn wait(&mut self, seen: u64, budget: usize, reply: oneshot::Sender<Delta>) {
         if seen < self.rev {
-            let (set, gone) = std::mem::take(&mut self.sent);
-            self.set
-                .extend(set.into_iter().filter(|id| !self.gone.contains(id)));
+            let Sent { set, gone } = std::mem::take(&mut self.sent);
+            for (id, touch) in set {
+                if !self.gone.contains(&id) {
+                    self.note_set(id, touch);
+                }
+            }
             self.gone.extend(gone);
             self.told = None;
             self.rev = seen;
         }
-        self.waiting = Some(reply);
+        self.waiting = Some(Waiting { budget, reply });
     }
 
     /// Does not wait any longer: nothing is new.
@@ -243,51 +327,85 @@ impl Subscriber {
 
     /// Tells what is new to one who waits for it.
     pub fn flush(&mut self, machine: &Machine, store: &Store) {
+        // One who stopped waiting takes no delta: what it would say is kept for the next one.
+        self.waiting.take_if(|it| it.reply.is_closed());
+        if self.waiting.is_none() || !self.has_news(machine, store) {
+            return;
+        }
         let Some(waiting) = self.waiting.take() else {
             return;
         };
-        let now = heading(machine, store);
-        let nothing_new =
-            self.set.is_empty() && self.gone.is_empty() && self.told.as_ref() == Some(&now);
-        // One who stopped waiting takes no delta: what it would say is kept for the next one.
-        if waiting.is_closed() {
-            return;
-        }
-        if nothing_new {
-            self.waiting = Some(waiting);
-            return;
-        }
-        self.rev += 1;
-        self.told = Some(now.clone());
-        self.known = store.next_id();
-        let mut changed: Vec<Changed> = self
-            .set
-            .drain()
-            .filter_map(|id| {
-                let (index, entry) = store.find(id)?;
-                Some(Changed {
-                    index,
-                    entry: entry.clone(),
-                })
-            })
-            .collect();
-        changed.sort_unstable_by_key(|changed| changed.index);
+        let changed = self.changed(store, waiting.budget);
+        let more = !self.set.is_empty();
+        let untold = self.set.values().filter(|it| **it == Touch::New).count();
         let mut removed: Vec<u64> = self.gone.drain().collect();
         removed.sort_unstable();
-        self.sent = (
-            changed.iter().map(|it| it.entry.id).collect(),
-            removed.clone(),
-        );
+        self.rev += 1;
+        self.sent.gone.clone_from(&removed);
+        let (status, error, cursor) = self.heading(machine, store, more);
+        self.told = Some((status, error.clone(), cursor.clone()));
         let delta = Delta {
             rev: self.rev,
-            status: now.0,
-            error: now.1,
-            cursor: now.2,
-            len: store.len(),
+            status,
+            error,
+            cursor,
+            len: store.len() - untold,
             removed,
             changed,
-            more: false,
+            more,
         };
-        let _ = waiting.send(delta);
+        let _ = waiting.reply.send(delta);
+    }
+
+    /// Takes as much of what changed as the budget allows, with the indices it has among what is told.
+    fn changed(&mut self, store: &Store, budget: usize) -> Vec<Changed> {
+        self.sent.set.clear();
+        if self.set.len() <= FEW {
+            let mut changed = Vec::with_capacity(self.set.len());
+            let mut bytes = 0;
+            for id in self.set.keys() {
+                if let Some((index, entry)) = store.find(*id) {
+                    bytes += entry.size();
+                    changed.push(Changed {
+                        index,
+                        entry: entry.clone(),
+                    });
+                }
+            }
+            if bytes <= budget {
+                changed.sort_unstable_by_key(|it| it.index);
+                self.sent.set.extend(self.set.drain());
+                return changed;
+            }
+        }
+        self.first_changed(store, budget)
+    }
+
+    /// In one walk along the order. Records that moved all go at once: where they were, they must not stay. Of the
+    /// others those beyond the budget wait: a new one is not there yet, a changed one still has its old content.
+    fn first_changed(&mut self, store: &Store, budget: usize) -> Vec<Changed> {
+        let (mut changed, mut bytes, mut index) = (Vec::new(), 0, 0);
+        for entry in store.entries() {
+            let Some(touch) = self.set.get(&entry.id).copied() else {
+                index += 1;
+                continue;
+            };
+            if bytes < budget || touch == Touch::Moved {
+                bytes += entry.size();
+                changed.push(Changed {
+                    index,
+                    entry: entry.clone(),
+                });
+                self.set.remove(&entry.id);
+                self.sent.set.push((entry.id, touch));
+                index += 1;
+            } else if touch == Touch::Content {
+                index += 1;
+            }
+        }
+        changed
     }
 }
+
+/// Changes up to here are looked up one by one; more are found in a walk along the order.
+const FEW: usize = 2048;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc},
     time::{Instant, Sleep},
 };
 use tracing::debug;
@@ -12,68 +12,39 @@ use tracing::debug;
 use super::{
     EngineConfig, WatchError, WatchSpec,
     backoff::Backoff,
+    command::Command,
     connection::{Connection, Happening},
+    edit::Edit,
     keeper::{self, Keeper, News},
     machine::{Effect, Input, Machine, MachineOptions, Status},
+    optimistic::{Home, MAX_OPTIMISTIC, TooManyEdits},
+    pager::{Paged, Pager, Waiting},
+    pages::{Outdated, Page},
     store::{Change, Store, Unknowable},
-    subscription::{Admission, Alive, Delta, State, Subscriber},
+    subscription::{Admission, Alive, Subscriber},
     wire::ServerEvent,
 };
 use crate::{
     tickets::{Desk, DeskConfig, Minter},
-    transport::{ConnectRequest, Events, Transport, http},
+    transport::{ConnectRequest, Events, Refusal, Transport, http, http::Http, list},
 };
 
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
-
-/// What others ask of a watch.
-pub(super) enum Command {
-    /// Join.
-    Subscribe {
-        minter: Option<Arc<dyn Minter>>,
-        reply: oneshot::Sender<Admission>,
-    },
-    /// Tell everything.
-    State {
-        id: u64,
-        reply: oneshot::Sender<State>,
-    },
-    /// Tell what is new, as soon as something is.
-    Pull {
-        id: u64,
-        /// The last revision that arrived.
-        seen: u64,
-        /// Do not wait: without news, drop the reply.
-        now: bool,
-        reply: oneshot::Sender<Delta>,
-    },
-    /// The network may be back.
-    Wake,
-    /// Somebody logs out: forget the ticket, and end if nobody follows any more.
-    ForgetTicket { done: oneshot::Sender<()> },
-    /// The rows of this key and account are cleared: write nothing of what was, and end if nobody follows any
-    /// more.
-    ForgetRows {
-        key: Option<String>,
-        account: Option<String>,
-        done: oneshot::Sender<()>,
-    },
-    /// Write what is not in the cache yet, and say when that is done.
-    Flush { done: oneshot::Sender<()> },
-}
 
 pub(super) struct Watch {
     spec: WatchSpec,
     max_event_bytes: usize,
     linger: Duration,
     transport: Arc<dyn Transport>,
+    http: Http,
     desk: Arc<Desk>,
     /// The desk's when the connection began: a ticket that it brings after a logout is not kept.
     generation: u64,
     keeper: Option<Keeper>,
     machine: Machine,
     store: Store,
+    pager: Pager,
     effects: Vec<Effect>,
     connection: Connection,
     wait: Option<Pin<Box<Sleep>>>,
@@ -104,6 +75,7 @@ impl Watch {
             can_mint: spec.tickets.can_mint(),
             account: spec.account.clone(),
         };
+        let http = desk.http.clone();
         let desk = Desk::new(
             desk,
             spec.tickets.clone(),
@@ -119,7 +91,9 @@ impl Watch {
             max_event_bytes: config.max_event_bytes,
             linger: config.linger,
             transport,
-            store: Store::default(),
+            http,
+            store: Store::new(spec.view.clone(), Home::of(&spec.url)),
+            pager: Pager::default(),
             effects: Vec::new(),
             connection: Connection::None,
             wait: None,
@@ -145,6 +119,7 @@ impl Watch {
                 () = self.gone.notified() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
                 news = keeper::next(&mut self.keeper) => self.cached(news),
+                paged = self.pager.next() => self.paged(paged),
                 () = elapsed(&mut self.wait) => {
                     self.wait = None;
                     self.input(Input::Waited);
@@ -159,6 +134,7 @@ impl Watch {
         // From here on nobody can join: commands that still wait are dropped, their senders start anew.
         self.commands.close();
         self.input(Input::Stop);
+        self.pager.stop();
         if let Some(keeper) = self.keeper.take() {
             keeper.finish(&self.store).await;
         }
@@ -181,27 +157,32 @@ impl Watch {
                 // A caller that is gone drops the admission, which ends the subscription.
                 let _ = reply.send(Admission { id, alive });
             }
-            Command::State { id, reply } => {
+            Command::State { id, budget, reply } => {
                 // Changes of this moment are part of the state, so they must not follow as a delta too.
                 self.note_changes();
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    let _ = reply.send(subscriber.state(&self.machine, &self.store));
+                    let _ = reply.send(subscriber.state(&self.machine, &self.store, budget));
                 }
             }
             Command::Pull {
                 id,
                 seen,
                 now,
+                budget,
                 reply,
             } => {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    subscriber.wait(seen, reply);
+                    subscriber.wait(seen, budget, reply);
                     if now {
                         subscriber.flush(&self.machine, &self.store);
                         subscriber.stop_waiting();
                     }
                 }
             }
+            Command::Edit { edit, reply } => {
+                let _ = reply.send(self.edit(edit));
+            }
+            Command::LoadMore { id, reply } => self.load_more((id, reply)),
             Command::Wake => self.input(Input::Wake),
             Command::ForgetTicket { done } => {
                 self.desk.clear();
@@ -225,6 +206,14 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn edit(&mut self, edit: Edit) -> Result<(), WatchError> {
+        let edited = self.store.edit(edit, keeper::now_ms().saturating_mul(1000));
+        edited.map_err(|TooManyEdits| WatchError::TooMany {
+            what: "optimistic records",
+            limit: MAX_OPTIMISTIC,
+        })
     }
 
     /// Ends instead of lingering: whoever comes next starts anew.
@@ -329,6 +318,9 @@ impl Watch {
             Effect::SnapshotRecord(record) => self.store.confirm(*record),
             Effect::EndSnapshot { cursor, evict } => {
                 self.store.end_snapshot(cursor, evict);
+                if self.store.has_stale_pages() {
+                    self.pager.refresh_soon();
+                }
                 if let Some(keeper) = &mut self.keeper {
                     keeper.synced();
                 }
@@ -338,6 +330,7 @@ impl Watch {
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
             Effect::Purge { kicked } => {
+                self.pager.stop();
                 self.store.clear();
                 self.desk.clear();
                 if kicked {
@@ -354,13 +347,7 @@ impl Watch {
 
     fn connect(&mut self) -> BoxFuture<'static, Result<Events, WatchError>> {
         self.generation = self.desk.generation();
-        let mut request = ConnectRequest {
-            url: self.spec.url.clone(),
-            ticket: None,
-            guard: self.spec.guard.clone(),
-            idle_timeout: self.spec.idle_timeout,
-            max_event_bytes: self.max_event_bytes,
-        };
+        let mut request = self.request();
         let (transport, desk) = (self.transport.clone(), self.desk.clone());
         let followers = self.minters();
         async move {
@@ -368,6 +355,17 @@ impl Watch {
             Ok(transport.connect(request).await?)
         }
         .boxed()
+    }
+
+    /// A request for this watch, still without a ticket.
+    fn request(&self) -> ConnectRequest {
+        ConnectRequest {
+            url: self.spec.url.clone(),
+            ticket: None,
+            guard: self.spec.guard.clone(),
+            idle_timeout: self.spec.idle_timeout,
+            max_event_bytes: self.max_event_bytes,
+        }
     }
 
     /// Those who can mint, the newest first: its window is the likeliest to be awake.
@@ -394,6 +392,76 @@ impl Watch {
         for subscriber in self.subscribers.values_mut() {
             subscriber.flush(&self.machine, &self.store);
         }
+    }
+}
+
+/// Older records.
+impl Watch {
+    fn load_more(&mut self, waiting: Waiting) {
+        self.pager.want(waiting);
+        self.page();
+    }
+
+    /// Fetches a page if one is wanted, or answers that there is none.
+    fn page(&mut self) {
+        if !self.pager.is_idle() {
+            return;
+        }
+        let Some(page) = self.store.begin_page(self.pager.is_wanted()) else {
+            return self.answer_pages();
+        };
+        let (http, desk, followers) = (self.http.clone(), self.desk.clone(), self.minters());
+        let (mut request, cursor) = (self.request(), page.cursor().clone());
+        let fetch = async move {
+            request.ticket = desk.ticket(followers.clone()).await?;
+            match list::list(&http, &request, &cursor).await {
+                // An expired ticket matters only now: the connection outlives it.
+                Err(error) if error.refusal() == Some(Refusal::Ticket) => {
+                    desk.refused();
+                    request.ticket = desk.ticket(followers).await?;
+                    Ok(list::list(&http, &request, &cursor).await?)
+                }
+                listed => Ok(listed?),
+            }
+        };
+        self.pager.fetch(page, fetch.boxed());
+    }
+
+    fn paged(&mut self, paged: Paged) {
+        let (page, answer) = match paged {
+            Paged::Due => return self.page(),
+            Paged::Answer(page, answer) => (page, answer),
+        };
+        let joined = match answer {
+            Ok(listed) => self.store.end_page(&page, listed.records, listed.cursor),
+            Err(error) => {
+                debug!(url = %http::bare(&self.spec.url), %error, "no older records");
+                self.pager.answer(|_| Err(error.clone()));
+                if self.store.has_stale_pages() {
+                    self.pager.refresh_later();
+                }
+                return;
+            }
+        };
+        match (joined, page) {
+            (Err(Outdated), _) if !self.pager.may_try_again() => {
+                self.pager.answer(|_| Err(WatchError::Disconnected));
+            }
+            (Ok(()), Page::Older(_)) => self.answer_pages(),
+            _ if self.pager.is_wanted() => self.page(),
+            _ if self.store.has_stale_pages() => self.pager.refresh_soon(),
+            _ => {}
+        }
+    }
+
+    /// What there is, is there.
+    fn answer_pages(&mut self) {
+        self.note_changes();
+        let (subscribers, machine, store) = (&self.subscribers, &self.machine, &self.store);
+        self.pager.answer(|id| {
+            let subscriber = subscribers.get(&id).ok_or(WatchError::Ended)?;
+            Ok(subscriber.next_rev(machine, store))
+        });
     }
 }
 

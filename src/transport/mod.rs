@@ -2,6 +2,7 @@
 
 pub mod auto;
 pub mod http;
+pub mod list;
 pub mod sse;
 mod sse_parser;
 pub mod ws;
@@ -165,6 +166,15 @@ pub enum TransportError {
         /// What was wrong, without the body itself.
         message: String,
     },
+    /// The answer to a request for older records is not one.
+    #[error("not a page of records: {message}")]
+    BadPage {
+        /// What was wrong, without the body itself.
+        message: String,
+    },
+    /// Only a `watchRecords` endpoint has one for older records beside it.
+    #[error("older records are to be had of a watchRecords URL only")]
+    NoPages,
     /// 426: this host ends no WebSockets.
     #[error("this host offers no WebSocket: use \"sse\" or \"auto\"")]
     NoWebSocket,
@@ -198,7 +208,8 @@ impl TransportError {
             Self::EventTooLarge { .. } => ErrorKind::EventTooLarge,
             Self::IdleTimeout { .. } => ErrorKind::IdleTimeout,
             Self::BadHandshake { .. } => ErrorKind::BadHandshake,
-            Self::NoWebSocket => ErrorKind::Unsupported,
+            Self::BadPage { .. } => ErrorKind::BadPage,
+            Self::NoWebSocket | Self::NoPages => ErrorKind::Unsupported,
             Self::Closed {
                 code: close::SERVER_FAILED,
                 ..

@@ -1,0 +1,62 @@
+//! What is asked of a watch's task.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{
+    WatchError,
+    edit::Edit,
+    subscription::{Admission, Delta, State},
+};
+use crate::tickets::Minter;
+
+/// What others ask of a watch.
+pub(super) enum Command {
+    /// Join.
+    Subscribe {
+        minter: Option<Arc<dyn Minter>>,
+        reply: oneshot::Sender<Admission>,
+    },
+    /// Tell everything.
+    State {
+        id: u64,
+        /// About how many bytes of JSON it may have.
+        budget: usize,
+        reply: oneshot::Sender<State>,
+    },
+    /// Tell what is new, as soon as something is.
+    Pull {
+        id: u64,
+        /// The last revision that arrived.
+        seen: u64,
+        /// Do not wait: without news, drop the reply.
+        now: bool,
+        /// About how many bytes of JSON the delta may have.
+        budget: usize,
+        reply: oneshot::Sender<Delta>,
+    },
+    /// Show this before the server says it.
+    Edit {
+        edit: Edit,
+        reply: oneshot::Sender<Result<(), WatchError>>,
+    },
+    /// Fetch the next page of older records; answers the revision from which on the subscriber has it.
+    LoadMore {
+        id: u64,
+        reply: oneshot::Sender<Result<u64, WatchError>>,
+    },
+    /// The network may be back.
+    Wake,
+    /// Somebody logs out: forget the ticket, and end if nobody follows any more.
+    ForgetTicket { done: oneshot::Sender<()> },
+    /// The rows of this key and account are cleared: write nothing of what was, and end if nobody follows any
+    /// more.
+    ForgetRows {
+        key: Option<String>,
+        account: Option<String>,
+        done: oneshot::Sender<()>,
+    },
+    /// Write what is not in the cache yet, and say when that is done.
+    Flush { done: oneshot::Sender<()> },
+}

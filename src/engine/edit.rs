@@ -1,0 +1,324 @@
+//! Optimistic edits: what a follower shows before the server says it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::record::to_micros;
+use crate::error::{Error, Result};
+
+/// Longest record key of the AT Protocol.
+const MAX_RKEY_BYTES: usize = 512;
+/// Longest DID of the AT Protocol.
+const MAX_DID_BYTES: usize = 2048;
+/// Longest NSID of the AT Protocol.
+const MAX_NSID_BYTES: usize = 317;
+/// Longest URI of the AT Protocol.
+const MAX_URI_BYTES: usize = 8192;
+/// Longest name of a failure.
+const MAX_ERROR_NAME_CHARS: usize = 100;
+/// Longest message of a failure.
+const MAX_ERROR_MESSAGE_CHARS: usize = 1000;
+
+/// A change that a watch shows before the server confirms it.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    test,
+    derive(ts_rs::TS),
+    ts(export, tag = "op", rename_all = "lowercase", optional_fields)
+)]
+pub enum Edit {
+    /// Shows a record at once, as pending; in the place of a record that is there already. The real one replaces it.
+    Add {
+        /// The record.
+        record: EditRecord,
+    },
+    /// Marks a pending record as failed; nothing happens if there is none.
+    Fail {
+        /// Its record key.
+        rkey: String,
+        /// Its author; without one, the newest pending record of that key is meant.
+        did: Option<String>,
+        /// Why it failed.
+        error: EditError,
+    },
+    /// Takes a pending or failed record back; nothing happens if there is none.
+    Remove {
+        /// Its record key.
+        rkey: String,
+        /// Its author; without one, the newest such record of that key is meant.
+        did: Option<String>,
+    },
+}
+
+/// A record that the server does not have yet.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+pub struct EditRecord {
+    /// Record key, at most 512 bytes.
+    pub rkey: String,
+    /// DID of the author.
+    pub did: String,
+    /// NSID of the collection; by default the watch's.
+    pub collection: Option<String>,
+    /// The record's body, raw JSON.
+    #[cfg_attr(test, ts(type = "unknown"))]
+    pub value: Box<RawValue>,
+    /// Creation time in microseconds since the Unix epoch; now by default.
+    #[serde(default, deserialize_with = "micros")]
+    #[cfg_attr(test, ts(optional, type = "number"))]
+    pub time_us: Option<i64>,
+    /// `at://<did>/<collection>/<rkey>` by default.
+    pub uri: Option<String>,
+    /// The space that will hold the record, `ats://<owner did>/<type>/<key>`; by default the watch's.
+    pub space: Option<String>,
+}
+
+impl fmt::Debug for EditRecord {
+    // Bodies are the users' own words: they do not belong in debug output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EditRecord")
+            .field("rkey", &self.rkey)
+            .field("did", &self.did)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a mutation failed, in the app's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub struct EditError {
+    /// The error's name, at most 100 characters.
+    pub name: String,
+    /// What happened, at most 1,000 characters.
+    pub message: String,
+}
+
+/// An edit as a page sends it. Flat, because raw JSON does not pass through serde's tagged enums.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    op: Op,
+    record: Option<EditRecord>,
+    rkey: Option<String>,
+    did: Option<String>,
+    error: Option<EditError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    Add,
+    Fail,
+    Remove,
+}
+
+impl Edit {
+    /// Checks that everything is within bounds. `max_value_bytes`: for the body, as for an event of the server.
+    pub fn check(&self, max_value_bytes: usize) -> Result<()> {
+        match self {
+            Self::Add { record } => record.check(max_value_bytes),
+            Self::Fail { rkey, did, error } => {
+                target(rkey, did.as_deref())?;
+                chars("error.name", &error.name, MAX_ERROR_NAME_CHARS)?;
+                chars("error.message", &error.message, MAX_ERROR_MESSAGE_CHARS)
+            }
+            Self::Remove { rkey, did } => target(rkey, did.as_deref()),
+        }
+    }
+}
+
+/// Reads what a page sent. The error names no value: it may be a user's words.
+impl TryFrom<serde_json::Value> for Edit {
+    type Error = Error;
+
+    fn try_from(sent: serde_json::Value) -> Result<Self> {
+        let sent: Sent = serde_json::from_value(sent).map_err(|_| {
+            invalid("it lacks a member, has one too many, or one has the wrong type")
+        })?;
+        match sent {
+            Sent {
+                op: Op::Add,
+                record: Some(record),
+                rkey: None,
+                did: None,
+                error: None,
+            } => Ok(Self::Add { record }),
+            Sent {
+                op: Op::Fail,
+                record: None,
+                rkey: Some(rkey),
+                did,
+                error: Some(error),
+            } => Ok(Self::Fail { rkey, did, error }),
+            Sent {
+                op: Op::Remove,
+                record: None,
+                rkey: Some(rkey),
+                did,
+                error: None,
+            } => Ok(Self::Remove { rkey, did }),
+            _ => Err(invalid("its members do not fit its op")),
+        }
+    }
+}
+
+impl EditRecord {
+    fn check(&self, max_value_bytes: usize) -> Result<()> {
+        target(&self.rkey, Some(&self.did))?;
+        for (name, text, most) in [
+            ("collection", &self.collection, MAX_NSID_BYTES),
+            ("uri", &self.uri, MAX_URI_BYTES),
+            ("space", &self.space, MAX_URI_BYTES),
+        ] {
+            if let Some(text) = text {
+                bytes(name, text, most)?;
+            }
+        }
+        bytes("value", self.value.get(), max_value_bytes)
+    }
+}
+
+fn target(rkey: &str, did: Option<&str>) -> Result<()> {
+    bytes("rkey", rkey, MAX_RKEY_BYTES)?;
+    did.map_or(Ok(()), |did| bytes("did", did, MAX_DID_BYTES))
+}
+
+fn bytes(name: &str, text: &str, most: usize) -> Result<()> {
+    if (1..=most).contains(&text.len()) {
+        return Ok(());
+    }
+    let length = text.len();
+    Err(invalid(&format!(
+        "its {name} has {length} bytes, it may have 1 to {most}"
+    )))
+}
+
+fn chars(name: &str, text: &str, most: usize) -> Result<()> {
+    if text.len() <= most || text.chars().count() <= most {
+        return Ok(());
+    }
+    Err(invalid(&format!(
+        "its {name} has more than {most} characters"
+    )))
+}
+
+fn invalid(what: &str) -> Error {
+    Error::InvalidOptions(format!("this edit makes no sense: {what}"))
+}
+
+/// JavaScript writes large numbers as it likes.
+fn micros<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<i64>, D::Error> {
+    let time = Option::<f64>::deserialize(deserializer)?;
+    Ok(time.map(|time| to_micros(time as i64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const MANY: usize = 1000;
+
+    fn add() -> Value {
+        json!({ "op": "add", "record": { "rkey": "a", "did": "did:plc:alice", "value": { "text": "hi" } } })
+    }
+
+    /// `add()` with one member of the record set.
+    fn with(name: &str, value: Value) -> Value {
+        let mut edit = add();
+        edit["record"][name] = value;
+        edit
+    }
+
+    fn refused(sent: Value) -> String {
+        let checked = Edit::try_from(sent).and_then(|edit| edit.check(MANY));
+        let error = checked.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
+        error.to_string()
+    }
+
+    #[test]
+    fn every_kind_of_edit_is_read() {
+        let Edit::Add { record } = Edit::try_from(with("time_us", json!(1.7954329064e15))).unwrap()
+        else {
+            panic!("an add");
+        };
+        assert_eq!(record.value.get(), r#"{"text":"hi"}"#);
+        assert_eq!(record.time_us, Some(1_795_432_906_400_000));
+        assert_eq!(record.collection, None);
+
+        let error = json!({ "name": "TypeError", "message": "no network" });
+        let fail = json!({ "op": "fail", "rkey": "a", "error": error });
+        assert!(matches!(
+            Edit::try_from(fail).unwrap(),
+            Edit::Fail { did: None, error, .. } if error.name == "TypeError"
+        ));
+        let remove = json!({ "op": "remove", "rkey": "a", "did": "did:plc:bob" });
+        assert!(matches!(
+            Edit::try_from(remove).unwrap(),
+            Edit::Remove { did: Some(did), .. } if did == "did:plc:bob"
+        ));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_without_a_word_of_it() {
+        let error = json!({ "name": "secret", "message": "secret" });
+        for sent in [
+            json!(null),
+            json!({}),
+            json!({ "op": "secret" }),
+            json!({ "op": "add" }),
+            json!({ "op": "fail", "rkey": "secret" }),
+            json!({ "op": "remove", "rkey": "secret", "error": error }),
+            json!({ "op": "remove", "rkey": 7 }),
+            with("secret", json!(1)),
+            with("did", json!(["secret"])),
+            with("time_us", json!("secret")),
+        ] {
+            let message = refused(sent.clone());
+            assert!(!message.contains("secret"), "{sent}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_empty_is_refused_by_name() {
+        let long = |chars: usize| json!("x".repeat(chars));
+        for (name, value) in [
+            ("rkey", long(MAX_RKEY_BYTES + 1)),
+            ("rkey", long(0)),
+            ("did", long(MAX_DID_BYTES + 1)),
+            ("collection", long(MAX_NSID_BYTES + 1)),
+            ("uri", long(MAX_URI_BYTES + 1)),
+            ("space", long(MAX_URI_BYTES + 1)),
+            ("value", long(MANY)),
+        ] {
+            let message = refused(with(name, value));
+            assert!(message.contains(&format!("its {name} ")), "{message}");
+        }
+        for (name, most) in [
+            ("name", MAX_ERROR_NAME_CHARS),
+            ("message", MAX_ERROR_MESSAGE_CHARS),
+        ] {
+            let mut error = json!({ "name": "", "message": "" });
+            let fail = |error| json!({ "op": "fail", "rkey": "a", "error": error });
+            // Characters, not bytes: a language needs as many as it needs.
+            error[name] = "ü".repeat(most).into();
+            let edit = Edit::try_from(fail(error.clone())).unwrap();
+            edit.check(MANY).unwrap();
+            error[name] = "ü".repeat(most + 1).into();
+            assert!(refused(fail(error)).contains(name));
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_body() {
+        let edit = Edit::try_from(add()).unwrap();
+        assert!(!format!("{edit:?}").contains("text"));
+    }
+}

@@ -1,0 +1,114 @@
+//! One record as a watch shows it.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
+
+use super::{
+    edit::EditError,
+    record::Record,
+    sort::{Sort, SortValue},
+};
+
+/// One record in its place. Immutable: a changed record is a new entry under the same id.
+#[derive(Debug)]
+pub struct Entry {
+    /// Identifies (space, uri) for the life of the watch.
+    pub id: u64,
+    /// The record as it is shown.
+    pub record: Record,
+    /// What a page or the app expects the server to confirm; `None` for the server's own word.
+    pub optimistic: Option<Box<Optimistic>>,
+    /// Whether `time_us` is when the record was published live, not the server's stored creation time.
+    pub(crate) live_time: bool,
+    pub(super) sort_value: SortValue,
+}
+
+/// What stands behind an optimistic entry.
+#[derive(Debug, Clone, Default)]
+pub struct Optimistic {
+    /// Why it failed; `None` while it is pending.
+    pub failed: Option<EditError>,
+    /// The server's version, which a rollback restores; `None` for a new record.
+    pub(super) base: Option<Arc<Entry>>,
+    /// Bodies that this one replaced before the server confirmed them: their arrival confirms nothing.
+    pub(super) earlier: Vec<Box<RawValue>>,
+    /// Collection or space are a guess: the record is known by did and rkey alone.
+    pub(super) guessed: bool,
+}
+
+/// Bodies that were replaced and are remembered.
+const MAX_EARLIER: usize = 8;
+
+impl Entry {
+    /// The server's word.
+    pub(super) fn confirmed_with(id: u64, record: Record, live_time: bool, sort: &Sort) -> Self {
+        Self {
+            id,
+            sort_value: sort.value(&record),
+            record,
+            optimistic: None,
+            live_time,
+        }
+    }
+
+    /// The server's version of it, if it has one.
+    pub(crate) fn confirmed(self: &Arc<Self>) -> Option<&Arc<Self>> {
+        match &self.optimistic {
+            Some(optimistic) => optimistic.base.as_ref(),
+            None => Some(self),
+        }
+    }
+
+    /// About how many bytes of JSON it is.
+    pub(super) fn size(&self) -> usize {
+        let extra = self.record.extra.iter();
+        let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
+        // Names of fields, index, id, and the parts of the URI that are told once more.
+        160 + 2 * self.record.uri.len() + self.record.value.get().len() + extra
+    }
+}
+
+impl Optimistic {
+    /// Whether `record`, which the server sent, is what the entry with this body waits for.
+    pub(super) fn is_confirmed_by(&self, body: &RawValue, record: &Record) -> bool {
+        if same_json(body, &record.value) {
+            return true;
+        }
+        let base = self.base.as_ref();
+        let old = base.is_some_and(|base| same_json(&base.record.value, &record.value));
+        let earlier = || self.earlier.iter().any(|it| same_json(it, &record.value));
+        !old && !earlier()
+    }
+
+    /// One more body took the place of `body`.
+    pub(super) fn remember(&mut self, body: Box<RawValue>) {
+        if self.earlier.len() >= MAX_EARLIER {
+            self.earlier.remove(0);
+        }
+        self.earlier.push(body);
+    }
+}
+
+/// Whether two JSON texts say the same.
+fn same_json(a: &RawValue, b: &RawValue) -> bool {
+    let parse = |raw: &RawValue| serde_json::from_str::<serde_json::Value>(raw.get()).ok();
+    a.get() == b.get() || parse(a).is_some_and(|a| Some(a) == parse(b))
+}
+
+impl Serialize for Entry {
+    /// The record, and `optimistic` (`pending` or `failed`) with `optimisticError` where it is not the server's word.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.record.serialize_fields(&mut map)?;
+        if let Some(optimistic) = &self.optimistic {
+            let failed = optimistic.failed.is_some();
+            map.serialize_entry("optimistic", if failed { "failed" } else { "pending" })?;
+            if let Some(error) = &optimistic.failed {
+                map.serialize_entry("optimisticError", error)?;
+            }
+        }
+        map.end()
+    }
+}

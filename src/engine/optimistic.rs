@@ -1,0 +1,221 @@
+//! What is shown before the server says it.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::{
+    edit::{Edit, EditError, EditRecord},
+    entry::{Entry, Optimistic},
+    record::Record,
+    sort::SortBy,
+    store::Store,
+};
+
+/// Most optimistic entries of one watch.
+pub const MAX_OPTIMISTIC: usize = 1000;
+
+/// More optimistic entries than [`MAX_OPTIMISTIC`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyEdits;
+
+/// What a watch's URL says of where its records live.
+#[derive(Debug, Clone)]
+pub struct Home {
+    collection: Option<Box<str>>,
+    space: Option<Arc<str>>,
+    /// The records may live in any space.
+    any_space: bool,
+    pub(super) newest_first: bool,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self {
+            collection: None,
+            space: None,
+            any_space: true,
+            newest_first: true,
+        }
+    }
+}
+
+impl Home {
+    /// Reads it off a `watchRecords` URL.
+    pub fn of(url: &Url) -> Self {
+        let param = |name: &str| {
+            let mut pairs = url.query_pairs();
+            let value = pairs.find(|(key, _)| key == name)?.1;
+            (!value.is_empty()).then(|| value.into_owned())
+        };
+        let method = url.path().rsplit('/').next().unwrap_or_default();
+        let space: Option<Arc<str>> = param("spaceUri").map(Into::into);
+        Self {
+            collection: method.strip_suffix(".watchRecords").map(Into::into),
+            any_space: space.is_none(),
+            space,
+            newest_first: param("order").is_none_or(|it| it == "desc")
+                && param("sort").is_none_or(|it| it == "time_us"),
+        }
+    }
+}
+
+impl Store {
+    /// Takes an edit. `now_us`: microseconds since the Unix epoch.
+    pub fn edit(&mut self, edit: Edit, now_us: i64) -> Result<(), TooManyEdits> {
+        match edit {
+            Edit::Add { record } => self.add_optimistic(record, now_us)?,
+            Edit::Fail { rkey, did, error } => self.mark_failed(&rkey, did.as_deref(), error),
+            Edit::Remove { rkey, did } => self.remove_optimistic(&rkey, did.as_deref()),
+        }
+        Ok(())
+    }
+
+    fn add_optimistic(&mut self, new: EditRecord, now_us: i64) -> Result<(), TooManyEdits> {
+        let record = self.expected(&new, now_us);
+        let known = self.known_edit(&new, &record);
+        let is_more = known.as_ref().is_none_or(|it| it.optimistic.is_none());
+        if is_more && self.optimistic.len() >= MAX_OPTIMISTIC {
+            return Err(TooManyEdits);
+        }
+        let Some(known) = known else {
+            let optimistic = Optimistic {
+                guessed: self.is_guess(&new),
+                ..Optimistic::default()
+            };
+            self.put(None, record, false, Some(Box::new(optimistic)));
+            return Ok(());
+        };
+        let mut edited = known.record.clone();
+        edited.value = record.value;
+        let mut optimistic = match &known.optimistic {
+            Some(before) => Optimistic::clone(before),
+            None => Optimistic {
+                base: Some(known.clone()),
+                ..Optimistic::default()
+            },
+        };
+        if known.optimistic.is_some() {
+            optimistic.remember(known.record.value.clone());
+        }
+        optimistic.failed = None;
+        self.put(
+            Some(&known),
+            edited,
+            known.live_time,
+            Some(Box::new(optimistic)),
+        );
+        // The newest edit of all is what an rkey alone means.
+        self.optimistic.retain(|id| *id != known.id);
+        self.optimistic.push(known.id);
+        Ok(())
+    }
+
+    /// Whether the record may turn out to live in another collection or space.
+    fn is_guess(&self, new: &EditRecord) -> bool {
+        let collection = new.collection.is_none() && self.sibling().is_none();
+        let space = new.space.is_none() && self.home.any_space;
+        new.uri.is_none() && (collection || space)
+    }
+
+    /// All records of a watch are of one collection, which its URL names only in short.
+    fn sibling(&self) -> Option<&Arc<Entry>> {
+        self.entries().find(|it| it.confirmed().is_some())
+    }
+
+    fn mark_failed(&mut self, rkey: &str, did: Option<&str>, error: EditError) {
+        let Some(entry) = self.newest_optimistic(rkey, did) else {
+            return;
+        };
+        if let Some(optimistic) = &entry.optimistic {
+            let failed = Optimistic {
+                failed: Some(error),
+                ..Optimistic::clone(optimistic)
+            };
+            let record = entry.record.clone();
+            self.put(
+                Some(&entry),
+                record,
+                entry.live_time,
+                Some(Box::new(failed)),
+            );
+        }
+    }
+
+    fn remove_optimistic(&mut self, rkey: &str, did: Option<&str>) {
+        let Some(entry) = self.newest_optimistic(rkey, did) else {
+            return;
+        };
+        match entry.confirmed().cloned() {
+            Some(base) => self.put(Some(&entry), base.record.clone(), base.live_time, None),
+            None => self.remove(entry),
+        }
+    }
+
+    fn newest_optimistic(&self, rkey: &str, did: Option<&str>) -> Option<Arc<Entry>> {
+        let entries = self
+            .optimistic
+            .iter()
+            .rev()
+            .filter_map(|id| self.entry(*id));
+        let mut meant = entries
+            .filter(|it| &*it.record.rkey == rkey && did.is_none_or(|did| &*it.record.did == did));
+        meant.next().cloned()
+    }
+
+    /// The optimistic entry that a record of the server stands for, though its identity was only guessed.
+    pub(super) fn guessed(&self, record: &Record) -> Option<&Arc<Entry>> {
+        let mut entries = self.optimistic.iter().filter_map(|id| self.entry(*id));
+        entries.find(|it| {
+            it.optimistic
+                .as_ref()
+                .is_some_and(|it| it.guessed && it.base.is_none())
+                && it.record.rkey == record.rkey
+                && it.record.did == record.did
+        })
+    }
+
+    /// The entry that an edit is of. Where the space is not told, one record of that URI is enough.
+    fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
+        self.known(record).or_else(|| {
+            let mut spaces = self.spaces(&record.uri).iter();
+            let only = spaces.next().filter(|_| new.space.is_none())?;
+            spaces.next().is_none().then(|| only.clone())
+        })
+    }
+
+    /// The record as it will probably be.
+    fn expected(&self, new: &EditRecord, now_us: i64) -> Record {
+        let others = || self.sibling().map(|it| it.record.collection.clone());
+        let collection = new.collection.as_deref().map(Into::into);
+        let collection: Box<str> = collection
+            .or_else(others)
+            .or_else(|| self.home.collection.clone())
+            .unwrap_or_default();
+        let uri = new.uri.as_deref().map(Arc::from);
+        let space = new.space.as_deref().map(Arc::from);
+        Record {
+            uri: uri
+                .unwrap_or_else(|| format!("at://{}/{collection}/{}", new.did, new.rkey).into()),
+            space: space.or_else(|| self.home.space.clone()),
+            did: new.did.as_str().into(),
+            rkey: new.rkey.as_str().into(),
+            collection,
+            cid: None,
+            time_us: new.time_us.unwrap_or_else(|| self.after_newest(now_us)),
+            value: new.value.clone(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// A clock that is late must not put what was just written below what was there.
+    fn after_newest(&self, now_us: i64) -> i64 {
+        let sort = self.order.sort();
+        let newest = match (&sort.by, sort.ascending) {
+            (SortBy::TimeUs, false) => self.entries().next(),
+            (SortBy::TimeUs, true) => self.entries().next_back(),
+            _ => None,
+        };
+        newest.map_or(now_us, |it| now_us.max(it.record.time_us.saturating_add(1)))
+    }
+}

@@ -1,0 +1,95 @@
+//! Older records, page by page, from the endpoint beside the watch's: `listRecords`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tracing::warn;
+use url::Url;
+
+use super::{
+    ConnectRequest, TransportError,
+    http::{Http, body, content_type},
+};
+use crate::engine::{Record, wire};
+
+/// A page holds up to 200 records: it may be this many times larger than one event.
+const PAGE_EVENTS: usize = 4;
+
+/// One page of records.
+#[derive(Debug)]
+pub struct Listed {
+    /// The records, in the server's order.
+    pub records: Vec<Record>,
+    /// Where the next page begins, if there is one.
+    pub cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    records: Vec<Box<RawValue>>,
+    cursor: Option<String>,
+}
+
+/// Fetches the page that begins at `cursor`.
+pub async fn list(
+    http: &Http,
+    request: &ConnectRequest,
+    cursor: &str,
+) -> Result<Listed, TransportError> {
+    let url = list_url(&request.url, cursor)?;
+    let response = http.get(url, request, "application/json").await?;
+    let bad = |message: String| TransportError::BadPage { message };
+    let content_type = content_type(&response);
+    if content_type != "application/json" {
+        return Err(bad(format!("it is {content_type}")));
+    }
+    let limit = request.max_event_bytes.saturating_mul(PAGE_EVENTS);
+    let body = body(response, limit).await?;
+    let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
+    let answer: Answer =
+        serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;
+    let records = answer.records.iter().filter_map(|raw| {
+        let record = wire::decode_record(raw.get());
+        let record = record.inspect_err(|error| warn!(%error, "skipped a record"));
+        Some(*record.ok()?)
+    });
+    Ok(Listed {
+        records: records.collect(),
+        cursor: answer.cursor,
+    })
+}
+
+/// The same query at the sibling endpoint.
+fn list_url(watch: &Url, cursor: &str) -> Result<Url, TransportError> {
+    let Some(path) = watch.path().strip_suffix(".watchRecords") else {
+        return Err(TransportError::NoPages);
+    };
+    let mut url = watch.clone();
+    url.set_path(&format!("{path}.listRecords"));
+    let query = watch.query_pairs().filter(|(name, _)| name != "cursor");
+    url.query_pairs_mut()
+        .clear()
+        .extend_pairs(query)
+        .append_pair("cursor", cursor);
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_query_goes_to_the_endpoint_beside() {
+        let watch =
+            "https://a.example/xrpc/com.example.message.watchRecords?actor=did:plc:a&cursor=x";
+        let url = list_url(&watch.parse().unwrap(), "y z").unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://a.example/xrpc/com.example.message.listRecords?actor=did%3Aplc%3Aa&cursor=y+z"
+        );
+        let other = "https://a.example/watch".parse().unwrap();
+        assert!(matches!(
+            list_url(&other, "y"),
+            Err(TransportError::NoPages)
+        ));
+    }
+}
