@@ -1,6 +1,6 @@
 //! The plugin's configuration and the options of one watch.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
@@ -152,7 +152,15 @@ impl WatchOptions {
         })
     }
 
-    /// Checks the options and turns them into what the engine needs.
+    /// A watch of this URL, with defaults for everything else.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Checks a page's options and turns them into what the engine needs.
     pub(crate) fn into_spec(self, surroundings: &Surroundings, scope: Scope) -> Result<WatchSpec> {
         let url = resolve(&self.url, surroundings.base_url.as_ref())?;
         if !scope.allows(&url) {
@@ -160,8 +168,24 @@ impl WatchOptions {
             return Err(Error::NotAllowed { origin });
         }
         let guard_id = scope.id();
-        let mut spec = WatchSpec::new(url, std::sync::Arc::new(move |url| scope.allows(url)));
+        let mut spec = WatchSpec::new(url, Arc::new(move |url| scope.allows(url)));
         spec.guard_id = guard_id;
+        self.complete(spec, surroundings)
+    }
+
+    /// The same for the app's own code, which no capability binds: any URL, and redirects within its origin.
+    pub(crate) fn into_trusted_spec(self, surroundings: &Surroundings) -> Result<WatchSpec> {
+        let url = resolve(&self.url, surroundings.base_url.as_ref())?;
+        if self.mint == Some(true) {
+            let message = "no page mints for a watch of Rust: name a minter";
+            return Err(Error::InvalidOptions(message.to_owned()));
+        }
+        let origin = url.origin();
+        let spec = WatchSpec::new(url, Arc::new(move |url| url.origin() == origin));
+        self.complete(spec, surroundings)
+    }
+
+    fn complete(self, mut spec: WatchSpec, surroundings: &Surroundings) -> Result<WatchSpec> {
         spec.transport = self.transport.unwrap_or_default();
         spec.tickets = self.tickets(surroundings)?;
         spec.cache = self.cache(surroundings)?;
@@ -317,8 +341,6 @@ pub(crate) fn resolve(text: &str, base_url: Option<&Url>) -> Result<Url> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::error::ErrorKind;
 

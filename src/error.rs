@@ -108,6 +108,9 @@ pub enum Error {
     /// The watch itself failed.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// The watch is over.
+    #[error("the watch is closed: {}", .0.message)]
+    Closed(ErrorPayload),
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -133,6 +136,7 @@ impl Error {
             Self::UnknownWatch => ErrorKind::UnknownWatch,
             Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
             Self::Watch(error) => error.kind(),
+            Self::Closed(payload) => payload.kind,
             Self::Cache(_) => ErrorKind::Cache,
             Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,

@@ -65,6 +65,7 @@ mod commands;
 mod config;
 pub mod engine;
 mod error;
+mod handle;
 mod redact;
 mod scope;
 pub mod tickets;
@@ -76,8 +77,10 @@ use tauri::{Manager, Runtime};
 use url::Url;
 
 pub use builder::{Builder, init};
-pub use config::{Config, WatchOptions};
+pub use config::{Config, SortDirection, SortOptions, WatchOptions};
+pub use engine::{Edit, EditError, EditRecord, TypedRecord};
 pub use error::{Error, ErrorKind, ErrorPayload, Result};
+pub use handle::WatchHandle;
 /// For [`Builder::tls`], in the version that the plugin uses.
 pub use rustls;
 
@@ -98,6 +101,28 @@ impl ContrailSync {
     /// What relative watch URLs are relative to.
     pub fn base_url(&self) -> Option<&Url> {
         self.surroundings.base_url.as_ref()
+    }
+
+    /// Follows a watch from Rust: no window has to be open for it. Relative URLs and named minters are the same as for
+    /// pages; the scopes of capabilities do not apply.
+    ///
+    /// ```
+    /// use tauri_plugin_contrail_sync::{ContrailSyncExt, WatchOptions};
+    ///
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Message { text: String }
+    /// async fn newest(app: tauri::AppHandle) -> tauri_plugin_contrail_sync::Result<Option<String>> {
+    ///     let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+    ///     let watch = app.contrail_sync().watch(WatchOptions::new(url)).await?;
+    ///     watch.live().await?;
+    ///     let state = watch.state().await?;
+    ///     let newest = state.records_as::<Message>().flatten().next();
+    ///     Ok(newest.map(|message| message.value.text))
+    /// }
+    /// ```
+    pub async fn watch(&self, options: WatchOptions) -> Result<WatchHandle> {
+        let spec = options.into_trusted_spec(&self.surroundings)?;
+        Ok(WatchHandle::open(self.engine.clone(), spec).await)
     }
 
     /// The engine that all windows share.

@@ -24,6 +24,7 @@ mod sort;
 mod spec;
 pub mod store;
 pub mod subscription;
+mod typed;
 mod watch;
 pub mod wire;
 
@@ -53,6 +54,7 @@ pub use sort::{Sort, SortBy};
 pub use spec::{TransportKind, WatchSpec};
 pub use store::View;
 pub use subscription::{Changed, Delta, State, Subscription};
+pub use typed::{NotOfType, TypedRecord};
 
 use crate::{
     cache::{Cache, CacheError},

@@ -1,0 +1,118 @@
+//! A watch in the hands of Rust code.
+
+use std::pin::pin;
+
+use futures_util::{Stream, StreamExt, stream};
+
+use crate::{
+    engine::{
+        Delta, Edit, EditError, EditRecord, Engine, State, Status, Subscription, WatchError,
+        WatchSpec,
+    },
+    error::{Error, Result},
+};
+
+/// Follows a watch until it is dropped, or stopped. Made by [`ContrailSync::watch`](crate::ContrailSync::watch).
+///
+/// All its methods fail with [`WatchError::Ended`] only when the app is ending.
+pub struct WatchHandle {
+    engine: Engine,
+    spec: WatchSpec,
+    subscription: Subscription,
+}
+
+/// Most bytes of an optimistic body: as many as an event of the server may have by default.
+const MAX_BODY: usize = crate::transport::DEFAULT_MAX_EVENT_BYTES;
+
+impl WatchHandle {
+    pub(crate) async fn open(engine: Engine, spec: WatchSpec) -> Self {
+        let subscription = engine.watch(spec.clone()).await;
+        Self {
+            engine,
+            spec,
+            subscription,
+        }
+    }
+
+    /// Everything about the watch at this moment.
+    pub async fn state(&self) -> Result<State> {
+        let state = self.subscription.state().await;
+        Ok(state.ok_or(WatchError::Ended)?)
+    }
+
+    /// The state now, and again whenever something changed since; changes meanwhile are one. It keeps the watch alive by
+    /// itself, and ends with the app.
+    pub fn states(&self) -> impl Stream<Item = State> + Send + 'static {
+        let (engine, spec) = (self.engine.clone(), self.spec.clone());
+        stream::unfold(None, move |followed: Option<Subscription>| {
+            let (engine, spec) = (engine.clone(), spec.clone());
+            async move {
+                let followed = match followed {
+                    Some(followed) => {
+                        followed.next().await?;
+                        followed
+                    }
+                    None => engine.watch(spec).await,
+                };
+                Some((followed.state().await?, Some(followed)))
+            }
+        })
+    }
+
+    /// The state now, and what changed since then or since the last change, whenever something did.
+    pub async fn changes(&self) -> Result<(State, impl Stream<Item = Delta> + Send + 'static)> {
+        let followed = self.engine.watch(self.spec.clone()).await;
+        let state = followed.state().await.ok_or(WatchError::Ended)?;
+        let changes = stream::unfold(followed, async |followed| {
+            Some((followed.next().await?, followed))
+        });
+        Ok((state, changes))
+    }
+
+    /// Waits until the records are the server's. Fails with what ended the watch, if it is closed before.
+    pub async fn live(&self) -> Result<()> {
+        let mut states = pin!(self.states());
+        while let Some(state) = states.next().await {
+            match (state.status, state.error) {
+                (Status::Live, _) => return Ok(()),
+                (Status::Closed, Some(error)) => return Err(Error::Closed(error)),
+                (Status::Closed, None) => break,
+                _ => {}
+            }
+        }
+        Err(WatchError::Ended.into())
+    }
+
+    /// Shows a record before the server has it, to all who follow this watch: as pending, in the place of the record
+    /// that it changes, or in its own. It gives way to the real one.
+    pub async fn add_optimistic(&self, record: EditRecord) -> Result<()> {
+        self.edit(Edit::Add { record }).await
+    }
+
+    /// Marks the newest pending record of `rkey` as failed, of this author if one is named.
+    pub async fn mark_failed(&self, rkey: &str, did: Option<&str>, error: EditError) -> Result<()> {
+        let (rkey, did) = (rkey.to_owned(), did.map(Into::into));
+        self.edit(Edit::Fail { rkey, did, error }).await
+    }
+
+    /// Takes the newest pending or failed record of `rkey` back, of this author if one is named: what the server has
+    /// shows again.
+    pub async fn remove_optimistic(&self, rkey: &str, did: Option<&str>) -> Result<()> {
+        let (rkey, did) = (rkey.to_owned(), did.map(Into::into));
+        self.edit(Edit::Remove { rkey, did }).await
+    }
+
+    /// Fetches the next page of older records, where [`State::cursor`] says that there are some.
+    pub async fn load_more(&self) -> Result<()> {
+        self.subscription.load_more().await?;
+        Ok(())
+    }
+
+    /// Lets go of the watch, as dropping it does. Its connection lingers for a moment, for others to take over.
+    pub fn stop(self) {}
+
+    async fn edit(&self, edit: Edit) -> Result<()> {
+        edit.check(MAX_BODY)?;
+        Ok(self.subscription.edit(edit).await?)
+    }
+}
