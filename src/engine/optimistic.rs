@@ -219,3 +219,7 @@ impl Store {
         newest.map_or(now_us, |it| now_us.max(it.record.time_us.saturating_add(1)))
     }
 }
+
+#[cfg(test)]
+#[path = "optimistic_tests.rs"]
+mod tests;

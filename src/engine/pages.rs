@@ -17,8 +17,8 @@ pub struct Window {
     newest_first: bool,
     /// Where the next older page begins, if there is one.
     cursor: Option<Arc<str>>,
-    /// Creation time of the oldest record of the snapshot under way.
-    end: i64,
+    /// Place of the oldest record of the snapshot under way.
+    end: Option<Place>,
     /// Whether pages were loaded below the snapshot.
     paged: bool,
     /// Ids below the last snapshot that it could not confirm.
@@ -27,6 +27,13 @@ pub struct Window {
     refresh: Option<Arc<str>>,
     /// URIs that changed while a page is on its way, which knows less of them; `None` without a page.
     touched: Option<FastSet<Box<str>>>,
+}
+
+/// Where a record stands in the server's list, newest first: by creation time in milliseconds, then by rkey.
+type Place = (i64, Box<str>);
+
+fn place(record: &Record) -> Place {
+    (record.time_us.div_euclid(1000), record.rkey.clone())
 }
 
 /// A page cannot be used: what it says may be older than what the store knows.
@@ -61,7 +68,7 @@ impl Window {
         Self {
             newest_first,
             cursor: None,
-            end: i64::MAX,
+            end: None,
             paged: false,
             stale: FastSet::default(),
             refresh: None,
@@ -74,14 +81,18 @@ impl Window {
     }
 
     pub(super) fn begin_snapshot(&mut self) {
-        self.end = i64::MAX;
+        self.end = None;
         // A page that is on its way may be older than the snapshot.
         self.touched = None;
     }
 
-    /// The snapshot has a record of this creation time.
-    pub(super) fn covers(&mut self, time_us: i64) {
-        self.end = self.end.min(time_us);
+    /// The snapshot has this record.
+    pub(super) fn covers(&mut self, record: &Record) {
+        let is_older =
+            |end: &Place| (record.time_us.div_euclid(1000), &*record.rkey) < (end.0, &*end.1);
+        if self.newest_first && self.end.as_ref().is_none_or(is_older) {
+            self.end = Some(place(record));
+        }
     }
 
     /// A live event knows better than a page that is on its way.
@@ -111,15 +122,15 @@ impl Store {
         let unconfirmed = self.unconfirmed.take().unwrap_or_default();
         let window = &mut self.window;
         (window.stale, window.refresh) = (FastSet::default(), None);
-        let end = window.end;
+        let end = window.end.take();
         let below = window.paged && window.newest_first && cursor.is_some();
         if evict {
             for id in unconfirmed {
                 let Some(entry) = self.entry(id).cloned() else {
                     continue;
                 };
-                let time = entry.confirmed().map(|it| it.record.time_us);
-                if below && time.is_some_and(|time| time < end) {
+                let place = entry.confirmed().map(|it| place(&it.record));
+                if below && place < end {
                     self.window.stale.insert(id);
                 } else {
                     self.lose(entry);
@@ -165,7 +176,7 @@ impl Store {
         }
         // A page without records that leads to another one would lead on for ever.
         let cursor = cursor.filter(|_| !records.is_empty()).map(Arc::from);
-        let end = records.iter().map(|it| it.time_us).min();
+        let end = records.iter().map(place).min();
         for record in records {
             if let Some(known) = self.known(&record) {
                 self.window.stale.remove(&known.id);
@@ -185,13 +196,13 @@ impl Store {
     }
 
     /// What lies above the end of a page and was not in it is gone.
-    fn refreshed(&mut self, end: Option<i64>, cursor: Option<Arc<str>>) {
+    fn refreshed(&mut self, end: Option<Place>, cursor: Option<Arc<str>>) {
         for id in std::mem::take(&mut self.window.stale) {
             let Some(entry) = self.entry(id).cloned() else {
                 continue;
             };
-            let time = entry.confirmed().map(|it| it.record.time_us);
-            let covered = cursor.is_none() || end.zip(time).is_none_or(|(end, time)| time > end);
+            let place = entry.confirmed().map(|it| place(&it.record));
+            let covered = cursor.is_none() || end.is_none() || place > end;
             if covered {
                 self.lose(entry);
             } else {

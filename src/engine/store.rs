@@ -171,7 +171,7 @@ impl Store {
 
     /// One record of the snapshot. It is complete: what it does not mention is not there.
     pub fn confirm(&mut self, record: Record) {
-        self.window.covers(record.time_us);
+        self.window.covers(&record);
         self.hear(record);
     }
 

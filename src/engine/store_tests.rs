@@ -252,3 +252,117 @@ fn the_first_child_of_a_grouped_relation_is_not_made_a_list() {
     };
     assert_eq!(store.add_child(&added), Err(Unknowable));
 }
+
+fn child(parent: &str, did: &str, rkey: &str, text: &str) -> ChildAdded {
+    let json = format!(
+        r#"{{"parentUri":"{parent}","relation":"reactions","child":{{"did":"{did}","rkey":"{rkey}","value":"{text}"}}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+/// The children of a record, `did/rkey=text`, and how many the server counts.
+fn children(store: &Store, rkey: &str) -> (Vec<String>, Option<i64>) {
+    let entry = store.entries().find(|it| &*it.record.rkey == rkey).unwrap();
+    let parse = |name| {
+        entry
+            .record
+            .extra(name)
+            .map(|raw| serde_json::from_str(raw.get()).unwrap())
+    };
+    let list: Option<serde_json::Value> = parse("reactions");
+    let list = list.iter().flat_map(|it| it.as_array().unwrap());
+    let name = |it: &serde_json::Value, name: &str| it[name].as_str().unwrap().to_owned();
+    let shown = list.map(|it| {
+        format!(
+            "{}/{}={}",
+            name(it, "did"),
+            name(it, "rkey"),
+            name(it, "value")
+        )
+    });
+    let count: Option<serde_json::Value> = parse("reactionsCount");
+    (shown.collect(), count.and_then(|it| it.as_i64()))
+}
+
+const ONE_CHILD: &str =
+    r#","value":"x","reactionsCount":1,"reactions":[{"did":"bob","rkey":"self","value":"+"}]"#;
+
+#[test]
+fn a_child_that_moves_leaves_its_old_parent_and_the_counts_follow() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        [
+            record(None, "a", "1", US, ONE_CHILD),
+            text("a", "2", US + 1, "y"),
+        ],
+    );
+    store
+        .add_child(&child("at://a/c/2", "carol", "self", "!"))
+        .unwrap();
+    store
+        .add_child(&child("at://a/c/2", "bob", "self", "moved"))
+        .unwrap();
+    assert_eq!(children(&store, "1"), (vec![], Some(0)));
+    let both = vec!["bob/self=moved".to_owned(), "carol/self=!".into()];
+    assert_eq!(children(&store, "2"), (both, Some(2)));
+    store
+        .add_child(&child("at://a/c/1", "bob", "self", "back"))
+        .unwrap();
+    assert_eq!(
+        children(&store, "1"),
+        (vec!["bob/self=back".into()], Some(1))
+    );
+    assert_eq!(children(&store, "2").1, Some(1));
+}
+
+#[test]
+fn a_parent_that_arrived_live_gets_children_and_counts_too() {
+    let mut store = Store::default();
+    store.upsert(text("a", "1", US, "live"));
+    store
+        .add_child(&child("at://a/c/1", "bob", "k", "+"))
+        .unwrap();
+    store.upsert(text("a", "1", US, "edited"));
+    assert_eq!(children(&store, "1"), (vec!["bob/k=+".into()], Some(1)));
+    let gone =
+        r#"{"parentUri":"at://a/c/1","relation":"reactions","childRkey":"k","childDid":"bob"}"#;
+    store
+        .remove_child(&serde_json::from_str(gone).unwrap())
+        .unwrap();
+    assert_eq!(children(&store, "1"), (vec![], Some(0)));
+}
+
+#[test]
+fn a_did_matched_child_belongs_to_every_record_of_its_did() {
+    let mut store = Store::default();
+    let rows = [
+        text("a", "1", US, "x"),
+        text("a", "2", US, "x"),
+        text("b", "3", US, "x"),
+    ];
+    snapshot(&mut store, rows);
+    store
+        .add_child(&child("at://a/c/_", "a", "profile", "p"))
+        .unwrap();
+    store
+        .add_child(&child("at://a/c/_", "a", "profile", "q"))
+        .unwrap();
+    for rkey in ["1", "2"] {
+        assert_eq!(
+            children(&store, rkey),
+            (vec!["a/profile=q".into()], Some(1))
+        );
+    }
+    assert_eq!(children(&store, "3"), (vec![], None));
+}
+
+#[test]
+fn a_child_that_the_query_may_have_left_out_shows_and_asks_for_a_snapshot() {
+    let mut store = Store::default();
+    let seven = ONE_CHILD.replace("Count\":1", "Count\":7");
+    snapshot(&mut store, [record(None, "a", "1", US, &seven)]);
+    let added = store.add_child(&child("at://a/c/1", "carol", "k", "+"));
+    assert_eq!(added, Err(Unknowable));
+    assert_eq!(children(&store, "1").0.len(), 2);
+}
