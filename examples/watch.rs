@@ -218,12 +218,17 @@ fn print_text(state: &State, known: &mut HashMap<u64, Arc<Entry>>) -> io::Result
             Some(_) => ' ',
         };
         if sign != ' ' {
-            writeln!(out, "  {sign} {} {}", entry.record.uri, entry.record.value)?;
+            writeln!(
+                out,
+                "  {sign} {} {}",
+                entry.record.uri.as_str(),
+                entry.record.value
+            )?;
         }
         known.insert(entry.id, entry.clone());
     }
     for entry in gone.values() {
-        writeln!(out, "  - {}", entry.record.uri)?;
+        writeln!(out, "  - {}", entry.record.uri.as_str())?;
     }
     out.flush()
 }

@@ -126,9 +126,12 @@ async fn changed_and_gone_records_leave_the_others_alone() {
     }
     let mut some = changes(vec![record(7, 2, BODY), record(100, 1, BODY)], false);
     some.gone = vec![
-        (None, record(8, 1, 0).uri),
+        (None, record(8, 1, 0).uri.shared().clone()),
         // Not there in this space: the public record stays.
-        (Some("ats://did:plc:o/t/1".into()), record(9, 1, 0).uri),
+        (
+            Some("ats://did:plc:o/t/1".into()),
+            record(9, 1, 0).uri.shared().clone(),
+        ),
     ];
     cache.write(&key("a"), some).await.unwrap();
     let rows = all(&cache, &key("a")).await.unwrap();

@@ -169,7 +169,7 @@ async fn a_delta_that_nobody_took_is_told_again() {
     let told: Vec<_> = delta
         .changed
         .iter()
-        .map(|it| &*it.entry.record.rkey)
+        .map(|it| it.entry.record.rkey())
         .collect();
     assert!(told.contains(&"a"), "{told:?}");
 }

@@ -82,7 +82,7 @@ fn shown(state: &State) -> Vec<(String, String, Value)> {
     let row = |entry: &std::sync::Arc<tauri_plugin_contrail_sync::engine::Entry>| {
         let record = &entry.record;
         let value = serde_json::from_str(record.value.get()).unwrap();
-        (record.rkey.to_string(), record.did.to_string(), value)
+        (record.rkey().to_string(), record.did().to_string(), value)
     };
     state.entries.iter().map(row).collect()
 }
@@ -99,7 +99,7 @@ fn field(state: &State, rkey: &str, name: &str) -> Value {
     let entry = state
         .entries
         .iter()
-        .find(|it| &*it.record.rkey == rkey)
+        .find(|it| it.record.rkey() == rkey)
         .unwrap();
     let raw = entry.record.extra(name).map_or("null", |raw| raw.get());
     serde_json::from_str(raw).unwrap()

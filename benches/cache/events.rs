@@ -156,7 +156,7 @@ fn write(lounge: &Lounge, records: usize, mark: u64) {
 /// The number of the last chunk that the delta ends.
 fn mark(delta: &Delta) -> Option<u64> {
     let mut changed = delta.changed.iter();
-    let mark = changed.find(|it| &*it.entry.record.rkey == MARK)?;
+    let mark = changed.find(|it| it.entry.record.rkey() == MARK)?;
     let value: Value = serde_json::from_str(mark.entry.record.value.get()).ok()?;
     value["mark"].as_u64()
 }

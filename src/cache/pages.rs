@@ -36,8 +36,8 @@ impl Position {
     fn of(row: &Row) -> Self {
         Self {
             time_us: row.record.time_us,
-            rkey: row.record.rkey.to_string(),
-            uri: row.record.uri.to_string(),
+            rkey: row.record.rkey().to_owned(),
+            uri: row.record.uri.as_str().to_owned(),
             space: row.record.space.as_deref().unwrap_or_default().to_string(),
         }
     }

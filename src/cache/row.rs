@@ -115,10 +115,10 @@ pub(super) fn encode(batch: &mut Batch, row: &dyn Cacheable, seed: u64) {
         return;
     };
     let columns = Columns {
-        uri: &record.uri,
+        uri: record.uri.as_str(),
         space: record.space.as_deref().unwrap_or_default(),
         time_us: record.time_us,
-        rkey: &record.rkey,
+        rkey: record.rkey(),
         live_time: row.live_time(),
         body: &body,
     };

@@ -124,7 +124,7 @@ async fn remove(
 ) -> Result<i64, sqlx::Error> {
     let set = changes.set.iter().map(|row| {
         let record = row.record();
-        (record.space.as_deref(), &*record.uri)
+        (record.space.as_deref(), record.uri.as_str())
     });
     let gone = changes
         .gone

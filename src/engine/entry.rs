@@ -66,7 +66,7 @@ impl Entry {
         let extra = self.record.extra.iter();
         let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
         // Names of fields, index, id, and the parts of the URI that are told once more.
-        160 + 2 * self.record.uri.len() + self.record.value.get().len() + extra
+        160 + 2 * self.record.uri.as_str().len() + self.record.value.get().len() + extra
     }
 }
 

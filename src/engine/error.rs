@@ -35,6 +35,9 @@ pub enum WatchError {
     /// The watch is over, or the engine is.
     #[error("the watch has ended")]
     Ended,
+    /// An edit without a URI or a collection, where no record tells the collection.
+    #[error("the optimistic record needs its collection")]
+    Nameless,
     /// More was asked for than a watch holds.
     #[error("too many {what}: a watch holds {limit}")]
     TooMany {
@@ -55,6 +58,7 @@ impl WatchError {
             Self::AccessLost { .. } => ErrorKind::AccessLost,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Ended => ErrorKind::UnknownWatch,
+            Self::Nameless => ErrorKind::InvalidOptions,
             Self::TooMany { .. } => ErrorKind::TooMany,
         }
     }

@@ -371,7 +371,10 @@ impl Keeper {
 }
 
 fn identity(entry: &Entry) -> Identity {
-    (entry.record.space.clone(), entry.record.uri.clone())
+    (
+        entry.record.space.clone(),
+        entry.record.uri.shared().clone(),
+    )
 }
 
 /// Waits for something that may not be under way.

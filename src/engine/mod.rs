@@ -46,7 +46,7 @@ pub use filter::Filter;
 pub use keeper::CacheOptions;
 pub(crate) use keeper::cache_key;
 pub use machine::Status;
-pub use optimistic::{Home, MAX_OPTIMISTIC, TooManyEdits};
+pub use optimistic::{EditRefused, Home, MAX_OPTIMISTIC};
 pub use pages::{Outdated, Page};
 pub use path::Path;
 pub use record::Record;

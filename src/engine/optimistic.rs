@@ -7,7 +7,7 @@ use url::Url;
 use super::{
     edit::{Edit, EditError, EditRecord},
     entry::{Entry, Optimistic},
-    record::Record,
+    record::{AtUri, Record},
     sort::SortBy,
     store::Store,
 };
@@ -15,9 +15,14 @@ use super::{
 /// Most optimistic entries of one watch.
 pub const MAX_OPTIMISTIC: usize = 1000;
 
-/// More optimistic entries than [`MAX_OPTIMISTIC`].
+/// Why an edit shows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyEdits;
+pub enum EditRefused {
+    /// There are [`MAX_OPTIMISTIC`] optimistic entries already.
+    TooMany,
+    /// Nobody knows the record's URI: neither it nor its collection was given, and no other record of the watch has one.
+    Nameless,
+}
 
 /// What a watch's URL says of where its records live.
 #[derive(Debug, Clone)]
@@ -62,7 +67,7 @@ impl Home {
 
 impl Store {
     /// Takes an edit. `now_us`: microseconds since the Unix epoch.
-    pub fn edit(&mut self, edit: Edit, now_us: i64) -> Result<(), TooManyEdits> {
+    pub fn edit(&mut self, edit: Edit, now_us: i64) -> Result<(), EditRefused> {
         match edit {
             Edit::Add { record } => self.add_optimistic(record, now_us)?,
             Edit::Fail { rkey, did, error } => self.mark_failed(&rkey, did.as_deref(), error),
@@ -71,12 +76,12 @@ impl Store {
         Ok(())
     }
 
-    fn add_optimistic(&mut self, new: EditRecord, now_us: i64) -> Result<(), TooManyEdits> {
-        let record = self.expected(&new, now_us);
+    fn add_optimistic(&mut self, new: EditRecord, now_us: i64) -> Result<(), EditRefused> {
+        let record = self.expected(&new, now_us).ok_or(EditRefused::Nameless)?;
         let known = self.known_edit(&new, &record);
         let is_more = known.as_ref().is_none_or(|it| it.optimistic.is_none());
         if is_more && self.optimistic.len() >= MAX_OPTIMISTIC {
-            return Err(TooManyEdits);
+            return Err(EditRefused::TooMany);
         }
         let Some(known) = known else {
             let optimistic = Optimistic {
@@ -159,7 +164,7 @@ impl Store {
             .rev()
             .filter_map(|id| self.entry(*id));
         let mut meant = entries
-            .filter(|it| &*it.record.rkey == rkey && did.is_none_or(|did| &*it.record.did == did));
+            .filter(|it| it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did));
         meant.next().cloned()
     }
 
@@ -170,42 +175,39 @@ impl Store {
             it.optimistic
                 .as_ref()
                 .is_some_and(|it| it.guessed && it.base.is_none())
-                && it.record.rkey == record.rkey
-                && it.record.did == record.did
+                && it.record.rkey() == record.rkey()
+                && it.record.did() == record.did()
         })
     }
 
     /// The entry that an edit is of. Where the space is not told, one record of that URI is enough.
     fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
         self.known(record).or_else(|| {
-            let mut spaces = self.spaces(&record.uri).iter();
+            let mut spaces = self.spaces(record.uri.as_str()).iter();
             let only = spaces.next().filter(|_| new.space.is_none())?;
             spaces.next().is_none().then(|| only.clone())
         })
     }
 
     /// The record as it will probably be.
-    fn expected(&self, new: &EditRecord, now_us: i64) -> Record {
-        let others = || self.sibling().map(|it| it.record.collection.clone());
-        let collection = new.collection.as_deref().map(Into::into);
-        let collection: Box<str> = collection
-            .or_else(others)
-            .or_else(|| self.home.collection.clone())
-            .unwrap_or_default();
-        let uri = new.uri.as_deref().map(Arc::from);
+    fn expected(&self, new: &EditRecord, now_us: i64) -> Option<Record> {
+        let collection = new.collection.as_deref();
+        let collection = collection
+            .or_else(|| Some(self.sibling()?.record.collection()))
+            .or(self.home.collection.as_deref())?;
+        let uri = match &new.uri {
+            Some(uri) => uri.clone(),
+            None => format!("at://{}/{collection}/{}", new.did, new.rkey),
+        };
         let space = new.space.as_deref().map(Arc::from);
-        Record {
-            uri: uri
-                .unwrap_or_else(|| format!("at://{}/{collection}/{}", new.did, new.rkey).into()),
+        Some(Record {
+            uri: AtUri::parse(uri)?,
             space: space.or_else(|| self.home.space.clone()),
-            did: new.did.as_str().into(),
-            rkey: new.rkey.as_str().into(),
-            collection,
             cid: None,
             time_us: new.time_us.unwrap_or_else(|| self.after_newest(now_us)),
             value: new.value.clone(),
             extra: Vec::new(),
-        }
+        })
     }
 
     /// A clock that is late must not put what was just written below what was there.

@@ -67,9 +67,9 @@ fn shown(store: &Store) -> Vec<String> {
             Some(optimistic) if optimistic.failed.is_some() => "!",
             Some(_) => "?",
         };
-        let did = it.record.did.rsplit(':').next().unwrap();
+        let did = it.record.did().rsplit(':').next().unwrap();
         let text = it.record.value.get().trim_matches('"');
-        format!("{did}/{}={text}{mark}", it.record.rkey)
+        format!("{did}/{}={text}{mark}", it.record.rkey())
     });
     entries.collect()
 }
@@ -229,7 +229,7 @@ fn a_guessed_collection_or_space_is_replaced_by_the_real_one() {
     add(&mut store, ALICE, "a", "hi");
     let guess = store.entries().next().unwrap();
     assert_eq!(
-        &*guess.record.uri,
+        guess.record.uri.as_str(),
         "at://did:plc:alice/com.example.message/a"
     );
     let id = guess.id;
@@ -237,7 +237,7 @@ fn a_guessed_collection_or_space_is_replaced_by_the_real_one() {
     let real = store.entries().next().unwrap();
     assert_eq!((store.len(), real.id), (1, id));
     assert!(real.optimistic.is_none() && real.record.space.is_some());
-    assert_eq!(&*real.record.uri, "at://did:plc:alice/c/a");
+    assert_eq!(real.record.uri.as_str(), "at://did:plc:alice/c/a");
     // It goes by its real name from now on.
     store.delete("at://did:plc:alice/c/a").unwrap();
     assert!(store.is_empty());
@@ -258,7 +258,10 @@ fn optimistic_entries_are_bounded_and_end_with_access() {
         uri: None,
         space: None,
     };
-    assert_eq!(store.edit(Edit::Add { record }, T), Err(TooManyEdits));
+    assert_eq!(
+        store.edit(Edit::Add { record }, T),
+        Err(EditRefused::TooMany)
+    );
     add(&mut store, ALICE, "7", "again");
     store.clear();
     assert!(store.is_empty() && store.optimistic.is_empty());

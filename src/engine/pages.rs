@@ -33,7 +33,7 @@ pub struct Window {
 type Place = (i64, Box<str>);
 
 fn place(record: &Record) -> Place {
-    (record.time_us.div_euclid(1000), record.rkey.clone())
+    (record.time_us.div_euclid(1000), record.rkey().into())
 }
 
 /// A page cannot be used: what it says may be older than what the store knows.
@@ -89,7 +89,7 @@ impl Window {
     /// The snapshot has this record.
     pub(super) fn covers(&mut self, record: &Record) {
         let is_older =
-            |end: &Place| (record.time_us.div_euclid(1000), &*record.rkey) < (end.0, &*end.1);
+            |end: &Place| (record.time_us.div_euclid(1000), record.rkey()) < (end.0, &*end.1);
         if self.newest_first && self.end.as_ref().is_none_or(is_older) {
             self.end = Some(place(record));
         }
@@ -181,7 +181,7 @@ impl Store {
             if let Some(known) = self.known(&record) {
                 self.window.stale.remove(&known.id);
             }
-            if !touched.contains(&*record.uri) {
+            if !touched.contains(record.uri.as_str()) {
                 self.hear(record);
             }
         }
@@ -303,7 +303,7 @@ mod tests {
         assert!(!store.has_stale_pages());
         let edited = store
             .entries()
-            .find(|it| &*it.record.rkey == "007")
+            .find(|it| it.record.rkey() == "007")
             .unwrap();
         assert_eq!(edited.record.value.get(), "\"edited\"");
         assert_eq!(store.cursor().map(|it| &**it), Some("5"));
@@ -338,7 +338,7 @@ mod tests {
         assert!(!shown(&store).contains(&7));
         let known = store
             .entries()
-            .find(|it| &*it.record.rkey == "008")
+            .find(|it| it.record.rkey() == "008")
             .unwrap();
         assert_eq!(known.record.value.get(), "\"newer\"");
 

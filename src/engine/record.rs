@@ -28,16 +28,10 @@ pub fn to_micros(time: i64) -> i64 {
 /// It serializes to the shape the server uses, with `time_us` always in microseconds.
 #[derive(Clone)]
 pub struct Record {
-    /// `at://<did>/<collection>/<rkey>`.
-    pub uri: Arc<str>,
+    /// Where it lives.
+    pub uri: AtUri,
     /// The space that holds the record, `ats://<owner did>/<type>/<key>`; `None` for public records.
     pub space: Option<Arc<str>>,
-    /// DID of the author.
-    pub did: Box<str>,
-    /// NSID of the collection.
-    pub collection: Box<str>,
-    /// Record key, unique within author and collection only.
-    pub rkey: Box<str>,
     /// Content hash, where the server knows one.
     pub cid: Option<Box<str>>,
     /// Creation time in microseconds since the Unix epoch.
@@ -48,7 +42,78 @@ pub struct Record {
     pub extra: Vec<(Box<str>, Box<RawValue>)>,
 }
 
+/// `at://<did>/<collection>/<rkey>`. Cheap to clone.
+#[derive(Clone)]
+pub struct AtUri {
+    text: Arc<str>,
+    /// Where DID and collection end.
+    ends: (u32, u32),
+}
+
+impl AtUri {
+    /// `None` if it is not of that shape, or longer than any URI.
+    pub fn parse(text: impl Into<Arc<str>>) -> Option<Self> {
+        let text = text.into();
+        let (did, collection, _) = split_at_uri(&text)?;
+        let did_end = SCHEME.len() + did.len();
+        let ends = (did_end, did_end + 1 + collection.len());
+        let ends = (ends.0.try_into().ok()?, ends.1.try_into().ok()?);
+        Some(Self { text, ends })
+    }
+
+    /// The whole of it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, to be shared.
+    pub fn shared(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    fn part(&self, from: usize, to: usize) -> &str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for AtUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl fmt::Display for AtUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for AtUri {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for AtUri {}
+
 impl Record {
+    /// DID of the author.
+    pub fn did(&self) -> &str {
+        self.uri.part(SCHEME.len(), self.uri.ends.0 as usize)
+    }
+
+    /// NSID of the collection.
+    pub fn collection(&self) -> &str {
+        let (did, collection) = self.uri.ends;
+        self.uri.part(did as usize + 1, collection as usize)
+    }
+
+    /// Record key, unique within author and collection only.
+    pub fn rkey(&self) -> &str {
+        self.uri
+            .part(self.uri.ends.1 as usize + 1, self.uri.text.len())
+    }
+
     /// The raw JSON of a field that is not one of the named ones.
     pub fn extra(&self, name: &str) -> Option<&RawValue> {
         let (_, raw) = self.extra.iter().find(|(key, _)| &**key == name)?;
@@ -102,12 +167,12 @@ impl Serialize for Record {
 impl Record {
     /// Writes its fields into an object that may hold more.
     pub(super) fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("uri", &*self.uri)?;
+        map.serialize_entry("uri", self.uri.as_str())?;
         map.serialize_entry("cid", &self.cid)?;
         map.serialize_entry("value", &self.value)?;
-        map.serialize_entry("did", &self.did)?;
-        map.serialize_entry("collection", &self.collection)?;
-        map.serialize_entry("rkey", &self.rkey)?;
+        map.serialize_entry("did", self.did())?;
+        map.serialize_entry("collection", self.collection())?;
+        map.serialize_entry("rkey", self.rkey())?;
         map.serialize_entry("time_us", &self.time_us)?;
         if let Some(space) = &self.space {
             map.serialize_entry("space", &**space)?;
@@ -136,17 +201,15 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        let (mut uri, mut space, mut did, mut collection, mut rkey) =
-            (None::<String>, None::<String>, None, None, None);
+        let (mut uri, mut space) = (None::<String>, None::<String>);
         let (mut cid, mut time, mut value, mut do_body) = (None, None::<f64>, None, None);
         let mut extra = Vec::new();
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match &*key {
                 "uri" => uri = Some(map.next_value()?),
                 "space" => space = map.next_value()?,
-                "did" => did = map.next_value::<Option<Box<str>>>()?,
-                "collection" => collection = map.next_value::<Option<Box<str>>>()?,
-                "rkey" => rkey = map.next_value::<Option<Box<str>>>()?,
+                // The URI says them all.
+                "did" | "collection" | "rkey" => drop(map.next_value::<IgnoredAny>()?),
                 "cid" => cid = map.next_value()?,
                 "time_us" => time = map.next_value()?,
                 "value" => value = Some(map.next_value()?),
@@ -158,13 +221,10 @@ impl<'de> Visitor<'de> for RecordVisitor {
             }
         }
         let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
-        let parts = split_at_uri(&uri)
+        let uri = AtUri::parse(uri)
             .ok_or_else(|| A::Error::custom("`uri` is not at://<did>/<collection>/<rkey>"))?;
         Ok(Record {
-            did: did.unwrap_or_else(|| parts.0.into()),
-            collection: collection.unwrap_or_else(|| parts.1.into()),
-            rkey: rkey.unwrap_or_else(|| parts.2.into()),
-            uri: uri.into(),
+            uri,
             space: space.map(Into::into),
             cid,
             time_us: to_micros(time.ok_or_else(|| A::Error::missing_field("time_us"))? as i64),
@@ -176,9 +236,11 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 }
 
+const SCHEME: &str = "at://";
+
 /// Splits `at://<did>/<collection>/<rkey>`.
 pub fn split_at_uri(uri: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = uri.strip_prefix("at://")?.splitn(3, '/');
+    let mut parts = uri.strip_prefix(SCHEME)?.splitn(3, '/');
     let (did, collection, rkey) = (parts.next()?, parts.next()?, parts.next()?);
     let complete = !did.is_empty() && !collection.is_empty() && !rkey.is_empty();
     complete.then_some((did, collection, rkey))

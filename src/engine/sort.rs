@@ -59,7 +59,7 @@ impl Sort {
     pub(super) fn prefix(&self, entry: &Entry) -> u64 {
         let bits = match &self.by {
             SortBy::TimeUs => ordered_int(entry.record.time_us),
-            SortBy::Rkey => first_bytes(&entry.record.rkey),
+            SortBy::Rkey => first_bytes(entry.record.rkey()),
             SortBy::Value(_) => match &entry.sort_value {
                 // After all others, whatever the direction.
                 SortValue::None => return u64::MAX,
@@ -83,12 +83,17 @@ impl Sort {
         let oldest_first = || {
             let (a, b) = (&a.record, &b.record);
             let time = || a.time_us.cmp(&b.time_us);
-            let rkey = || a.rkey.cmp(&b.rkey);
+            let rkey = || a.rkey().cmp(b.rkey());
             let first = match self.by {
                 SortBy::Rkey => rkey().then_with(time),
                 _ => time().then_with(rkey),
             };
-            let rest = || a.uri.cmp(&b.uri).then_with(|| a.space.cmp(&b.space));
+            let rest = || {
+                a.uri
+                    .as_str()
+                    .cmp(b.uri.as_str())
+                    .then_with(|| a.space.cmp(&b.space))
+            };
             first.then_with(rest)
         };
         match &self.by {
@@ -164,7 +169,7 @@ mod tests {
         assert!(entries.is_sorted_by_key(|it| sort.prefix(it)));
         entries
             .iter()
-            .map(|it| it.record.rkey.to_string())
+            .map(|it| it.record.rkey().to_string())
             .collect()
     }
 

@@ -205,7 +205,7 @@ impl Store {
 
     /// A record was created or updated.
     pub fn upsert(&mut self, mut record: Record) {
-        self.window.touched(&record.uri);
+        self.window.touched(record.uri.as_str());
         let known = self.known(&record);
         let mut live_time = true;
         if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
@@ -373,7 +373,7 @@ impl Store {
         match split_at_uri(uri) {
             Some((did, _, "_")) => self
                 .entries()
-                .filter(|entry| &*entry.record.did == did)
+                .filter(|entry| entry.record.did() == did)
                 .cloned()
                 .collect(),
             _ => self.spaces(uri).to_vec(),
@@ -382,7 +382,7 @@ impl Store {
 
     /// The entry of a record's identity, or the optimistic one that guessed it.
     pub(super) fn known(&self, record: &Record) -> Option<Arc<Entry>> {
-        let mut spaces = self.spaces(&record.uri).iter();
+        let mut spaces = self.spaces(record.uri.as_str()).iter();
         let known = spaces.find(|entry| entry.record.space == record.space);
         known.or_else(|| self.guessed(record)).cloned()
     }
@@ -458,15 +458,18 @@ impl Store {
     }
 
     fn list(&mut self, entry: &Arc<Entry>) {
-        let spaces = self.by_uri.entry(entry.record.uri.clone()).or_default();
+        let spaces = self
+            .by_uri
+            .entry(entry.record.uri.shared().clone())
+            .or_default();
         spaces.push(entry.clone());
     }
 
     fn unlist(&mut self, entry: &Entry) {
-        if let Some(spaces) = self.by_uri.get_mut(&entry.record.uri) {
+        if let Some(spaces) = self.by_uri.get_mut(entry.record.uri.as_str()) {
             spaces.retain(|other| other.id != entry.id);
             if spaces.is_empty() {
-                self.by_uri.remove(&entry.record.uri);
+                self.by_uri.remove(entry.record.uri.as_str());
             }
         }
     }

@@ -19,8 +19,8 @@ fn shown(store: &Store) -> Vec<String> {
         .map(|it| {
             format!(
                 "{}/{}={}",
-                it.record.did,
-                it.record.rkey,
+                it.record.did(),
+                it.record.rkey(),
                 it.record.value.get()
             )
         })
@@ -262,7 +262,7 @@ fn child(parent: &str, did: &str, rkey: &str, text: &str) -> ChildAdded {
 
 /// The children of a record, `did/rkey=text`, and how many the server counts.
 fn children(store: &Store, rkey: &str) -> (Vec<String>, Option<i64>) {
-    let entry = store.entries().find(|it| &*it.record.rkey == rkey).unwrap();
+    let entry = store.entries().find(|it| it.record.rkey() == rkey).unwrap();
     let parse = |name| {
         entry
             .record

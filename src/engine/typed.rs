@@ -29,7 +29,7 @@ impl Record {
     /// The body as a type of the app.
     pub fn value_as<T: DeserializeOwned>(&self) -> Result<T, NotOfType> {
         serde_json::from_str(self.value.get()).map_err(|error| NotOfType {
-            uri: self.uri.clone(),
+            uri: self.uri.shared().clone(),
             message: wire::describe(&error),
         })
     }

@@ -17,7 +17,7 @@ use super::{
     edit::Edit,
     keeper::{self, Keeper, News},
     machine::{Effect, Input, Machine, MachineOptions, Status},
-    optimistic::{Home, MAX_OPTIMISTIC, TooManyEdits},
+    optimistic::{EditRefused, Home, MAX_OPTIMISTIC},
     pager::{Paged, Pager, Waiting},
     pages::{Outdated, Page},
     store::{Change, Store, Unknowable},
@@ -210,9 +210,12 @@ impl Watch {
 
     fn edit(&mut self, edit: Edit) -> Result<(), WatchError> {
         let edited = self.store.edit(edit, keeper::now_ms().saturating_mul(1000));
-        edited.map_err(|TooManyEdits| WatchError::TooMany {
-            what: "optimistic records",
-            limit: MAX_OPTIMISTIC,
+        edited.map_err(|refused| match refused {
+            EditRefused::TooMany => WatchError::TooMany {
+                what: "optimistic records",
+                limit: MAX_OPTIMISTIC,
+            },
+            EditRefused::Nameless => WatchError::Nameless,
         })
     }
 

@@ -93,7 +93,7 @@ pub fn json(record: &Record) -> String {
 
 /// The number and version that a record says it has; fails unless it is exactly that record.
 pub fn genuine(row: &Row, body_bytes: usize) -> (usize, usize) {
-    let number = row.record.rkey[1..].parse().unwrap();
+    let number = row.record.rkey()[1..].parse().unwrap();
     let value: serde_json::Value = serde_json::from_str(row.record.value.get()).unwrap();
     let version = value["version"].as_u64().unwrap() as usize;
     assert_eq!(

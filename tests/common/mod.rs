@@ -149,7 +149,7 @@ pub fn rkeys(state: &State) -> Vec<&str> {
     state
         .entries
         .iter()
-        .map(|entry| &*entry.record.rkey)
+        .map(|entry| entry.record.rkey())
         .collect()
 }
 
