@@ -1,7 +1,8 @@
 import { isTauri } from "@tauri-apps/api/core";
 import type { CacheInfo } from "./bindings/CacheInfo.js";
 import type { CacheWarning } from "./bindings/CacheWarning.js";
-import { callPlugin, listenTo, parse } from "./bridge.js";
+import { listenTo } from "./bridge.js";
+import { callPlugin } from "./call.js";
 import { reportUncaught, toWatchError, WatchError } from "./error.js";
 
 /**
@@ -60,7 +61,7 @@ export function onCacheWarning(listener: (warning: CacheWarning) => void): () =>
   let over = false;
   const told = new Set<number>();
   const failed = (reason: unknown) => reportUncaught("listening for warnings", toWatchError(reason));
-  const tell = (warning: CacheWarning | undefined) => {
+  const tell = (warning: CacheWarning | null | undefined) => {
     // Anybody can send an event by this name.
     if (over || typeof warning?.kind !== "string" || told.has(warning.seq)) return;
     told.add(warning.seq);
@@ -70,9 +71,7 @@ export function onCacheWarning(listener: (warning: CacheWarning) => void): () =>
       reportUncaught("a listener for warnings of the cache threw", reason);
     }
   };
-  const listening = listenTo("cache-warning", (payload) => tell(parse<CacheWarning>(payload))).catch(
-    (reason: unknown) => failed(reason),
-  );
+  const listening = listenTo<CacheWarning>("cache-warning", tell).catch((reason: unknown) => failed(reason));
   listening
     .then(async (unlisten) => {
       // Only once nothing can be missed any more: some of these may have come as events meanwhile.

@@ -37,8 +37,16 @@ export function reportUncaught(message: string, reason: unknown): void {
 /** Whatever a call rejected with, as a {@link WatchError}: the plugin's `{kind, message}`, or Tauri's own text. */
 export function toWatchError(reason: unknown): WatchError {
   if (reason instanceof WatchError) return reason;
-  if (typeof reason === "object" && reason !== null && "kind" in reason && "message" in reason) {
-    return new WatchError(String(reason.kind), String(reason.message));
-  }
-  return new WatchError("ipc", reason instanceof Error ? reason.message : String(reason));
+  const { kind = "ipc", message = reason } = (reason ?? {}) as { kind?: string; message?: unknown };
+  return new WatchError(kind, String(message));
+}
+
+/** What the app gave makes no sense. */
+export function invalid(message: string): WatchError {
+  return new WatchError("invalid-options", message);
+}
+
+/** For whom waits in vain. */
+export function stopped(): WatchError {
+  return new WatchError("stopped", "the store is stopped");
 }

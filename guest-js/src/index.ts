@@ -12,7 +12,9 @@ export type {
   CacheAdapter,
   Logger,
   MintTicket,
+  OptimisticRecord,
   Snapshot,
+  WatchFilter,
   WatchRecord,
   WatchStore,
   WatchStoreOptions,
@@ -20,6 +22,8 @@ export type {
 export type { CacheInfo } from "./bindings/CacheInfo.js";
 export type { CacheWarning } from "./bindings/CacheWarning.js";
 export type { ErrorKind } from "./bindings/ErrorKind.js";
+export type { SortDirection } from "./bindings/SortDirection.js";
+export type { SortOptions } from "./bindings/SortOptions.js";
 export type { Status } from "./bindings/Status.js";
 export type { Transport } from "./bindings/Transport.js";
 export type { WarningKind } from "./bindings/WarningKind.js";

@@ -1,56 +1,31 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { FakePlugin } from "./testing/fake-plugin.js";
+import type { FakePlugin } from "./testing/fake-plugin.js";
+import { answerLate, Page } from "./testing/page.js";
 import { record, texts } from "./testing/records.js";
 import { gate, settled, until } from "./testing/until.js";
-import type { WatchStore } from "./types.js";
 
+let page: Page;
 let plugin: FakePlugin;
-let createWatchStore: typeof import("./store.js").createWatchStore;
-/** What the page listens to: its own for every test. */
-let page: EventTarget;
 
 beforeEach(fresh);
-afterEach(() => {
-  FakePlugin.uninstall();
-  vi.unstubAllGlobals();
-});
+afterEach(() => page.close());
 
 async function fresh(): Promise<void> {
-  vi.resetModules();
-  ({ createWatchStore } = await import("./store.js"));
-  page = new EventTarget();
-  vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
-  plugin = new FakePlugin();
-  plugin.install();
-  plugin.records = [record("b"), record("a")];
+  page = await Page.open();
+  plugin = page.plugin;
 }
 
-async function started(): Promise<WatchStore> {
-  const store = createWatchStore({ url: "/watch" });
-  store.start();
-  await store.ready;
-  return store;
-}
+const started = () => page.started();
 
-/** Holds back the answers to `command`, though Rust has carried it out, until the gate opens. */
-function answerLate(command: string): ReturnType<typeof gate> {
+function late(command: string): ReturnType<typeof gate> {
   const answer = gate();
-  const { invoke } = window.__TAURI_INTERNALS__;
-  window.__TAURI_INTERNALS__.invoke = async (name: string, args: unknown) => {
-    const result = await invoke(name, args);
-    if (name.endsWith(command)) await answer.opened;
-    return result;
-  };
+  answerLate(command, answer);
   return answer;
 }
 
-function comeBackFromPageCache(): void {
-  page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
-}
-
 describe("a page", () => {
-  test("listens before it opens, on one event of its own, for all its stores", async () => {
+  test("listens before it opens, on two events of its own, for all its stores", async () => {
     const { invoke } = window.__TAURI_INTERNALS__;
     const order: string[] = [];
     window.__TAURI_INTERNALS__.invoke = (command: string, args: { event?: string }) => {
@@ -59,10 +34,13 @@ describe("a page", () => {
     };
     await Promise.all([started(), started()]);
     const session = plugin.calls[0]?.args["session"];
-    expect(session).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    // As Rust demands it: letters, digits and dashes, at most 64.
+    expect(session).toMatch(/^\d+-\d+-\d+-\d+$/);
+    expect((session as string).length).toBeLessThanOrEqual(64);
     expect(plugin.calls[1]?.args["session"]).toBe(session);
     expect(order).toEqual([
       `contrail-sync://${session}`,
+      `contrail-sync://${session}/mint`,
       "plugin:contrail-sync|open_watch",
       "plugin:contrail-sync|open_watch",
     ]);
@@ -72,7 +50,7 @@ describe("a page", () => {
   test("that could not listen says so and can try again", async () => {
     const { invoke } = window.__TAURI_INTERNALS__;
     window.__TAURI_INTERNALS__.invoke = () => Promise.reject("event.listen not allowed");
-    const store = createWatchStore({ url: "/watch" });
+    const store = page.make();
     store.start();
     const { error } = await until(store, ({ status }) => status === "closed");
     expect(error).toMatchObject({ kind: "ipc", message: "event.listen not allowed" });
@@ -84,8 +62,8 @@ describe("a page", () => {
 
 describe("deltas that arrive before the answer of open_watch", () => {
   test("are kept, applied in order, and acknowledged", async () => {
-    const answer = answerLate("open_watch");
-    const store = createWatchStore({ url: "/watch" });
+    const answer = late("open_watch");
+    const store = page.make();
     store.start();
     await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
     await plugin.push({ records: [record("c"), record("b"), record("a")] });
@@ -98,8 +76,8 @@ describe("deltas that arrive before the answer of open_watch", () => {
   });
 
   test("of which there are too many are dropped, and the whole state is fetched", async () => {
-    const answer = answerLate("open_watch");
-    const store = createWatchStore({ url: "/watch" });
+    const answer = late("open_watch");
+    const store = page.make();
     store.start();
     await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
     const delta = {
@@ -155,14 +133,14 @@ describe("the whole state is fetched", () => {
     await plugin.push({ records: [record("c")] });
     await vi.waitFor(() => expect(plugin.handles("watch_state")).toEqual([1]));
     failing = false;
-    await settled();
+    await plugin.caughtUp();
     await plugin.push({ records: [record("d")] });
     expect(texts(store.records)).toEqual(["d v0"]);
   });
 
   test("again when something was lost while it was on its way", async () => {
     const store = await started();
-    const answer = answerLate("watch_state");
+    const answer = late("watch_state");
     await plugin.send(1, "garbage");
     await settled();
     await plugin.send(1, "garbage");
@@ -176,7 +154,7 @@ describe("the whole state is fetched", () => {
   test("when the page comes back from the page cache, and changes nothing that is still true", async () => {
     const store = await started();
     const { records } = store;
-    comeBackFromPageCache();
+    page.comeBack();
     await vi.waitFor(() => expect(plugin.handles("watch_state")).toEqual([1]));
     await settled();
     expect(store.records).toBe(records);
@@ -184,7 +162,7 @@ describe("the whole state is fetched", () => {
 
   test("not when a page is shown for the first time", async () => {
     await started();
-    page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: false }));
+    page.comeBack(false);
     await settled();
     expect(plugin.handles("watch_state")).toEqual([]);
   });
@@ -198,7 +176,7 @@ describe("a watch that Rust has forgotten", () => {
     store.subscribe((snapshot) => seen.push(`${snapshot.status} ${snapshot.records.length}`));
     plugin.forget();
     Object.assign(plugin, { status: "connecting", records: [] });
-    comeBackFromPageCache();
+    page.comeBack();
     await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
     await plugin.push({ status: "live", records: [record("b"), record("a")] });
     await until(store, ({ status }) => status === "live");
@@ -219,7 +197,7 @@ describe("a watch that Rust has forgotten", () => {
 
   test("is not given the deltas of its old handle", async () => {
     const store = await started();
-    const answer = answerLate("watch_state");
+    const answer = late("watch_state");
     await plugin.send(1, "garbage");
     await settled();
     const old = {
@@ -245,7 +223,7 @@ describe("a watch that Rust has forgotten", () => {
     plugin.intercept = ({ command }) => {
       if (command === "open_watch") throw { kind: "too-many-watches", message: "64 are open" };
     };
-    comeBackFromPageCache();
+    page.comeBack();
     const { error, records } = await until(store, ({ status }) => status === "closed");
     expect(error?.kind).toBe("too-many-watches");
     expect(texts(records)).toEqual(["b v0", "a v0"]);
@@ -283,6 +261,7 @@ test("whatever is lost, doubled or garbled on the way, the mirror ends with what
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
+      page.close();
       await fresh();
       const store = await started();
       for (const { list, fate, restart } of steps) {
@@ -291,7 +270,7 @@ test("whatever is lost, doubled or garbled on the way, the mirror ends with what
           return fate === "garbled" ? payload.slice(1) : payload;
         };
         if (fate === "forgotten") plugin.forget();
-        if (fate === "page cache" || fate === "forgotten") comeBackFromPageCache();
+        if (fate === "page cache" || fate === "forgotten") page.comeBack();
         await plugin.push({ records: list.map(({ id, version }) => record(`r${id}`, version)) });
         if (restart) {
           store.stop();
@@ -301,6 +280,7 @@ test("whatever is lost, doubled or garbled on the way, the mirror ends with what
       plugin.tamper = (payload) => payload;
       await settled();
       await settled();
+      await plugin.caughtUp();
       expect(store.status).toBe("live");
       expect(texts(store.records)).toEqual(texts(plugin.records));
       expect(plugin.opens.size).toBe(1);
@@ -308,9 +288,3 @@ test("whatever is lost, doubled or garbled on the way, the mirror ends with what
     { numRuns: 150 },
   );
 }, 30_000);
-
-declare global {
-  interface Window {
-    __TAURI_INTERNALS__: { invoke(command: string, args: unknown): Promise<unknown> };
-  }
-}

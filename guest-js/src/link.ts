@@ -5,73 +5,136 @@ import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
-import { openSession, type Receiver, type Session } from "./bridge.js";
+import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
+import { deferred } from "./deferred.js";
+import type { Edit } from "./edits.js";
 import { toWatchError, WatchError } from "./error.js";
-import { answerMint, type Mint } from "./mint.js";
-import { apply, type Mirror, reuse } from "./mirror.js";
+import { answerMint } from "./mint.js";
+import { apply, type Index, indexOf, type Mirror, reuse } from "./mirror.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
-  /** There is something new to show. */
+  /** There is something new to show. After `closed` the link is of no more use. */
   update(update: Update): void;
-  /** The watch could not be opened: the link is closed for good. */
-  failed(error: WatchError): void;
   /** Something that mends itself, worth a line in the log. */
-  warn(message: string, error?: WatchError): void;
+  warn(message: string, reason: unknown): void;
 }
 
 /** The state of a watch as of its last revision. */
 export interface Update {
   readonly status: Status;
-  readonly error: ErrorPayload | null;
-  readonly cursor: string | null;
+  readonly error: ErrorPayload | WatchError | null;
+  /** Left out where nothing is known of it. */
+  readonly cursor?: string | null;
+  /** Left out where nothing is known of them. */
+  readonly records?: readonly WireRecord[];
+}
+
+/** A handle that is open in Rust. */
+interface Opened {
+  readonly handle: number;
+  /** Edits that were sent. */
+  nonce: number;
+  /** An edit is on its way. */
+  sending: boolean;
+  /** An edit found that Rust does not know the handle. */
+  lost: boolean;
+}
+
+/** What stays on screen until what comes is whole. */
+interface Held {
   readonly records: readonly WireRecord[];
+  readonly index: Index;
 }
 
 /** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault: a gap, which a resync mends. */
 const MAX_WAITING = 64;
 
+/** How long an acknowledgement waits where no frame comes, as in a hidden page, in milliseconds. */
+const NO_FRAME_MS = 1000;
+
 /**
  * One open watch, seen from the page: opens it, applies its deltas in order and acknowledges them, fetches the
- * whole state when one is missing, opens again when Rust has forgotten it.
+ * state when one is missing, opens again when Rust has forgotten it.
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
-  readonly #mint: Mint | undefined;
+  readonly #mint: unknown;
+  readonly #edits: Edit[];
   readonly #events: LinkEvents;
+  readonly #ended = deferred();
   #mirror: Mirror = { rev: -1, ids: [], records: [] };
-  /** What stays on screen until a new watch has its first whole answer. */
-  #held: readonly WireRecord[] | undefined;
-  #opened: { session: Session; handle: number } | undefined;
+  #held: Held | undefined;
+  /** What is held comes from another watch: it stays until this one is live. */
+  #untilLive = false;
+  #opened: Opened | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
   #busy = true;
   /** That state may be older than what was lost meanwhile. */
   #again = false;
   #closed = false;
+  #frame = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #loading: Promise<void> | undefined;
+  /** Called at the next update. */
+  #updated = () => {};
 
   /**
-   * @param mint - gets a ticket whenever Rust asks for one; goes with the option `mint`
+   * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
    * @param previous - the records already on screen; they stay there until the watch is live
+   * @param edits - the store's edits that are not sent yet
    */
   constructor(
     options: WatchOptions,
-    mint: Mint | undefined,
+    mint: unknown,
     previous: readonly WireRecord[],
+    edits: Edit[],
     events: LinkEvents,
   ) {
     this.#options = options;
     this.#mint = mint;
+    this.#edits = edits;
     this.#events = events;
     void this.#open(previous);
   }
 
   /** Releases the watch. An open that is still pending is undone as soon as it is answered. */
-  close(): void {
+  close(error: WatchError): void {
     this.#closed = true;
+    this.#ended.reject(error);
+    this.#release();
+  }
+
+  /** Loads older records: fulfilled once they show. A call while one runs gets the same promise. */
+  loadMore(): Promise<void> {
+    this.#loading ??= Promise.race([this.#load(), this.#ended.promise]).finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  /** Sends the store's edits one after another, as far as the watch is open. */
+  async send(): Promise<void> {
     const opened = this.#opened;
-    this.#opened = undefined;
-    if (opened) this.#release(opened);
+    if (!opened || opened.sending) return;
+    opened.sending = true;
+    for (let edit; opened === this.#opened && (edit = this.#edits.shift());) {
+      try {
+        await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
+      } catch (reason) {
+        if (opened.lost || toWatchError(reason).kind !== "unknown-watch") {
+          this.#events.warn("an optimistic edit was not made", reason);
+        } else {
+          // Rust took the handle back meanwhile: the next one takes the edit.
+          opened.lost = true;
+          this.#edits.unshift(edit);
+          this.resync();
+          break;
+        }
+      }
+    }
+    opened.sending = false;
   }
 
   receive(delta: Delta): void {
@@ -79,13 +142,13 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
-    const next = apply(this.#mirror, delta);
+    const next = apply(this.#mirror, delta, this.#held?.index);
     if (next === "broken") return this.resync();
     if (next !== "stale") {
       this.#mirror = next;
       this.#update(delta);
     }
-    this.#acknowledge();
+    this.#acknowledge(delta.more);
   }
 
   resync(): void {
@@ -93,43 +156,36 @@ export class Link implements Receiver {
     else void this.#fetch();
   }
 
-  async mint(ask: MintAsk, session: Session): Promise<void> {
+  async mint({ handle, request }: MintAsk): Promise<void> {
     if (this.#closed) return;
     const answer = await answerMint(this.#mint);
     // Stopped meanwhile: nobody wants it any more.
     if (this.#closed) return;
-    try {
-      await session.answerMint(ask, answer);
-    } catch (reason) {
+    call("answer_mint", { handle, request, ...answer }).catch((reason: unknown) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
-      const { kind } = toWatchError(reason);
-      const error = new WatchError(kind, "answer_mint failed: does the capability allow it?");
-      this.#events.warn("Rust did not get what mintTicket answered", error);
-    }
+      const error = new WatchError(toWatchError(reason).kind, "answer_mint failed");
+      this.#events.warn("mintTicket's answer was lost", error);
+    });
   }
 
   async #open(previous: readonly WireRecord[]): Promise<void> {
     this.#busy = true;
-    this.#again = false;
     this.#waiting = [];
-    this.#held = previous.length > 0 ? previous : undefined;
-    let session: Session | undefined;
+    this.#untilLive = previous.length > 0;
     let handle = 0;
     try {
-      session = await openSession();
-      if (this.#mint) await session.listenForMints();
+      await listenToRust();
       if (this.#closed) return;
-      handle = session.attach(this);
-      const state = await session.openWatch(handle, this.#options);
+      handle = attach(this);
+      const opening = call<State>("open_watch", { handle, options: this.#options });
+      const [state, index] = await Promise.all([opening, indexOf(previous)]);
+      this.#opened = { handle, nonce: 0, sending: false, lost: false };
       // Only now: a close that overtook the open would leave the watch open for ever.
-      if (this.#closed) return this.#release({ session, handle });
-      this.#opened = { session, handle };
-      this.#take(state);
+      if (this.#closed) return this.#release();
+      this.#take(state, { records: previous, index });
     } catch (reason) {
-      session?.detach(handle);
-      if (this.#closed) return;
-      this.#closed = true;
-      this.#events.failed(toWatchError(reason));
+      detach(handle);
+      if (!this.#closed) this.#events.update({ status: "closed", error: toWatchError(reason) });
     }
   }
 
@@ -137,51 +193,94 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened) return;
     this.#busy = true;
+    const { records } = this.#held ?? this.#mirror;
     try {
-      const state = await opened.session.watchState(opened.handle);
-      if (!this.#closed) this.#take(state);
+      const fetching = call<State>("watch_state", { handle: opened.handle });
+      const [state, index] = await Promise.all([fetching, this.#held?.index ?? indexOf(records)]);
+      if (!this.#closed) this.#take(state, { records, index });
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("the watch's state is not to be had, opening it again", toWatchError(reason));
-      this.#opened = undefined;
-      this.#release(opened);
-      await this.#open(this.#held ?? this.#mirror.records);
+      this.#events.warn("the watch is opened again", reason);
+      this.#release();
+      await this.#open(records);
     }
   }
 
-  #take(state: State): void {
-    this.#mirror = { rev: state.rev, ids: state.ids, records: reuse(state.records, this.#mirror.records) };
+  #take(state: State, held: Held): void {
+    this.#held = held.records.length > 0 ? held : undefined;
+    this.#mirror = { ...state, records: state.records.map((record) => reuse(record, held.index)) };
     this.#busy = false;
-    const waiting = this.#waiting.splice(0);
     this.#update(state);
-    for (const delta of waiting) {
+    if (state.more) this.#acknowledge(true);
+    void this.send();
+    for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
     }
-    if (this.#again && !this.#closed) {
-      this.#again = false;
-      this.resync();
-    }
+    if (!this.#again) return;
+    this.#again = false;
+    this.resync();
   }
 
-  #update({ status, error, cursor }: State | Delta): void {
-    if (this.#held && (status === "live" || status === "closed")) {
-      this.#mirror = { ...this.#mirror, records: reuse(this.#mirror.records, this.#held) };
+  #update({ status, error, cursor, more }: State | Delta): void {
+    const ended = status === "closed";
+    // The records that it ends with are not all here.
+    if (ended && more) return;
+    if (!more && (!this.#untilLive || ended || status === "live")) {
+      const { records } = this.#mirror;
+      const held = this.#held?.records;
+      if (held?.length === records.length && held.every((record, i) => record === records[i])) {
+        this.#mirror = { ...this.#mirror, records: held };
+      }
       this.#held = undefined;
+      this.#untilLive = false;
     }
-    this.#events.update({ status, error, cursor, records: this.#held ?? this.#mirror.records });
+    this.#events.update({ status, error, cursor, records: (this.#held ?? this.#mirror).records });
+    this.#updated();
   }
 
-  /** Runs after the listeners, so that a page that is slow to render is sent less. */
-  #acknowledge(): void {
-    if (!this.#opened) return;
-    const { session, handle } = this.#opened;
-    session.ackWatch(handle, this.#mirror.rev).catch(() => this.resync());
+  /**
+   * Runs after the listeners, so that a page that is slow to render is sent less: in the next frame, or at once where
+   * more is known to wait, each call being a task of its own. What came meanwhile is in the answer.
+   */
+  #acknowledge(now: boolean): void {
+    this.#cancel();
+    const opened = this.#opened;
+    if (!opened) return;
+    if (!now) {
+      const later = () => this.#acknowledge(true);
+      this.#timer = setTimeout(later, NO_FRAME_MS);
+      this.#frame = requestAnimationFrame(later);
+      return;
+    }
+    const { handle } = opened;
+    call<Delta | null>("ack_watch", { handle, rev: this.#mirror.rev })
+      .then((delta) => delta && this.#opened === opened && this.receive(delta))
+      .catch(() => this.#opened === opened && this.resync());
   }
 
-  #release({ session, handle }: { session: Session; handle: number }): void {
-    session.detach(handle);
-    session.closeWatch(handle).catch((reason: unknown) => {
-      this.#events.warn("the watch was not closed", toWatchError(reason));
-    });
+  #cancel(): void {
+    clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  async #load(): Promise<void> {
+    let opened: Opened | undefined;
+    const updated = () => new Promise<void>((resolve) => (this.#updated = resolve));
+    // Again when Rust forgot the watch meanwhile; an end of the watch ends this too, see `loadMore`.
+    do {
+      while (!(opened = this.#opened)) await updated();
+      const rev = await call<number>("load_more", { handle: opened.handle });
+      while (opened === this.#opened && (this.#held || this.#mirror.rev < rev)) await updated();
+    } while (opened !== this.#opened);
+  }
+
+  #release(): void {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#cancel();
+    if (!opened) return;
+    const { handle } = opened;
+    detach(handle);
+    call("close_watch", { handle }).catch((reason) => this.#events.warn("the watch was not closed", reason));
   }
 }

@@ -1,41 +1,26 @@
 import { toWatchError } from "./error.js";
 
-/** An app's own function that gets a ticket. It may throw, reject or answer anything. */
-export type Mint = () => unknown;
+/** What looks like a ticket or a token. */
+const TICKETS = /[\w-]{12,}(\.[\w-]{12,})+|(ticket|token|secret)=[^&\s]+/gi;
 
-/** What Rust is told: the ticket, or why there is none. */
-export type MintAnswer = { ticket: string } | { error: string };
+/** What Rust is told: the ticket, or `null` for what is no ticket; or why there is none. */
+export type MintAnswer = { ticket: string | null } | { error: string };
 
 /** Longest error text that is passed on. */
 const MAX_ERROR_CHARS = 300;
 
-/** Calls the app's function and waits for its result. Never rejects. */
-export async function answerMint(mint: Mint | undefined): Promise<MintAnswer> {
+/** Calls the app's function and waits for its result. It may throw, reject or answer anything; this never rejects. */
+export async function answerMint(mint: unknown): Promise<MintAnswer> {
   try {
-    const ticket = await mint?.();
-    // The value itself stays out of the text: it may hold a ticket somewhere inside.
-    return typeof ticket === "string"
-      ? { ticket }
-      : { error: `mintTicket gave ${typeName(ticket)} instead of a string` };
+    const ticket = await (mint as () => unknown)();
+    return { ticket: typeof ticket === "string" ? ticket : null };
   } catch (reason) {
-    return { error: `mintTicket failed: ${reasonText(reason)}` };
-  }
-}
-
-/** A value's type as people say it. */
-export function typeName(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  return Array.isArray(value) ? "an array" : `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
-}
-
-/** The text of what was thrown, without anything that looks like a ticket or a token. */
-function reasonText(reason: unknown): string {
-  try {
-    return toWatchError(reason)
-      .message.replace(/[\w-]{12,}(\.[\w-]{12,})+/g, "…")
-      .replace(/((?:ticket|token|secret)=)[^&\s]+/gi, "$1…")
-      .slice(0, MAX_ERROR_CHARS);
-  } catch {
-    return "it threw something without a text";
+    let error = "mintTicket failed";
+    try {
+      error += `: ${toWatchError(reason).message.replace(TICKETS, "…")}`;
+    } catch {
+      // What was thrown has no text.
+    }
+    return { error: error.slice(0, MAX_ERROR_CHARS) };
   }
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Delta } from "./bindings/Delta.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
-import { apply, type Mirror, reuse } from "./mirror.js";
+import { apply, indexOf, type Mirror, reuse } from "./mirror.js";
 import { record, texts } from "./testing/records.js";
 
 const a = record("a");
@@ -20,6 +20,7 @@ function delta(change: Partial<Delta>): Delta {
     length: 3,
     removed: [],
     changed: [],
+    more: false,
     ...change,
   };
 }
@@ -79,8 +80,8 @@ describe("apply", () => {
       "indexes that do not ascend",
       {
         changed: [
-          { id: 2, index: 1, record: b },
-          { id: 1, index: 0, record: a },
+          { id: 1, index: 1, record: a },
+          { id: 2, index: 0, record: b },
         ],
       },
     ],
@@ -169,23 +170,40 @@ describe("apply, for any two lists", () => {
   });
 });
 
-describe("reuse", () => {
-  test("gives back the whole array when nothing changed", () => {
-    const previous = [a, b];
-    expect(reuse(structuredClone(previous), previous)).toBe(previous);
-  });
+test("a record that moved without a change keeps its object", () => {
+  const next = applied({ changed: [{ id: 1, index: 2, record: record("a") }] });
+  expect(next.records).toEqual([b, c, a]);
+  expect(next.records[2]).toBe(a);
+});
 
-  test("keeps the objects of equal records and no others", () => {
-    const previous = [a, b, c];
-    const next = reuse([record("c"), record("b", 1), record("a")], previous);
+test("a record that was sent again without a change changes nothing at all", () => {
+  expect(applied({ changed: [{ id: 2, index: 1, record: record("b") }] }).records).toBe(mirror.records);
+});
+
+test("a record that is held already keeps the held object", async () => {
+  const held = record("x");
+  const delta5 = delta({ length: 4, changed: [{ id: 9, index: 0, record: record("x") }] });
+  const next = apply(mirror, delta5, await indexOf([held]));
+  expect(typeof next === "object" && next.records[0]).toBe(held);
+});
+
+describe("reuse", () => {
+  const all = async (records: WireRecord[], previous: WireRecord[]) => {
+    const index = await indexOf(previous);
+    return records.map((it) => reuse(it, index));
+  };
+
+  test("keeps the objects of equal records and no others", async () => {
+    const next = await all([record("c"), record("b", 1), record("a"), record("d")], [a, b, c]);
+    expect(next).toEqual([record("c"), record("b", 1), record("a"), record("d")]);
     expect(next[0]).toBe(c);
     expect(next[1]).not.toBe(b);
     expect(next[2]).toBe(a);
   });
 
-  test("tells one uri in two spaces apart", () => {
+  test("tells one uri in two spaces apart", async () => {
     const other = { ...a, space: "ats://did:plc:bob/com.example.space/two" };
-    const [first, second] = reuse(structuredClone([other, a]), [a, other]);
+    const [first, second] = await all(structuredClone([other, a]), [a, other]);
     expect(first).toBe(other);
     expect(second).toBe(a);
   });
@@ -197,9 +215,19 @@ describe("reuse", () => {
     [{ n: 1 }, { n: "1" }],
     [{ x: 1 }, { y: 1 }],
     [{ x: { deep: [1, { z: 1 }] } }, { x: { deep: [1, { z: 2 }] } }],
-  ])("sees that %j is not %j", (value, other) => {
+  ])("sees that %j is not %j", async (value, other) => {
     const old = { ...a, value };
-    expect(reuse([{ ...a, value: structuredClone(value) }], [old])[0]).toBe(old);
-    expect(reuse([{ ...a, value: other }], [old])[0]).not.toBe(old);
+    expect((await all([{ ...a, value: structuredClone(value) }], [old]))[0]).toBe(old);
+    expect((await all([{ ...a, value: other }], [old]))[0]).not.toBe(old);
+  });
+
+  test("indexes a long list in slices, so that the page can do other things between them", async () => {
+    const long = Array.from({ length: 10_000 }, (_, i) => record(`r${i}`));
+    let others = 0;
+    const other = setInterval(() => (others += 1));
+    const index = await indexOf(long);
+    clearInterval(other);
+    expect(index.size).toBe(long.length);
+    expect(others).toBeGreaterThan(0);
   });
 });

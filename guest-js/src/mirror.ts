@@ -9,78 +9,120 @@ export interface Mirror {
   readonly records: readonly WireRecord[];
 }
 
-/**
- * `records`, but those that `previous` has with the same content keep their object, and if nothing changed the
- * array is `previous` itself: a resync of what is already on screen renders nothing.
- */
-export function reuse(
-  records: readonly WireRecord[],
-  previous: readonly WireRecord[],
-): readonly WireRecord[] {
-  const known = new Map(previous.map((record) => [identity(record), record]));
-  const merged = records.map((record) => {
-    const old = known.get(identity(record));
-    return old && equal(old, record) ? old : record;
-  });
-  const same = merged.length === previous.length && merged.every((record, i) => record === previous[i]);
-  return same ? previous : merged;
+/** Records by space and uri. */
+export type Index = ReadonlyMap<string, WireRecord>;
+
+/** Records that are indexed in one go, which takes some milliseconds. */
+const SLICE = 4096;
+
+/** An index of `records`, made in slices, so that no frame is late. */
+export async function indexOf(records: readonly WireRecord[]): Promise<Index> {
+  const index = new Map<string, WireRecord>();
+  let done = 0;
+  for (const record of records) {
+    index.set(identity(record), record);
+    if (++done % SLICE === 0) await new Promise((resolve) => setTimeout(resolve));
+  }
+  return index;
+}
+
+/** The object that `index` has for a record of the same content, or `record` itself. */
+export function reuse(record: WireRecord, index: Index): WireRecord {
+  return same(index.get(identity(record)), record);
 }
 
 /**
- * The mirror after `delta`, in one pass over the records: what the delta removed or changed is dropped, then each
- * changed record takes its final index and the others keep their order around it. Unchanged records keep
- * their object; if no record changed the array stays.
+ * The mirror after `delta`: what the delta removed or changed is dropped, then each changed record takes its final
+ * index and the others keep their order around it. At most one pass over the records, and none but a copy where
+ * records only changed in place or came in. Unchanged records keep their object, be it one of `held`; if no record
+ * changed the array stays.
  *
  * @returns `"stale"` for a delta that the mirror already contains, `"broken"` for one that does not follow it:
  * after the latter the whole state must be fetched.
  */
-export function apply(mirror: Mirror, delta: Delta): Mirror | "stale" | "broken" {
-  if (delta.rev <= mirror.rev) return "stale";
-  if (delta.rev !== mirror.rev + 1) return "broken";
+export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | "stale" | "broken" {
+  const { changed, length, rev } = delta;
+  if (rev <= mirror.rev) return "stale";
+  const { ids, records } = mirror;
+  const dropped = drops(ids, delta);
+  if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return "broken";
 
-  const { changed, length, removed, rev } = delta;
-  if (changed.length === 0 && removed.length === 0) {
-    return length === mirror.records.length ? { ...mirror, rev } : "broken";
+  /** What a change puts in its place. */
+  const settled = changed.map(({ id, record }) =>
+    same(held?.get(identity(record)) ?? records[dropped.get(id)!], record),
+  );
+  const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
+  if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
+  if (changed.every(({ index }, i) => records[index] === settled[i])) return { rev, ids, records };
+  const next = records.slice();
+  changed.forEach(({ index }, i) => (next[index] = settled[i]!));
+  return { rev, ids, records: next };
+}
+
+/** Where the old list has what the delta drops, by id, ascending. */
+function drops(ids: readonly number[], { changed, length, removed }: Delta): Map<number, number> {
+  const found = new Map<number, number>();
+  let added = 0;
+  // Most changed records kept their place; where another is, it is a new one.
+  for (const { id, index } of changed) {
+    if (ids[index - added] === id) found.set(id, index - added);
+    else added += 1;
   }
-
+  if (removed.length === 0 && ids.length + added === length) return found;
+  // There is more to it: look at every one.
   const gone = new Set(removed);
   for (const { id } of changed) gone.add(id);
-  const kept: number[] = [];
-  mirror.ids.forEach((id, i) => gone.has(id) || kept.push(i));
-  if (kept.length + changed.length !== length) return "broken";
+  found.clear();
+  for (let at = 0; at < ids.length; at++) {
+    if (gone.has(ids[at]!)) found.set(ids[at]!, at);
+  }
+  return found;
+}
 
-  const ids: number[] = [];
-  const records: WireRecord[] = [];
-  let nextKept = 0;
-  let nextChanged = 0;
-  while (ids.length < length) {
-    const change = changed[nextChanged];
-    if (change?.index === ids.length) {
-      nextChanged += 1;
-      ids.push(change.id);
-      records.push(change.record);
-      continue;
+/** Puts the settled changes among the old ones, without those at `holes`. */
+function merge(
+  old: Mirror,
+  { changed, length, rev }: Delta,
+  settled: readonly WireRecord[],
+  holes: readonly number[],
+): Mirror | "broken" {
+  const ids = new Array<number>(length);
+  const records = new Array<WireRecord>(length);
+  let next = 0;
+  let hole = 0;
+  let from = 0;
+  let due = changed[0]?.index;
+  for (let to = 0; to < length; to++) {
+    if (to === due) {
+      ids[to] = changed[next]!.id;
+      records[to] = settled[next]!;
+      due = changed[++next]?.index;
+    } else {
+      for (; from === holes[hole]; hole++) from += 1;
+      if (from === old.ids.length) return "broken";
+      ids[to] = old.ids[from]!;
+      records[to] = old.records[from++]!;
     }
-    const i = kept[nextKept++];
-    if (i === undefined) return "broken";
-    ids.push(mirror.ids[i] as number);
-    records.push(mirror.records[i] as WireRecord);
   }
   return { rev, ids, records };
 }
 
 /** (space, uri): the same `uri` may live in two spaces. */
 function identity({ space, uri }: WireRecord): string {
-  return `${space ?? ""} ${uri}`;
+  return `${space} ${uri}`;
+}
+
+/** `old` if it has the same content as `record`. */
+function same(old: WireRecord | undefined, record: WireRecord): WireRecord {
+  return old && equal(old, record) ? old : record;
 }
 
 /** Whether two JSON values have the same content; the order of keys does not count. */
 function equal(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  if (!(a instanceof Object && b instanceof Object)) return a === b;
   const keys = Object.keys(a);
   return (
+    Array.isArray(a) === Array.isArray(b) &&
     keys.length === Object.keys(b).length &&
     keys.every((key) => Object.hasOwn(b, key) && equal(a[key as never], b[key as never]))
   );

@@ -21,6 +21,11 @@ describe("what Rust gets of the options", () => {
     expect(wire({ cache: undefined })).not.toHaveProperty("cache");
   });
 
+  test("is the order, the filter and the window", () => {
+    const window = { sort: { by: "value.n", order: "asc" }, where: { "value.room": "a" }, maxRecords: 50 };
+    expect(wire(window)).toEqual({ url, ...window });
+  });
+
   test("is a string mintTicket as ticket", () => {
     expect(wire({ mintTicket: "t1" })).toEqual({ url, ticket: "t1" });
   });
@@ -31,26 +36,24 @@ describe("what Rust gets of the options", () => {
     expect(wire({ mintTicket: undefined })).toEqual({ url });
   });
 
-  test("is an option that nobody knows, for Rust to refuse by name", () => {
+  test("is an option that nobody knows, or of a wrong type, for Rust to refuse by name", () => {
     expect(wire({ urll: "x" })).toEqual({ url, urll: "x" });
+    expect(wire({ cache: "sqlite" })).toEqual({ url, cache: "sqlite" });
   });
 });
 
 describe("an option that cannot be had", () => {
   test.each([
-    ["unsupported", /cached in Rust.*give true/, { cache: { read: () => [], write: () => {} } }],
-    ["invalid-options", /^cache: it is a string, it may be true or false$/, { cache: "sqlite" }],
-    ["invalid-options", /^cache: it is null/, { cache: null }],
-    ["invalid-options", /^cacheMaxRecords: it is Infinity/, { cacheMaxRecords: Infinity }],
-    ["invalid-options", /^idleTimeout: it is NaN/, { idleTimeout: NaN }],
-    ["invalid-options", /^mintTicket: it is a number, it may be/, { mintTicket: 5 }],
-    ["invalid-options", /^mintTicket: it is null/, { mintTicket: null }],
-    ["invalid-options", /^mintTicket: it is an object/, { mintTicket: { minter: 5 } }],
-    ["invalid-options", /^mintTicket: it is an array/, { mintTicket: ["t1"] }],
-    ["invalid-options", /^ticket: give it as mintTicket$/, { ticket: "t1" }],
-    ["invalid-options", /^mint: give it as mintTicket$/, { mint: true }],
-    ["invalid-options", /^minter: give it as mintTicket$/, { minter: "session" }],
-    ["invalid-options", /onError.*function/, { onError: () => {} }],
+    ["unsupported", /Rust caches the records.*give true/, { cache: { read: () => [], write: () => {} } }],
+    ["invalid-options", /^cacheMaxRecords: JSON cannot carry this Number$/, { cacheMaxRecords: Infinity }],
+    ["invalid-options", /^idleTimeout: .* this Number$/, { idleTimeout: NaN }],
+    ["invalid-options", /^value.n: .* this Number$/, { where: { "value.n": NaN } }],
+    ["invalid-options", /^by: .* this Function$/, { sort: { by: () => "rkey" } }],
+    ["invalid-options", /^mintTicket: it is no string/, { mintTicket: 5 }],
+    ["invalid-options", /^mintTicket: it is no string/, { mintTicket: null }],
+    ["invalid-options", /^mintTicket: it is no string/, { mintTicket: { minter: 5 } }],
+    ["invalid-options", /^mintTicket: it is no string/, { mintTicket: ["t1"] }],
+    ["invalid-options", /^onError: .* this Function$/, { onError: () => {} }],
   ])("is refused as %s: %s", (kind, message, options) => {
     expect(() => wire(options)).toThrow(
       expect.objectContaining({ kind, message: expect.stringMatching(message) }),

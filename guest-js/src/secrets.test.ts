@@ -37,9 +37,9 @@ test.each([
 
 test("a secret that is no string is refused by its type, before Tauri could quote it", async () => {
   for (const [value, type] of [
-    [83274923, "a number"],
-    [{ key: "s3cret" }, "an object"],
-    [undefined, "undefined"],
+    [83274923, "Number"],
+    [{ key: "s3cret" }, "Object"],
+    [undefined, "Undefined"],
   ] as const) {
     const message = `the secret is ${type}, it must be a string`;
     await expect(setSecret("api-key", value as never)).rejects.toMatchObject({

@@ -1,6 +1,6 @@
-import { callPlugin } from "./bridge.js";
+import { callPlugin } from "./call.js";
 import { WatchError } from "./error.js";
-import { typeName } from "./mint.js";
+import { typeName } from "./plain.js";
 
 /**
  * Stores a secret for the minters in Rust, in the OS keyring where there is one. There is no way to read it back.

@@ -1,37 +1,24 @@
-import { afterEach, beforeEach, describe, expect, expectTypeOf, test, vi } from "vitest";
-import { FakePlugin } from "./testing/fake-plugin.js";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { FakePlugin } from "./testing/fake-plugin.js";
+import { Page } from "./testing/page.js";
 import { record, texts } from "./testing/records.js";
 import { gate, settled, until } from "./testing/until.js";
-import type { Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
+import type { Snapshot } from "./types.js";
 
-const URL = "/xrpc/com.example.message.watchRecords?spaceUri=ats://x/y/z";
 const live = ({ status }: Snapshot) => status === "live";
 const closed = ({ status }: Snapshot) => status === "closed";
 
+let page: Page;
 let plugin: FakePlugin;
-let createWatchStore: typeof import("./store.js").createWatchStore;
 
 beforeEach(async () => {
-  // The session belongs to a page: every test gets a page of its own.
-  vi.resetModules();
-  ({ createWatchStore } = await import("./store.js"));
-  plugin = new FakePlugin();
-  plugin.install();
-  plugin.records = [record("b"), record("a")];
+  page = await Page.open();
+  plugin = page.plugin;
 });
+afterEach(() => page.close());
 
-afterEach(() => FakePlugin.uninstall());
-
-function make(options: Partial<WatchStoreOptions> & Record<string, unknown> = {}): WatchStore {
-  return createWatchStore({ url: URL, ...options });
-}
-
-async function started(options: Parameters<typeof make>[0] = {}): Promise<WatchStore> {
-  const store = make(options);
-  store.start();
-  await store.ready;
-  return store;
-}
+const make = (options?: Parameters<Page["make"]>[0]) => page.make(options);
+const started = (options?: Parameters<Page["make"]>[0]) => page.started(options);
 
 describe("a store", () => {
   test("is idle and empty before it is started, and asks nothing of Rust", async () => {
@@ -66,7 +53,7 @@ describe("a store", () => {
     expect(store.records).not.toBe(before);
     expect(store.records[1]).not.toBe(b);
     expect(store.records[2]).toBe(a);
-    await settled();
+    await plugin.caughtUp();
     await plugin.push({ records: [record("b", 1)] });
     expect(texts(store.records)).toEqual(["b v1"]);
   });
@@ -89,7 +76,7 @@ describe("a store", () => {
     expect(store.error).toBeInstanceOf(Error);
     expect(store.records).toBe(records);
     const first = store.error;
-    await settled();
+    await plugin.caughtUp();
     await plugin.push({ status: "connecting" });
     expect(store.error).toBe(first);
   });
@@ -101,7 +88,7 @@ describe("a store", () => {
     await plugin.push({ records: [record("c")] });
     expect(acksSeenByListener).toBe(0);
     await vi.waitFor(() => expect(plugin.handles("ack_watch")).toEqual([1]));
-    expect(plugin.calls.at(-1)?.args["rev"]).toBe(2);
+    expect(plugin.calls.find(({ command }) => command === "ack_watch")?.args["rev"]).toBe(2);
   });
 
   test("stops calling a listener that unsubscribed, also from within a notification", async () => {
@@ -246,7 +233,7 @@ describe("start and stop", () => {
     await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
     await plugin.push({ records: [record("b")], status: "snapshot" });
     expect(store.records).toBe(records);
-    await settled();
+    await plugin.caughtUp();
     await plugin.push({ records: [record("b"), record("a")], status: "live" });
     expect(store.records).toBe(records);
     expect(new Set(seen)).toEqual(new Set([2]));
@@ -370,47 +357,6 @@ describe("a watch that Rust closes", () => {
     await until(store, live);
     expect(texts(store.records)).toEqual(["z v0"]);
   });
-});
-
-describe("compareRecords", () => {
-  test("sorts this store's records, now and later, and leaves the others alone", async () => {
-    const byKey = (a: WatchRecord, b: WatchRecord) => a.rkey.localeCompare(b.rkey);
-    const sorted = await started({ compareRecords: byKey });
-    const plain = await started();
-    expect(texts(sorted.records)).toEqual(["a v0", "b v0"]);
-    await plugin.push({ records: [record("c"), record("b"), record("a", 1)] });
-    expect(texts(sorted.records)).toEqual(["a v1", "b v0", "c v0"]);
-    expect(texts(plain.records)).toEqual(["c v0", "b v0", "a v1"]);
-  });
-
-  test("keeps the sorted array while no record changes", async () => {
-    const store = await started({ compareRecords: () => 0 });
-    const { records } = store;
-    await plugin.push({ status: "reconnecting" });
-    expect(store.records).toBe(records);
-  });
-
-  test("that throws is reported, and the records keep Rust's order", async () => {
-    const error = vi.fn();
-    const compareRecords = () => {
-      throw new Error("oops");
-    };
-    const store = await started({ compareRecords, logger: { error } });
-    expect(texts(store.records)).toEqual(["b v0", "a v0"]);
-    expect(error).toHaveBeenCalledOnce();
-  });
-});
-
-test("records are typed by the store's parameter", () => {
-  type Body = { text: string };
-  expectTypeOf<WatchStore<Body>["records"][number]["value"]>().toEqualTypeOf<Body>();
-  expectTypeOf<WatchStore["records"][number]["value"]>().toEqualTypeOf<Record<string, unknown>>();
-  expectTypeOf<WatchStore<Body>["records"][number]["rkey"]>().toEqualTypeOf<string>();
-  expectTypeOf<WatchStore<Body>["records"][number]["time_us"]>().toEqualTypeOf<number>();
-  expectTypeOf<WatchStore<Body>["records"][number]["reactions"]>().toEqualTypeOf<unknown>();
-  // @ts-expect-error records are not to be changed in place
-  const change = (store: WatchStore) => store.records.push();
-  expect(change).toBeTypeOf("function");
 });
 
 test("closed is the end of a store that could not open", async () => {

@@ -1,11 +1,13 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
 import { checkTauri } from "./bridge.js";
-import { reportUncaught, toWatchError, WatchError } from "./error.js";
+import { type Edit, failure, MAX_EDITS } from "./edits.js";
+import { plain } from "./plain.js";
+import { invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
-import { mintOf, wireOptions } from "./options.js";
-import { Ready } from "./ready.js";
-import type { Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
+import { wireOptions } from "./options.js";
+import { deferred } from "./deferred.js";
+import type { OptimisticRecord, Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
 
 /**
  * Makes a store that mirrors one watch. Nothing happens before `start()`.
@@ -33,19 +35,23 @@ type Listener<Value> = (snapshot: Snapshot<Value>) => void;
 class Store<Value> implements WatchStore<Value>, LinkEvents {
   readonly #options: WatchStoreOptions<Value>;
   readonly #listeners = new Set<{ call: Listener<Value> }>();
-  readonly #ready = new Ready();
+  #ready = deferred();
+  #wasLive = false;
+  /** Edits that are not sent yet. */
+  readonly #edits: Edit[] = [];
   #snapshot: Snapshot<Value> = { records: [], status: "idle", error: null };
   #cursor: string | null = null;
   /** The records in Rust's order, from which `#snapshot.records` was made. */
   #source: readonly WireRecord[] = [];
   #link: Link | undefined;
   #destroyed = false;
-  #notifying: "no" | "yes" | "again" = "no";
+  /** Changes that the listeners are being told, or still have to be. */
+  #news = 0;
 
   constructor(options: WatchStoreOptions<Value>) {
     this.#options = { ...options };
     // Older webviews lack the symbol.
-    if (Symbol.dispose) Object.defineProperty(this, Symbol.dispose, { value: this.destroy });
+    Object.assign(this, Symbol.dispose && { [Symbol.dispose]: this.destroy });
   }
 
   declare [Symbol.dispose]: () => void;
@@ -66,36 +72,38 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     return this.#cursor;
   }
 
+  get hasMore() {
+    return this.#cursor !== null && !(this.records.length >= this.#options.maxRecords!);
+  }
+
   get ready() {
     return this.#ready.promise;
   }
 
   subscribe = (call: Listener<Value>): (() => void) => {
     const listener = { call };
-    if (!this.#destroyed) this.#listeners.add(listener);
+    this.#listeners.add(listener);
     this.#call(listener, this.#snapshot);
     return () => void this.#listeners.delete(listener);
   };
 
   start = (): void => {
-    if (this.#destroyed) return this.warn("start() after destroy() has no effect");
-    if (this.#link) return;
-    this.#ready.renew();
+    if (this.#link || this.#destroyed) return;
+    // A promise that was rejected is of no more use.
+    if (this.status === "closed" && !this.#wasLive) this.#ready = deferred();
     try {
       checkTauri();
       const options = this.#options as WatchStoreOptions<never>;
-      this.#link = new Link(wireOptions(options), mintOf(options), this.#source, this);
+      this.#link = new Link(wireOptions(options), options.mintTicket, this.#source, this.#edits, this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
-      this.failed(toWatchError(reason));
+      this.update({ status: "closed", error: toWatchError(reason) });
     }
   };
 
   stop = (): void => {
     if (!this.#link) return;
-    this.#link.close();
-    this.#link = undefined;
-    this.#ready.reject(new WatchError("stopped", "the store was stopped before it was live"));
+    this.#end(stopped());
     this.#show({ status: "closed" });
   };
 
@@ -105,31 +113,52 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     this.#listeners.clear();
   };
 
-  update({ records, status, error, cursor }: Update): void {
+  addOptimistic = (record: OptimisticRecord<Value>): void => this.#edit({ op: "add", record });
+
+  markFailed = (rkey: string, error?: unknown, did?: string): void =>
+    this.#edit({ op: "fail", rkey, did, error });
+
+  removeOptimistic = (rkey: string, did?: string): void => this.#edit({ op: "remove", rkey, did });
+
+  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.error ?? stopped());
+
+  update({ status, error, cursor = this.#cursor, records = this.#source }: Update): void {
+    const now = this.#snapshot;
+    const next = { status, error: this.#sameError(error), records: this.#ordered(records) };
+    const same = cursor === this.#cursor && status === now.status && next.error === now.error;
     this.#cursor = cursor;
-    if (status === "closed") {
-      // Rust is done with this watch; start() makes a new one.
-      this.#link?.close();
-      this.#link = undefined;
-    }
-    this.#show({ status, error: this.#sameError(error), records: this.#ordered(records) });
-    if (status === "live") this.#ready.resolve();
-    if (status === "closed")
-      this.#ready.reject(this.error ?? new WatchError("stopped", "the watch was closed"));
+    // Rust is done with this watch; start() makes a new one.
+    if (status === "closed") this.#end(next.error ?? stopped());
+    if (!same || next.records !== now.records) this.#show(next);
+    if (status !== "live") return;
+    this.#wasLive = true;
+    this.#ready.resolve();
   }
 
-  failed(error: WatchError): void {
+  warn(message: string, reason: unknown): void {
+    this.#log("warn", message, toWatchError(reason));
+  }
+
+  /** Lets the link go, before the listeners are told. */
+  #end(why: WatchError): void {
+    this.#link?.close(why);
     this.#link = undefined;
-    this.#ready.reject(error);
-    this.#show({ status: "closed", error });
+    this.#ready.reject(why);
   }
 
-  warn(message: string, error?: WatchError): void {
-    this.#log("warn", message, error);
+  #edit(edit: Edit): void {
+    try {
+      if (this.#edits.length >= MAX_EDITS) throw invalid("too many edits wait");
+      if (edit.op === "fail") edit.error = failure(edit.error);
+      this.#edits.push(plain(edit));
+      void this.#link?.send();
+    } catch (reason) {
+      this.warn("an optimistic edit was not made", reason);
+    }
   }
 
   /** An error that did not change keeps its object. */
-  #sameError(payload: ErrorPayload | null): WatchError | null {
+  #sameError(payload: ErrorPayload | WatchError | null): WatchError | null {
     const { error } = this.#snapshot;
     if (!payload) return null;
     return error?.kind === payload.kind && error.message === payload.message ? error : toWatchError(payload);
@@ -144,48 +173,42 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     try {
       return [...records].sort(compareRecords);
     } catch (reason) {
-      this.#report("compareRecords threw, the records keep Rust's order", reason);
+      this.#log("error", "compareRecords threw", reason);
       return records;
     }
   }
 
   #show(change: Partial<Snapshot<Value>>): void {
     this.#snapshot = { ...this.#snapshot, ...change };
-    if (this.#notifying !== "no") {
-      // From within a listener: every listener hears of this change after the one under way.
-      this.#notifying = "again";
-      return;
-    }
+    // From within a listener: every listener hears of this change after the one under way.
+    if (this.#news++ > 0) return;
     do {
-      this.#notifying = "yes";
+      this.#news = 1;
       const snapshot = this.#snapshot;
       for (const listener of [...this.#listeners]) {
         if (this.#listeners.has(listener)) this.#call(listener, snapshot);
       }
-    } while ((this.#notifying as string) === "again");
-    this.#notifying = "no";
+    } while (this.#news > 1);
+    this.#news = 0;
   }
 
   #call({ call }: { call: Listener<Value> }, snapshot: Snapshot<Value>): void {
     try {
       call(snapshot);
     } catch (reason) {
-      this.#report("a listener threw", reason);
+      this.#log("error", "a listener threw", reason);
     }
   }
 
-  /** What an app's own code threw. */
-  #report(message: string, reason: unknown): void {
-    if (this.#options.logger?.error) this.#log("error", message, reason);
-    else reportUncaught(message, reason);
-  }
-
   #log(level: "warn" | "error", message: string, detail: unknown): void {
-    const line = [`contrail-sync: ${message}`, ...(detail === undefined ? [] : [detail])] as const;
+    const line = `contrail-sync: ${message}`;
+    const { logger } = this.#options;
     try {
-      this.#options.logger?.[level]?.(...line);
+      // What an app's own code threw is not swallowed.
+      if (level === "error" && !logger?.error) reportUncaught(message, detail);
+      else logger?.[level]?.(line, detail);
     } catch {
-      console[level](...line);
+      console[level](line, detail);
     }
   }
 }

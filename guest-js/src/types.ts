@@ -1,4 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { SortOptions } from "./bindings/SortOptions.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
@@ -6,8 +7,32 @@ import type { WatchError } from "./error.js";
 
 /** A record: its place in the network, its body in `value`, and whatever the watch's query hydrates beside it. */
 export type WatchRecord<Value = Record<string, unknown>> = Readonly<
-  WireRecord & { value: Value; [hydrated: string]: unknown }
+  WireRecord & {
+    value: Value;
+    [hydrated: string]: unknown;
+  }
 >;
+
+/** A record that the server does not have yet. (space, did, collection, rkey) say which one it will be. */
+export interface OptimisticRecord<Value = Record<string, unknown>> {
+  /** Its record key. */
+  rkey: string;
+  /** DID of its author. */
+  did: string;
+  /** Its body: what JSON can carry. */
+  value: Value;
+  /** NSID of its collection; by default the watch's. */
+  collection?: string | undefined;
+  /** When it was made, in microseconds since the Unix epoch; now by default. */
+  time_us?: number | undefined;
+  /** `at://<did>/<collection>/<rkey>` by default. */
+  uri?: string | undefined;
+  /** The space that will hold it; by default the watch's. */
+  space?: string | undefined;
+}
+
+/** What fields in the body must be equal to, such as `{ "value.room": "a" }`. */
+export type WatchFilter = Readonly<Record<`value.${string}`, string | number | boolean | null>>;
 
 /** What a subscriber gets: never changed in place, so it can be compared by identity. */
 export interface Snapshot<Value = Record<string, unknown>> {
@@ -30,15 +55,17 @@ export interface Logger {
 }
 
 /**
- * A cache kept by the page, as web clients use it. It is known here only so that a store which is given one can say
- * that in a Tauri app the cache is Rust's.
+ * What a store's option `cache` takes where a web client has an adapter: `true`, as `createSqliteCache()` gives it. A
+ * cache kept by the page is known here only so that a store which is given one can say that the cache is Rust's.
  */
-export interface CacheAdapter {
-  /** The records last written under `key`. */
-  read(key: string): Promise<unknown>;
-  /** Replaces the records under `key`. */
-  write(key: string, records: never): Promise<unknown>;
-}
+export type CacheAdapter =
+  | true
+  | {
+      /** The records last written under `key`. */
+      read(key: string): Promise<unknown>;
+      /** Replaces the records under `key`. */
+      write(key: string, records: never): Promise<unknown>;
+    };
 
 /**
  * Where tickets come from:
@@ -54,13 +81,18 @@ export type MintTicket = string | (() => Promise<string> | string) | { readonly 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
   WatchOptions,
-  "ticket" | "mint" | "minter" | "cache"
+  "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords"
 > {
   /** Where tickets come from; absent for public watches. */
   mintTicket?: MintTicket | undefined;
+  /** The order, kept by Rust; newest first (`time_us`, then `rkey`, both descending) by default. */
+  sort?: SortOptions | undefined;
+  /** Only records whose body agrees with all of it; those that stop doing so leave. */
+  where?: WatchFilter | undefined;
+  /** Keeps at most so many records, the first ones of the order. */
+  maxRecords?: number | undefined;
   /**
-   * Sorts this store's records; without it they come newest first (`time_us`, then `rkey`, both descending). It runs in
-   * the page, over all records, whenever one changes.
+   * Sorts this store's records in a way that `sort` cannot. It runs in the page, over all records, whenever one changes.
    */
   compareRecords?: ((a: WatchRecord<Value>, b: WatchRecord<Value>) => number) | undefined;
   /**
@@ -79,6 +111,8 @@ export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit
 export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Value> {
   /** Where the snapshot ended: what to ask for older records with. `null` if there are none, or none known yet. */
   readonly cursor: string | null;
+  /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
+  readonly hasMore: boolean;
   /**
    * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` before; a later
    * `start()` then makes a new promise.
@@ -95,6 +129,26 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
   start(): void;
   /** Ends in `closed`, with the records kept. Wins over an open that is still pending. */
   stop(): void;
+  /**
+   * Shows a record at once, marked `optimistic: "pending"`, in the place of the one with the same key if there is one.
+   * The real record replaces it. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
+   * the logger: values that JSON cannot carry as `invalid-options`.
+   */
+  addOptimistic(record: OptimisticRecord<Value>): void;
+  /**
+   * Marks a pending record `optimistic: "failed"`, with the name and the first 1,000 characters of the message of `err`
+   * in `optimisticError`. Without effect if there is none. Without `did`, the newest one with this key is meant.
+   */
+  markFailed(rkey: string, err?: unknown, did?: string): void;
+  /** Takes a pending or failed record back; what it stood for shows again. Without effect if there is none. */
+  removeOptimistic(rkey: string, did?: string): void;
+  /**
+   * Loads the next page of older records. A second call while one runs gets the same promise.
+   *
+   * @returns a promise that is fulfilled once they show, and rejected with a {@link WatchError}: `stopped` where the store
+   * is or was stopped meanwhile
+   */
+  loadMore(): Promise<void>;
   /** Stops for good: the listeners are let go, and `start()` has no effect any more. */
   destroy(): void;
   /** The same as `destroy()`, for `using`. */

@@ -1,5 +1,6 @@
 import { emit } from "@tauri-apps/api/event";
 import { clearMocks, mockIPC } from "@tauri-apps/api/mocks";
+import { vi } from "vitest";
 import type { CacheInfo } from "../bindings/CacheInfo.js";
 import type { CacheWarning } from "../bindings/CacheWarning.js";
 import type { Delta } from "../bindings/Delta.js";
@@ -18,18 +19,37 @@ export interface Call {
 /** What a page answers to a question for a ticket. */
 export type Answered = Record<"ticket" | "error", unknown>;
 
+/** A record with its id. */
+interface Entry {
+  id: number;
+  record: WireRecord;
+}
+
 interface Open {
   session: string;
   rev: number;
-  /** What the page was last told, by id. */
-  told: Map<number, { record: WireRecord; index: number }>;
+  acked: number;
+  /** What the page was told, in order. */
+  told: Entry[];
+  /** The page was told everything once. */
+  whole: boolean;
   inFlight: boolean;
   changed: boolean;
+  nonce: number;
+}
+
+/** An edit as it travels, see `../edits.ts`. */
+interface SentEdit {
+  op: "add" | "fail" | "remove";
+  record: Omit<WireRecord, "cid">;
+  rkey: string;
+  did?: string;
+  error: { name: string; message: string };
 }
 
 /**
- * The Rust side of the bridge as its contract has it: revisions, one delta in flight per handle, whole states on
- * request. The window it serves is Tauri's own mock of `invoke` and `listen`.
+ * The Rust side of the bridge as its contract has it: revisions, one delta in flight per handle, states and deltas of
+ * bounded size, edits in order and once, leases. The window it serves is Tauri's own mock of `invoke` and `listen`.
  */
 export class FakePlugin {
   readonly calls: Call[] = [];
@@ -37,7 +57,13 @@ export class FakePlugin {
   status: Status = "live";
   error: ErrorPayload | null = null;
   cursor: string | null = null;
+  /** What the server has. */
   records: WireRecord[] = [];
+  /** Most records in one state or delta. */
+  chunk = Infinity;
+  /** Older records, which `load_more` gives by so many at a time. */
+  older: WireRecord[] = [];
+  pageSize = 2;
   cacheInfo: CacheInfo | null = null;
   /** What `cache_warnings` answers. */
   cacheWarnings: CacheWarning[] = [];
@@ -46,6 +72,8 @@ export class FakePlugin {
   /** May replace an event's payload; `null` loses it. */
   tamper: (payload: string) => unknown = (payload) => payload;
   readonly #ids = new Map<string, number>();
+  /** What pages added and the server has not confirmed, by uri. */
+  readonly #optimistic = new Map<string, WireRecord>();
   readonly #asked = new Map<number, (answer: Answered) => void>();
   #lastRequest = 0;
 
@@ -68,11 +96,30 @@ export class FakePlugin {
     return this.calls.filter((call) => call.command === command).map((call) => call.handle);
   }
 
+  /** What a page that knows everything shows. */
+  get shown(): WireRecord[] {
+    const uris = new Set(this.records.map(({ uri }) => uri));
+    const added = [...this.#optimistic.values()].filter(({ uri }) => !uris.has(uri));
+    return [...added.reverse(), ...this.records.map((it) => this.#optimistic.get(it.uri) ?? it)];
+  }
+
   /** Changes the watch and tells every page that is ready for it. */
   async push(change: Partial<Pick<FakePlugin, "status" | "error" | "cursor" | "records">>): Promise<void> {
+    const before = new Map(this.records.map((it) => [it.uri, JSON.stringify(it)]));
     Object.assign(this, change);
-    for (const open of this.opens.values()) open.changed = true;
-    await Promise.all([...this.opens.keys()].map((handle) => this.#flush(handle)));
+    // What the server says anew is the confirmation of what a page added.
+    for (const it of this.records) {
+      if (before.get(it.uri) !== JSON.stringify(it)) this.#optimistic.delete(it.uri);
+    }
+    await this.#tell();
+  }
+
+  /** Waits until every page has acknowledged everything there is. */
+  async caughtUp(): Promise<void> {
+    await vi.waitUntil(() => [...this.opens.values()].every((it) => !it.inFlight && !it.changed), {
+      interval: 1,
+      timeout: 5000,
+    });
   }
 
   /** Forgets every handle, as Rust does when it thinks that the page is gone. */
@@ -103,15 +150,17 @@ export class FakePlugin {
     if (command === "open_watch") return this.#open(handle, args["session"] as string);
     if (command === "answer_mint") return this.#answer(args);
     if (["set_secret", "delete_secret", "clear_tickets", "clear_cache"].includes(command)) return null;
+    if (command === "renew_session") return [...this.opens.keys()];
+    if (command === "wake_watches") return null;
     if (command === "cache_info") return this.cacheInfo;
     if (command === "cache_warnings") return this.cacheWarnings;
     if (command === "close_watch") return void this.opens.delete(handle);
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
-    if (command === "watch_state") return this.#state(open);
-    open.inFlight = false;
-    await this.#flush(handle);
-    return null;
+    if (command === "watch_state") return this.#state(open, handle);
+    if (command === "edit_watch") return this.#edit(open, args["nonce"] as number, args["edit"] as SentEdit);
+    if (command === "load_more") return this.#loadMore(open);
+    return this.#ack(open, handle, args["rev"] as number);
   }
 
   #answer({ request, ticket, error }: Record<string, unknown>): null {
@@ -120,53 +169,134 @@ export class FakePlugin {
   }
 
   #open(handle: number, session: string): State {
-    const open = { session, rev: 0, told: new Map(), inFlight: false, changed: false };
+    const open: Open = {
+      session,
+      rev: 0,
+      acked: 0,
+      told: [],
+      whole: false,
+      inFlight: false,
+      changed: false,
+      nonce: 0,
+    };
     this.opens.set(handle, open);
-    return this.#state(open);
+    return this.#state(open, handle);
   }
 
-  #state(open: Open): State {
-    open.told = this.#current();
+  /** Counts as acknowledged; what it leaves out follows in deltas. */
+  #state(open: Open, handle: number): State {
+    const all = this.#current();
+    open.told = all.slice(0, this.chunk);
     open.inFlight = false;
-    open.changed = false;
+    open.changed = open.told.length < all.length;
+    open.whole ||= !open.changed;
+    open.acked = ++open.rev;
+    if (open.changed) setTimeout(() => void this.#flush(handle));
+    const { error, cursor } = this;
     return structuredClone({
-      rev: ++open.rev,
-      status: this.status,
-      error: this.error,
-      cursor: this.cursor,
-      ids: [...open.told.keys()],
-      records: this.records,
+      rev: open.rev,
+      status: this.#status(open),
+      error,
+      cursor,
+      ids: open.told.map(({ id }) => id),
+      records: open.told.map(({ record }) => record),
+      more: open.changed,
     });
+  }
+
+  async #ack(open: Open, handle: number, rev: number): Promise<Delta | null> {
+    if (rev <= open.acked) return null;
+    open.acked = rev;
+    open.inFlight = false;
+    return open.changed ? structuredClone(this.#delta(handle, open)) : null;
+  }
+
+  #edit(open: Open, nonce: number, { op, record, rkey, did, error }: SentEdit): null {
+    if (nonce <= open.nonce) return null;
+    open.nonce = nonce;
+    if (op === "add") {
+      const collection = record.collection ?? "com.example.chat.message";
+      const uri = record.uri ?? `at://${record.did}/${collection}/${record.rkey}`;
+      const made = { ...record, uri, collection, cid: null, optimistic: "pending" as const };
+      this.#optimistic.delete(uri);
+      this.#optimistic.set(uri, made);
+    } else {
+      const mine = [...this.#optimistic.values()].filter(
+        (it) => it.rkey === rkey && (!did || it.did === did),
+      );
+      const newest = mine.at(-1);
+      if (newest && op === "remove") this.#optimistic.delete(newest.uri);
+      if (newest && op === "fail") {
+        this.#optimistic.set(newest.uri, { ...newest, optimistic: "failed", optimisticError: error });
+      }
+    }
+    void this.#tell();
+    return null;
+  }
+
+  #loadMore(open: Open): number {
+    this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
+    this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
+    const deltas = Math.max(1, Math.ceil(this.#news(open, this.#current()).length / this.chunk));
+    const shownAt = open.rev + deltas;
+    void this.#tell();
+    return shownAt;
+  }
+
+  async #tell(): Promise<void> {
+    for (const open of this.opens.values()) open.changed = true;
+    await Promise.all([...this.opens.keys()].map((handle) => this.#flush(handle)));
   }
 
   async #flush(handle: number): Promise<void> {
     const open = this.opens.get(handle);
     if (!open || open.inFlight || !open.changed) return;
-    const delta = this.#delta(handle, open);
-    open.inFlight = true;
-    open.changed = false;
-    const payload = this.tamper(JSON.stringify(delta));
+    const payload = this.tamper(JSON.stringify(this.#delta(handle, open)));
     if (payload !== null) await this.send(handle, payload);
   }
 
+  /** The next delta, of at most `chunk` records, towards what there is now. */
   #delta(handle: number, open: Open): Delta {
     const now = this.#current();
-    const kept = [...open.told.keys()].filter((id) => now.has(id));
-    const keptNow = [...now.keys()].filter((id) => open.told.has(id));
-    const moved = new Set(keptNow.filter((id, i) => kept[i] !== id));
-    const changed = [...now].flatMap(([id, { record, index }]) => {
-      const same = JSON.stringify(open.told.get(id)?.record) === JSON.stringify(record);
-      return same && !moved.has(id) ? [] : [{ id, index, record }];
-    });
-    const removed = [...open.told.keys()].filter((id) => !now.has(id));
-    open.told = now;
+    const news = this.#news(open, now);
+    const removed = open.told.map(({ id }) => id).filter((id) => !now.some((it) => it.id === id));
+    const some = news.slice(0, this.chunk);
+    const gone = new Set([...removed, ...some.map(({ id }) => id)]);
+    const next = open.told.filter(({ id }) => !gone.has(id));
+    for (const entry of some) {
+      // Right behind what comes before it in the end, which is there already.
+      const before = now[now.indexOf(entry) - 1];
+      next.splice(before ? next.findIndex(({ id }) => id === before.id) + 1 : 0, 0, entry);
+    }
+    const changed = some.map((it) => ({ ...it, index: next.indexOf(it) }));
+    open.told = next;
+    open.inFlight = true;
+    open.changed = some.length < news.length;
+    open.whole ||= !open.changed;
     open.rev += 1;
-    const { status, error, cursor, records } = this;
-    return { handle, rev: open.rev, status, error, cursor, length: records.length, removed, changed };
+    const { error, cursor } = this;
+    const status = this.#status(open);
+    const { rev, changed: more } = open;
+    return { handle, rev, status, error, cursor, length: next.length, removed, changed, more };
   }
 
-  #current(): Open["told"] {
-    return new Map(this.records.map((record, index) => [this.#id(record.uri), { record, index }]));
+  /** What the page has not been told of, by ascending index. */
+  #news(open: Open, now: Entry[]): Entry[] {
+    const told = new Map(open.told.map((it) => [it.id, it]));
+    const kept = open.told.filter(({ id }) => now.some((it) => it.id === id));
+    const keptNow = now.filter(({ id }) => told.has(id));
+    const moved = new Set(keptNow.filter(({ id }, i) => kept[i]?.id !== id));
+    return now.filter((it) => {
+      return moved.has(it) || JSON.stringify(told.get(it.id)?.record) !== JSON.stringify(it.record);
+    });
+  }
+
+  #status({ whole }: Open): Status {
+    return this.status === "live" && !whole ? "snapshot" : this.status;
+  }
+
+  #current(): Entry[] {
+    return this.shown.map((record) => ({ id: this.#id(record.uri), record }));
   }
 
   #id(uri: string): number {
