@@ -2,7 +2,7 @@ import { invoke, isTauri } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
 import type { Delta } from "./bindings/Delta.js";
 import type { MintAsk } from "./bindings/MintAsk.js";
-import { WatchError } from "./error.js";
+import { toWatchError, WatchError } from "./error.js";
 
 // This page's end of the bridge: one random id and two event listeners, however many stores. The id is in the events'
 // names because Tauri shows an event to every webview that listens for its name.
@@ -60,9 +60,13 @@ export function detach(handle: number): void {
   receivers.delete(handle);
 }
 
-/** Calls one of the plugin's commands for this page; rejects with whatever Rust or Tauri says. */
-export function call<T>(command: string, args?: object): Promise<T> {
-  return invoke(`plugin:contrail-sync|${command}`, { session, ...args });
+/** Calls one of the plugin's commands for this page; rejects with a `WatchError`. */
+export async function call<T>(command: string, args?: object): Promise<T> {
+  try {
+    return await invoke(`plugin:contrail-sync|${command}`, { session, ...args });
+  } catch (reason) {
+    throw toWatchError(reason);
+  }
 }
 
 /** Tells Rust that this page lives. Handles that Rust took back meanwhile are opened again. */
@@ -105,5 +109,5 @@ export function listenTo<T>(
 
 /** @throws WatchError `not-tauri` */
 export function checkTauri(): void {
-  if (!isTauri()) throw new WatchError("not-tauri", "this page does not run in a Tauri app");
+  if (!isTauri()) throw new WatchError("not-tauri", "the page runs outside Tauri");
 }

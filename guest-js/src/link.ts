@@ -123,7 +123,7 @@ export class Link implements Receiver {
       try {
         await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
       } catch (reason) {
-        if (opened.lost || toWatchError(reason).kind !== "unknown-watch") {
+        if (opened.lost || (reason as WatchError).kind !== "unknown-watch") {
           this.#events.warn("an optimistic edit was not made", reason);
         } else {
           // Rust took the handle back meanwhile: the next one takes the edit.
@@ -161,10 +161,9 @@ export class Link implements Receiver {
     const answer = await answerMint(this.#mint);
     // Stopped meanwhile: nobody wants it any more.
     if (this.#closed) return;
-    call("answer_mint", { handle, request, ...answer }).catch((reason: unknown) => {
+    call("answer_mint", { handle, request, ...answer }).catch(({ kind }: WatchError) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
-      const error = new WatchError(toWatchError(reason).kind, "answer_mint failed");
-      this.#events.warn("mintTicket's answer was lost", error);
+      this.#events.warn("mintTicket's answer was lost", new WatchError(kind, "answer_mint failed"));
     });
   }
 

@@ -1,0 +1,274 @@
+import { afterEach, beforeEach, describe, expect, type Mock, test, vi } from "vitest";
+import type { FakePlugin } from "./testing/fake-plugin.js";
+import { Page } from "./testing/page.js";
+import { record, texts } from "./testing/records.js";
+import { gate, settled } from "./testing/until.js";
+import type { WatchStore } from "./types.js";
+
+const alice = "did:plc:alice";
+const bob = "did:plc:bob";
+
+let page: Page;
+let plugin: FakePlugin;
+let warn: Mock<(message: string, ...details: unknown[]) => void>;
+
+beforeEach(async () => {
+  page = await Page.open();
+  plugin = page.plugin;
+  warn = vi.fn();
+});
+afterEach(() => page.close());
+
+const started = () => page.started({ logger: { warn } });
+const add = (store: WatchStore, rkey: string, did = alice) =>
+  store.addOptimistic({ rkey, did, value: { text: `${rkey} hi` } });
+
+/** What reached the plugin: the nonce, the operation and the key. */
+function sent(): string[] {
+  const edits = plugin.calls.filter(({ command }) => command === "edit_watch");
+  return edits.map(({ handle, args: { nonce, edit } }) => {
+    const { op, rkey, record } = edit as { op: string; rkey?: string; record?: { rkey: string } };
+    return `${handle}/${nonce} ${op} ${rkey ?? record?.rkey}`;
+  });
+}
+
+describe("an optimistic record", () => {
+  test("shows as pending, then as failed with why, then no more", async () => {
+    const store = await started();
+    add(store, "new");
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["new hi", "b v0", "a v0"]));
+    expect(store.records[0]).toMatchObject({ optimistic: "pending", did: alice, rkey: "new" });
+    store.markFailed("new", new TypeError("no network"));
+    await vi.waitFor(() => expect(store.records[0]?.optimistic).toBe("failed"));
+    expect(store.records[0]?.optimisticError).toEqual({ name: "TypeError", message: "no network" });
+    store.removeOptimistic("new");
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["b v0", "a v0"]));
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  test("takes the place of the record it edits, which shows again when it is taken back", async () => {
+    const store = await started();
+    add(store, "b");
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["b hi", "a v0"]));
+    store.removeOptimistic("b", alice);
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["b v0", "a v0"]));
+  });
+
+  test("is replaced by the real one, without a moment in which it is absent or doubled", async () => {
+    const store = await started();
+    add(store, "new");
+    await vi.waitFor(() => expect(store.records).toHaveLength(3));
+    const seen: number[] = [];
+    store.subscribe(({ records }) => seen.push(records.filter(({ rkey }) => rkey === "new").length));
+    await plugin.caughtUp();
+    await plugin.push({ records: [record("new"), ...plugin.records] });
+    expect(store.records[0]?.optimistic).toBeUndefined();
+    expect(new Set(seen)).toEqual(new Set([1]));
+  });
+
+  test("travels whole, with the author that narrows it", async () => {
+    const store = await started();
+    const full = {
+      rkey: "x",
+      did: bob,
+      collection: "com.example.like",
+      value: { of: "y", tags: ["z"] },
+      time_us: 1_700_000_000_000_000,
+      uri: `at://${bob}/com.example.like/x`,
+      space: "ats://did:plc:alice/com.example.space/one",
+    };
+    store.addOptimistic(full);
+    store.markFailed("x", "late", bob);
+    store.removeOptimistic("x", bob);
+    await vi.waitFor(() => expect(sent()).toHaveLength(3));
+    const edits = plugin.calls.flatMap(({ command, args }) =>
+      command === "edit_watch" ? [args["edit"]] : [],
+    );
+    expect(edits).toEqual([
+      { op: "add", record: full },
+      { op: "fail", rkey: "x", did: bob, error: { name: "Error", message: "late" } },
+      { op: "remove", rkey: "x", did: bob },
+    ]);
+  });
+
+  test("is what it was when it was added, whatever the app does with the object later", async () => {
+    const store = page.make();
+    const value = { text: "hi" };
+    store.addOptimistic({ rkey: "new", did: alice, value });
+    value.text = "changed";
+    store.start();
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["hi", "b v0", "a v0"]));
+  });
+});
+
+describe("edits", () => {
+  test("go one after another, numbered from one", async () => {
+    const store = await started();
+    const first = gate();
+    plugin.intercept = ({ command, args }) =>
+      command === "edit_watch" && args["nonce"] === 1 ? first.opened : undefined;
+    add(store, "x");
+    add(store, "y");
+    store.removeOptimistic("x");
+    await settled();
+    expect(sent()).toEqual(["1/1 add x"]);
+    first.open();
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 add y", "1/3 remove x"]));
+  });
+
+  test("of before the start are sent in order once the watch is open", async () => {
+    const store = page.make();
+    add(store, "x");
+    store.markFailed("x", "late");
+    const answer = gate();
+    plugin.intercept = ({ command }) => (command === "open_watch" ? answer.opened : undefined);
+    store.start();
+    add(store, "y");
+    await vi.waitFor(() => expect(plugin.handles("open_watch")).toEqual([1]));
+    expect(sent()).toEqual([]);
+    answer.open();
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 fail x", "1/3 add y"]));
+  });
+
+  test("of a stopped store wait for its next start, where they are numbered anew", async () => {
+    const store = await started();
+    add(store, "x");
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x"]));
+    store.stop();
+    add(store, "y");
+    await settled();
+    store.start();
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "2/1 add y"]));
+  });
+
+  test("are numbered anew for a watch that Rust had forgotten, and none is lost on the way", async () => {
+    const store = await started();
+    add(store, "x");
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x"]));
+    plugin.forget();
+    add(store, "y");
+    add(store, "z");
+    await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 add y", "2/1 add y", "2/2 add z"]));
+    expect(warn.mock.calls.map(([line]) => line)).toEqual(["contrail-sync: the watch is opened again"]);
+  });
+
+  test("that an open watch says it does not know are tried twice, no more", async () => {
+    const store = await started();
+    plugin.intercept = ({ command }) => {
+      if (command === "edit_watch") throw { kind: "unknown-watch", message: "no such handle" };
+    };
+    add(store, "x");
+    await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce());
+    await settled();
+    expect(sent()).toEqual(["1/1 add x", "1/2 add x"]);
+  });
+
+  test("that wait are bounded, and one too many is told to the logger", () => {
+    const store = page.make({ logger: { warn } });
+    for (let n = 0; n < 1000; n++) add(store, `r${n}`);
+    expect(warn).not.toHaveBeenCalled();
+    add(store, "one too many");
+    expect(warn.mock.calls).toEqual([
+      [
+        "contrail-sync: an optimistic edit was not made",
+        expect.objectContaining({ kind: "invalid-options" }),
+      ],
+    ]);
+  });
+
+  test("that Rust refuses are told to the logger, and the next ones are made", async () => {
+    const store = await started();
+    plugin.intercept = ({ command, args }) => {
+      if (command === "edit_watch" && args["nonce"] === 1)
+        throw { kind: "invalid-options", message: "too long" };
+    };
+    add(store, "x");
+    add(store, "y");
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["y hi", "b v0", "a v0"]));
+    const error = expect.objectContaining({
+      name: "WatchError",
+      kind: "invalid-options",
+      message: "too long",
+    });
+    expect(warn.mock.calls).toEqual([["contrail-sync: an optimistic edit was not made", error]]);
+    expect([store.status, store.error]).toEqual(["live", null]);
+  });
+
+  test("are made by methods that work on their own and return nothing", async () => {
+    const { addOptimistic, markFailed, removeOptimistic } = await started();
+    expect(addOptimistic({ rkey: "x", did: alice, value: {} })).toBeUndefined();
+    expect(markFailed("x")).toBeUndefined();
+    expect(removeOptimistic("x")).toBeUndefined();
+    await vi.waitFor(() => expect(sent()).toHaveLength(3));
+  });
+});
+
+describe("what JSON cannot carry", () => {
+  const loop: Record<string, unknown> = {};
+  loop["loop"] = loop;
+
+  test.each([
+    ["a function", { f: () => 1 }],
+    ["a symbol", { s: Symbol("s") }],
+    ["a big integer", { n: 1n }],
+    ["a number that is none", { deep: [{ n: NaN }] }],
+    ["infinity", { n: -Infinity }],
+    ["a map", { m: new Map() }],
+    ["bytes", { b: new Uint8Array(2) }],
+    ["itself", loop],
+  ])("such as %s is refused: the logger is told, nothing is sent and nothing thrown", async (_, value) => {
+    const store = await started();
+    store.addOptimistic({ rkey: "x", did: alice, value });
+    expect(warn.mock.calls).toEqual([
+      [
+        "contrail-sync: an optimistic edit was not made",
+        expect.objectContaining({ kind: "invalid-options" }),
+      ],
+    ]);
+    await settled();
+    expect(sent()).toEqual([]);
+  });
+
+  test("is not what a member is that is undefined, or a date", async () => {
+    const store = await started();
+    store.addOptimistic({ rkey: "x", did: alice, value: { text: "hi", re: undefined, at: new Date(0) } });
+    await vi.waitFor(() =>
+      expect(store.records[0]?.value).toEqual({ text: "hi", at: "1970-01-01T00:00:00.000Z" }),
+    );
+    expect(warn).not.toHaveBeenCalled();
+  });
+});
+
+describe("the error of markFailed", () => {
+  test.each([
+    ["an error", new RangeError("too far"), { name: "RangeError", message: "too far" }],
+    ["a text", "oops", { name: "Error", message: "oops" }],
+    [
+      "an object like an error",
+      { name: "XRPCError", message: "taken" },
+      { name: "XRPCError", message: "taken" },
+    ],
+    ["nothing", undefined, { name: "Error", message: "" }],
+    ["null", null, { name: "Error", message: "" }],
+    ["a number", 500, { name: "Error", message: "500" }],
+  ])("may be %s", async (_, err, error) => {
+    const store = await started();
+    store.markFailed("x", err);
+    await vi.waitFor(() => expect(plugin.calls.at(-1)?.args["edit"]).toMatchObject({ error }));
+  });
+
+  test("is cut at 1,000 characters, its name at 100, and no character in half", async () => {
+    const store = await started();
+    const name = `${"n".repeat(99)}😀`;
+    store.markFailed("x", { name, message: "😀".repeat(1000) });
+    await vi.waitFor(() => expect(sent()).toHaveLength(1));
+    const { error } = plugin.calls.at(-1)?.args["edit"] as { error: { name: string; message: string } };
+    expect(error).toEqual({ name: "n".repeat(99), message: "😀".repeat(500) });
+  });
+
+  test("without a text is told to the logger", async () => {
+    const store = await started();
+    expect(() => store.markFailed("x", Object.create(null))).not.toThrow();
+    expect(warn).toHaveBeenCalledOnce();
+  });
+});

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { FakePlugin } from "./testing/fake-plugin.js";
+import { Page } from "./testing/page.js";
+import { record, texts } from "./testing/records.js";
+import { gate, settled } from "./testing/until.js";
+
+let page: Page;
+let plugin: FakePlugin;
+
+beforeEach(async () => {
+  page = await Page.open();
+  plugin = page.plugin;
+  Object.assign(plugin, { cursor: "more", older: [record("o1"), record("o2"), record("o3")] });
+});
+afterEach(() => page.close());
+
+describe("hasMore", () => {
+  test("is false before anything is known, then whether there is a cursor", async () => {
+    const store = page.make();
+    expect(store.hasMore).toBe(false);
+    store.start();
+    await store.ready;
+    expect(store.hasMore).toBe(true);
+    await plugin.push({ cursor: null });
+    expect(store.hasMore).toBe(false);
+  });
+
+  test.each([
+    [3, true],
+    [2, false],
+    [1, false],
+  ])("knows that no more than maxRecords (%i) can come", async (maxRecords, more) => {
+    const store = await page.started({ maxRecords });
+    expect(store.hasMore).toBe(more);
+  });
+});
+
+describe("loadMore", () => {
+  test.each([Infinity, 1])("is fulfilled once the older records show, in parts of %d", async (chunk) => {
+    plugin.chunk = chunk;
+    const store = await page.started();
+    await store.loadMore();
+    expect(texts(store.records)).toEqual(["b v0", "a v0", "o1 v0", "o2 v0"]);
+    expect(store.hasMore).toBe(true);
+    await store.loadMore();
+    expect(texts(store.records)).toEqual(["b v0", "a v0", "o1 v0", "o2 v0", "o3 v0"]);
+    expect([store.hasMore, store.cursor]).toEqual([false, null]);
+  });
+
+  test("is not fulfilled before they show", async () => {
+    const store = await page.started();
+    const tampered = gate();
+    plugin.tamper = () => (tampered.open(), null);
+    let done = false;
+    void store.loadMore().then(() => (done = true));
+    await tampered.opened;
+    await settled();
+    expect(done).toBe(false);
+    plugin.tamper = (payload) => payload;
+    page.comeBack();
+    await vi.waitFor(() => expect(done).toBe(true));
+    expect(store.records).toHaveLength(4);
+  });
+
+  test("gives the same promise while one runs, and asks once", async () => {
+    const store = await page.started();
+    const loading = store.loadMore();
+    expect(store.loadMore()).toBe(loading);
+    await loading;
+    expect(plugin.handles("load_more")).toEqual([1]);
+    const next = store.loadMore();
+    expect(next).not.toBe(loading);
+    await next;
+  });
+
+  test("waits for a watch that is opening", async () => {
+    const answer = gate();
+    plugin.intercept = ({ command }) => (command === "open_watch" ? answer.opened : undefined);
+    const store = page.make();
+    store.start();
+    const loading = store.loadMore();
+    await vi.waitFor(() => expect(plugin.handles("open_watch")).toEqual([1]));
+    answer.open();
+    await loading;
+    expect(store.records).toHaveLength(4);
+  });
+
+  test("asks again when Rust forgot the watch meanwhile", async () => {
+    const store = await page.started();
+    const answer = gate();
+    plugin.intercept = ({ command, handle }) =>
+      command === "load_more" && handle === 1 ? answer.opened : undefined;
+    const loading = store.loadMore();
+    await settled();
+    // The answer belongs to the forgotten handle, whose revisions mean nothing for the new one.
+    const old = plugin.opens.get(1)!;
+    plugin.forget();
+    page.comeBack();
+    await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
+    plugin.opens.set(1, old);
+    answer.open();
+    await loading;
+    expect(plugin.handles("load_more")).toEqual([1, 2]);
+  });
+
+  test("is rejected with what Rust says, and can be called again", async () => {
+    const store = await page.started();
+    plugin.intercept = ({ command }) => {
+      if (command === "load_more") throw { kind: "http-status", message: "the server answered 503" };
+    };
+    await expect(store.loadMore()).rejects.toMatchObject({ name: "WatchError", kind: "http-status" });
+    expect([store.status, store.error]).toEqual(["live", null]);
+    plugin.intercept = () => undefined;
+    await store.loadMore();
+    expect(store.records).toHaveLength(4);
+  });
+
+  test.each(["stop", "destroy"] as const)("is rejected as stopped by %s()", async (how) => {
+    const store = await page.started();
+    plugin.intercept = ({ command }) => (command === "load_more" ? gate().opened : undefined);
+    const loading = store.loadMore();
+    await settled();
+    store[how]();
+    await expect(loading).rejects.toMatchObject({ name: "WatchError", kind: "stopped" });
+  });
+
+  test("is rejected as stopped by a store that was not started", async () => {
+    await expect(page.make().loadMore()).rejects.toMatchObject({ kind: "stopped" });
+    expect(plugin.calls).toEqual([]);
+  });
+
+  test("is rejected with what closed the watch", async () => {
+    const store = await page.started();
+    plugin.intercept = ({ command }) => (command === "load_more" ? gate().opened : undefined);
+    const loading = store.loadMore();
+    await plugin.push({
+      status: "closed",
+      error: { kind: "access-lost", message: "no member" },
+      records: [],
+    });
+    await expect(loading).rejects.toMatchObject({ kind: "access-lost" });
+    await expect(store.loadMore()).rejects.toMatchObject({ kind: "access-lost" });
+  });
+});
