@@ -18,6 +18,25 @@ test("a server can import the package and make a store; starting it says that Ta
   store.destroy();
 });
 
+test("a server's store takes edits and cannot load more, without throwing", async () => {
+  const { createWatchStore } = await import("./index.js");
+  const warn = vi.fn();
+  const store = createWatchStore({ url: "/watch", logger: { warn } });
+  const edit = () => {
+    store.addOptimistic({ rkey: "a", did: "did:plc:alice", value: { text: "hi" } });
+    store.markFailed("a", new Error("offline"));
+    store.removeOptimistic("a");
+  };
+  edit();
+  await expect(store.loadMore()).rejects.toMatchObject({ name: "WatchError", kind: "stopped" });
+  store.start();
+  edit();
+  await expect(store.loadMore()).rejects.toMatchObject({ name: "WatchError", kind: "not-tauri" });
+  expect([store.status, store.records, store.hasMore]).toEqual(["closed", [], false]);
+  expect(warn).not.toHaveBeenCalled();
+  store.destroy();
+});
+
 test("secrets and tickets are nobody's to keep or forget on a server", async () => {
   const { clearTickets, deleteSecret, setSecret } = await import("./index.js");
   for (const call of [() => setSecret("api", "s"), () => deleteSecret("api"), clearTickets]) {
