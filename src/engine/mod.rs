@@ -28,6 +28,11 @@ mod typed;
 mod watch;
 pub mod wire;
 
+#[cfg(test)]
+mod agreement_tests;
+#[cfg(test)]
+mod model;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

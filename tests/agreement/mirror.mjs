@@ -1,0 +1,30 @@
+// The page's half of the agreement test: keeps a mirror by what it reads, one JSON text a line, and says what it shows.
+import { createInterface } from "node:readline";
+import { apply } from "../../guest-js/dist-js/mirror.js";
+
+let mirror;
+
+/** Applies a delta, and sees that every record it does not name is still the same object. */
+function take(delta) {
+  const next = apply(mirror, delta);
+  if (typeof next === "string") throw new Error(`a delta is ${next}: ${JSON.stringify(delta)}`);
+  const changed = new Set(delta.changed.map(({ id }) => id));
+  const before = new Map(mirror.ids.map((id, i) => [id, mirror.records[i]]));
+  next.ids.forEach((id, i) => {
+    if (!changed.has(id) && before.get(id) !== next.records[i]) throw new Error(`record ${id} is another object`);
+  });
+  if (next.records.length !== delta.length || next.ids.length !== delta.length) throw new Error("a wrong length");
+  return next;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const text = line.slice(1);
+  if (line.startsWith("S")) {
+    const { rev, ids, records } = JSON.parse(text);
+    mirror = { rev, ids, records };
+  } else if (line.startsWith("D")) {
+    mirror = take(JSON.parse(text));
+  } else {
+    process.stdout.write(JSON.stringify(mirror.records) + "\n");
+  }
+}
