@@ -128,7 +128,7 @@ impl Http {
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Answer, TransportError> {
         let lease = self.pool.lease(url).await;
-        let lease = lease.map_err(|error| unreachable(url, error))?;
+        let mut lease = lease.map_err(|error| unreachable(url, error))?;
         let response = request(lease.client()).send().await;
         let response = response.map_err(|error| unreachable(url, error))?;
         lease.answered(response.version());

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use reqwest::{Client, Version};
 use rustls::ClientConfig;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use url::Url;
 
@@ -20,6 +23,9 @@ use super::client::{STREAMS, streaming};
 const WARM_UP: Duration = Duration::from_secs(2);
 /// How long a client that nobody uses keeps its connection: a ticket's request is followed by its watch's.
 const LINGER: Duration = Duration::from_secs(2);
+/// A request given up after this long without an answer casts doubt on its connection: it may be dead, or the
+/// server allows fewer streams than usual.
+const HANG: Duration = Duration::from_secs(10);
 
 /// Clients by origin, made when needed and dropped when unused. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,6 +54,8 @@ struct Pooled {
     gate: Arc<Semaphore>,
     /// How many leases there are. It rises under the lock only.
     leases: Arc<watch::Sender<usize>>,
+    /// Takes no more requests.
+    doubtful: Arc<AtomicBool>,
 }
 
 /// The use of a client for one request and its answer. Dropping it gives the place to another one.
@@ -56,6 +64,8 @@ pub(super) struct Lease {
     pooled: Pooled,
     shared: Weak<Shared>,
     origin: String,
+    /// When the request might start, as long as there is no answer.
+    unanswered: Option<Instant>,
     /// Whoever has it goes first; the next one does if that fails.
     _first: Option<OwnedSemaphorePermit>,
 }
@@ -79,6 +89,7 @@ impl Pool {
                 Err(_) => lease.pooled.gate.close(),
             }
         }
+        lease.unanswered = Some(Instant::now());
         Ok(lease)
     }
 }
@@ -90,7 +101,7 @@ impl Shared {
         let mut origins = self.lock();
         let known = origins.get_mut(&name);
         let http1 = known.as_ref().map_or(url.scheme() == "http", |it| it.http1);
-        let has_room = |it: &&mut Pooled| http1 || *it.leases.borrow() < STREAMS;
+        let has_room = |it: &&mut Pooled| http1 || it.has_room();
         let pooled = match known.and_then(|it| it.clients.iter_mut().find(has_room)) {
             Some(pooled) => {
                 // Nobody knows whether an unused client still has a connection.
@@ -104,6 +115,7 @@ impl Shared {
                     client: streaming(self.tls.clone())?,
                     gate: Arc::new(Semaphore::new(1)),
                     leases: Arc::default(),
+                    doubtful: Arc::default(),
                 };
                 let leases = pooled.leases.subscribe();
                 tokio::spawn(retire(Arc::downgrade(self), name.clone(), leases));
@@ -119,6 +131,7 @@ impl Shared {
             pooled,
             shared: Arc::downgrade(self),
             origin: name,
+            unanswered: None,
             _first: None,
         };
         Ok((lease, http1))
@@ -164,13 +177,20 @@ async fn retire(shared: Weak<Shared>, origin: String, mut leases: watch::Receive
     }
 }
 
+impl Pooled {
+    fn has_room(&self) -> bool {
+        !self.doubtful.load(Ordering::Relaxed) && *self.leases.borrow() < STREAMS
+    }
+}
+
 impl Lease {
     pub fn client(&self) -> &Client {
         &self.pooled.client
     }
 
     /// The head of an answer is there: others need not wait any more.
-    pub fn answered(&self, version: Version) {
+    pub fn answered(&mut self, version: Version) {
+        self.unanswered = None;
         self.pooled.gate.close();
         if let Some(shared) = self.shared.upgrade()
             && let Some(origin) = shared.lock().get_mut(&self.origin)
@@ -182,6 +202,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.unanswered.is_some_and(|since| since.elapsed() >= HANG) {
+            self.pooled.doubtful.store(true, Ordering::Relaxed);
+        }
         self.pooled.leases.send_modify(|leases| *leases -= 1);
     }
 }
@@ -204,7 +227,7 @@ mod tests {
     /// A pool that knows its origin's version, and the lease that it knows it from.
     async fn warm(version: Version) -> (Pool, Url, Vec<Lease>) {
         let (pool, url) = cold();
-        let first = pool.lease(&url).await.unwrap();
+        let mut first = pool.lease(&url).await.unwrap();
         first.answered(version);
         (pool, url, vec![first])
     }
@@ -224,7 +247,7 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
-        let second = second
+        let mut second = second
             .now_or_never()
             .expect("the first one failed")
             .unwrap();
@@ -269,6 +292,21 @@ mod tests {
         leases.push(pool.lease(&url).await.unwrap());
         assert_eq!(taken(&pool), [STREAMS, 1]);
         drop(over);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_request_that_hung_others_use_another_connection() {
+        let (pool, url, _leases) = warm(Version::HTTP_2).await;
+        let hangs = pool.lease(&url).await.unwrap();
+        let cancelled = pool.lease(&url).await.unwrap();
+        sleep(HANG / 2).await;
+        drop(cancelled);
+        let _good = pool.lease(&url).await.unwrap();
+        assert_eq!(taken(&pool), [3]);
+        sleep(HANG / 2).await;
+        drop(hangs);
+        let _next = pool.lease(&url).await.unwrap();
+        assert_eq!(taken(&pool), [2, 1]);
     }
 
     #[tokio::test]
