@@ -53,10 +53,7 @@ async fn why_there_is_no_connection_is_said_in_words_and_with_the_cause() {
     lounge.server.shutdown().await;
     let engine = engine();
     let message = connect_error(engine.watch(anywhere(url.clone())).await).await;
-    assert!(
-        message.contains("nobody listens there (Connection refused"),
-        "{message}"
-    );
+    assert!(message.contains("nobody listens there ("), "{message}");
     // No name has a part of more than 63 characters: no name server is asked.
     let mut nowhere = url;
     nowhere.set_host(Some(&"x".repeat(64))).unwrap();
