@@ -9,10 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{MAX_TICKET_BYTES, MintRequest, Minter, Ticket, TicketError, checked, vault::Secret};
-use crate::transport::{
-    TransportError,
-    http::{body, content_type},
-};
+use crate::transport::TransportError;
 
 /// What the names of secrets in the vault begin with.
 pub(crate) const SECRET_PREFIX: &str = "secret:";
@@ -117,12 +114,9 @@ impl HttpMinter {
         let sent = request
             .http
             .send(self.method.clone(), url, headers, &request.guard, &quotable);
-        let response = sent.await.map_err(&failed)?;
-        let is_json = content_type(&response) == "application/json";
-        let Some(bytes) = body(response, 2 * MAX_TICKET_BYTES)
-            .await
-            .map_err(&failed)?
-        else {
+        let answer = sent.await.map_err(&failed)?;
+        let is_json = answer.content_type() == "application/json";
+        let Some(bytes) = answer.body(2 * MAX_TICKET_BYTES).await.map_err(&failed)? else {
             return Err(TicketError::NotATicket("far too much"));
         };
         read_answer(&bytes, is_json)

@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use reqwest::{
-    Client, ClientBuilder, Method, Response, StatusCode,
+    Client, Method, RequestBuilder, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
-    redirect::Policy,
 };
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConnectRequest, TransportError, UrlGuard};
+use super::{
+    ConnectRequest, TransportError, UrlGuard,
+    cause::{cause, why_unreachable},
+    client::{default_tls, upgrading},
+    pool::{Lease, Pool},
+};
 use crate::redact::quoted;
 
-/// Longest time until a TCP and TLS connection stands.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time from a request to the head of its answer, redirects included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time from an upgrade's request to its answer.
@@ -36,34 +39,32 @@ pub enum HttpError {
     Client(#[from] reqwest::Error),
 }
 
-/// A shared HTTP client that asks a guard about every URL it requests.
+/// Shared HTTP clients that ask a guard about every URL they request.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: Client,
-    /// HTTP/1.1 only: what a WebSocket upgrade needs.
+    pool: Pool,
+    /// What a WebSocket upgrade needs.
     http1: Client,
 }
 
+/// A 2xx answer. It holds its place among the streams of its connection until it, or its body, is dropped.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    lease: Lease,
+}
+
 impl Http {
-    /// Sets up the client; `tls` replaces the platform's trust roots.
+    /// Sets up the clients; `tls` replaces the platform's trust roots.
     pub fn new(tls: Option<rustls::ClientConfig>) -> Result<Self, HttpError> {
-        let mut tls = match tls {
+        let tls = match tls {
             Some(tls) => tls,
             None => default_tls()?,
         };
-        // A configuration that is handed over is used as it is: without these it is HTTP/1.1 only.
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = client(tls.clone())
-            // Many streams share one HTTP/2 connection: a few that nobody reads must not freeze the others.
-            .http2_initial_connection_window_size(64 * 1024 * 1024)
-            .http2_initial_stream_window_size(256 * 1024)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(20))
-            .http2_keep_alive_while_idle(true)
-            .build()?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http1 = self::client(tls).http1_only().build()?;
-        Ok(Self { client, http1 })
+        Ok(Self {
+            http1: upgrading(tls.clone())?,
+            pool: Pool::new(tls),
+        })
     }
 
     /// Requests `url` with the watch's ticket, follows redirects as far as the guard allows, and turns
@@ -73,7 +74,7 @@ impl Http {
         mut url: Url,
         request: &ConnectRequest,
         accept: &str,
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Answer, TransportError> {
         if let Some(ticket) = &request.ticket {
             url.query_pairs_mut().append_pair("ticket", ticket.expose());
         }
@@ -81,12 +82,14 @@ impl Http {
         let answer = async {
             check(&url, &request.guard)?;
             for _ in 0..=MAX_REDIRECTS {
-                let sent = self.client.get(url.clone()).header(ACCEPT, accept).send();
-                let response = sent.await.map_err(|error| unreachable(&url, error))?;
-                if !response.status().is_redirection() {
-                    return accepted(response, &request.secrets()).await;
+                let answer = self.answer(&url, |client| {
+                    client.get(url.clone()).header(ACCEPT, accept)
+                });
+                let answer = answer.await?;
+                if !answer.response.status().is_redirection() {
+                    return answer.accepted(&request.secrets()).await;
                 }
-                url = redirect_target(&url, &response)?;
+                url = redirect_target(&url, &answer.response)?;
                 if !(request.guard)(&url) {
                     return Err(TransportError::RedirectNotAllowed { to: bare(&url) });
                 }
@@ -106,22 +109,30 @@ impl Http {
         headers: HeaderMap,
         guard: &UrlGuard,
         secrets: &[&str],
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Answer, TransportError> {
         let origin = origin(&url);
         let answer = async {
             check(&url, guard)?;
-            let sent = self
-                .client
-                .request(method, url.clone())
-                .headers(headers)
-                .send();
-            accepted(
-                sent.await.map_err(|error| unreachable(&url, error))?,
-                secrets,
-            )
-            .await
+            let answer = self.answer(&url, |client| {
+                client.request(method, url.clone()).headers(headers)
+            });
+            answer.await?.accepted(secrets).await
         };
         within(ANSWER_TIMEOUT, origin, answer).await
+    }
+
+    /// The answer to one request, whatever its status.
+    async fn answer(
+        &self,
+        url: &Url,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Answer, TransportError> {
+        let lease = self.pool.lease(url).await;
+        let mut lease = lease.map_err(|error| unreachable(url, error))?;
+        let response = request(lease.client()).send().await;
+        let response = response.map_err(|error| unreachable(url, error))?;
+        lease.answered(response.version());
+        Ok(Answer { response, lease })
     }
 
     /// Asks for a connection to be switched to another protocol. Redirects are refusals here.
@@ -158,14 +169,46 @@ impl Http {
     }
 }
 
-fn client(tls: rustls::ClientConfig) -> ClientBuilder {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(Policy::none())
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_keepalive(Duration::from_secs(30))
-        .user_agent(concat!("contrail-sync/", env!("CARGO_PKG_VERSION")))
+impl Answer {
+    async fn accepted(self, secrets: &[&str]) -> Result<Self, TransportError> {
+        let Self { response, lease } = self;
+        let response = accepted(response, secrets).await?;
+        Ok(Self { response, lease })
+    }
+
+    /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
+    pub async fn body(self, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
+        let origin = origin(self.response.url());
+        let read = async {
+            let mut body = Vec::new();
+            let mut chunks = std::pin::pin!(self.chunks());
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk?;
+                if body.len() + chunk.len() > limit {
+                    return Ok(None);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(body))
+        };
+        within(ANSWER_TIMEOUT, origin, read).await
+    }
+
+    /// The body as it arrives. After an error it may repeat it for ever.
+    pub fn chunks(self) -> impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static {
+        let Self { response, lease } = self;
+        response.bytes_stream().map(move |chunk| {
+            let _held = &lease;
+            chunk.map_err(|error| TransportError::Cut {
+                message: cause(&error.without_url()),
+            })
+        })
+    }
+
+    /// The content type without parameters, for messages and comparison.
+    pub fn content_type(&self) -> String {
+        content_type(&self.response)
+    }
 }
 
 fn check(url: &Url, guard: &UrlGuard) -> Result<(), TransportError> {
@@ -178,7 +221,7 @@ fn check(url: &Url, guard: &UrlGuard) -> Result<(), TransportError> {
 fn unreachable(url: &Url, error: reqwest::Error) -> TransportError {
     TransportError::Connect {
         origin: origin(url),
-        message: cause(error),
+        message: why_unreachable(&error.without_url()),
     }
 }
 
@@ -191,26 +234,6 @@ async fn within<T>(
     answer.unwrap_or(Err(TransportError::ConnectTimeout { origin, after }))
 }
 
-/// Reads a whole body of at most `limit` bytes; `None` if it is larger.
-pub async fn body(response: Response, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
-    let origin = origin(response.url());
-    let read = async {
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| TransportError::Cut {
-                message: cause(error),
-            })?;
-            if body.len() + chunk.len() > limit {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Some(body))
-    };
-    within(ANSWER_TIMEOUT, origin, read).await
-}
-
 /// Scheme, host and port: what may stand in messages.
 pub fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
@@ -219,44 +242,6 @@ pub fn origin(url: &Url) -> String {
 /// A URL without what may hold secrets: user info, query and fragment.
 pub fn bare(url: &Url) -> String {
     format!("{}{}", origin(url), url.path())
-}
-
-/// The innermost cause of an error: the layers around it only say that a request failed. Without the URL.
-pub fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(deeper) = innermost.source() {
-        innermost = deeper;
-    }
-    quoted(&innermost.to_string(), &[])
-}
-
-/// ring, named explicitly: rustls without a chosen provider panics.
-fn default_tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    // The platform's verifier needs a Java context on Android, which nobody gives it there.
-    #[cfg(target_os = "android")]
-    let config = builder
-        .with_root_certificates(rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        })
-        .with_no_client_auth();
-    #[cfg(not(target_os = "android"))]
-    let config = {
-        use rustls_platform_verifier::BuilderVerifierExt;
-        match builder.clone().with_platform_verifier() {
-            Ok(builder) => builder.with_no_client_auth(),
-            // A machine without trust roots can still use plain HTTP; TLS then fails where it is tried.
-            Err(error) => {
-                tracing::warn!(%error, "no trust roots: TLS will not work");
-                let none = rustls::RootCertStore::empty();
-                builder.with_root_certificates(none).with_no_client_auth()
-            }
-        }
-    };
-    Ok(config)
 }
 
 fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportError> {
@@ -326,8 +311,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The answer's content type without parameters, for messages and comparison.
-pub fn content_type(response: &Response) -> String {
+fn content_type(response: &Response) -> String {
     let header = response.headers().get(CONTENT_TYPE);
     let value = header.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or_default().trim();

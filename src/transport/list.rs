@@ -5,10 +5,7 @@ use serde_json::value::RawValue;
 use tracing::warn;
 use url::Url;
 
-use super::{
-    ConnectRequest, TransportError,
-    http::{Http, body, content_type},
-};
+use super::{ConnectRequest, TransportError, http::Http};
 use crate::engine::{Record, wire};
 
 /// A page holds up to 200 records: it may be this many times larger than one event.
@@ -36,14 +33,14 @@ pub async fn list(
     cursor: &str,
 ) -> Result<Listed, TransportError> {
     let url = list_url(&request.url, cursor)?;
-    let response = http.get(url, request, "application/json").await?;
+    let answer = http.get(url, request, "application/json").await?;
     let bad = |message: String| TransportError::BadPage { message };
-    let content_type = content_type(&response);
+    let content_type = answer.content_type();
     if content_type != "application/json" {
         return Err(bad(format!("it is {content_type}")));
     }
     let limit = request.max_event_bytes.saturating_mul(PAGE_EVENTS);
-    let body = body(response, limit).await?;
+    let body = answer.body(limit).await?;
     let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
     let answer: Answer =
         serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;

@@ -1,8 +1,11 @@
 //! Connections to an appview. The engine sees a stream of server events, whatever carries them.
 
 pub mod auto;
+mod cause;
+mod client;
 pub mod http;
 pub mod list;
+mod pool;
 pub mod sse;
 mod sse_parser;
 pub mod ws;

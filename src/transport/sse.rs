@@ -10,7 +10,7 @@ use futures_util::{
 
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
-    http::{Http, cause, content_type},
+    http::Http,
     sse_parser::{Parsed, SseParser, TooLarge},
 };
 use crate::engine::wire::{self, WireError};
@@ -31,21 +31,16 @@ impl Sse {
 impl Transport for Sse {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let response = self
+            let answer = self
                 .http
                 .get(request.url.clone(), &request, "text/event-stream")
                 .await?;
-            let content_type = content_type(&response);
+            let content_type = answer.content_type();
             if content_type != "text/event-stream" {
                 return Err(TransportError::NotEventStream { content_type });
             }
-            let chunks = response.bytes_stream().map(|chunk| {
-                chunk.map_err(|error| TransportError::Cut {
-                    message: cause(error),
-                })
-            });
             Ok(events(
-                chunks.boxed(),
+                answer.chunks().boxed(),
                 request.idle_timeout,
                 request.max_event_bytes,
             ))

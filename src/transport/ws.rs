@@ -27,7 +27,8 @@ use url::Url;
 
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
-    http::{Http, bare, body, content_type},
+    cause::cause,
+    http::{Http, bare},
 };
 use crate::{
     engine::wire::{self, ServerEvent, WireError},
@@ -74,15 +75,15 @@ impl Ws {
     ) -> Result<Handshake, TransportError> {
         let mut url = request.url.clone();
         url.query_pairs_mut().append_pair("mode", "ws");
-        let response = self.http.get(url, request, "application/json").await;
-        let response = response.map_err(no_websocket)?;
-        let content_type = content_type(&response);
+        let answer = self.http.get(url, request, "application/json").await;
+        let answer = answer.map_err(no_websocket)?;
+        let content_type = answer.content_type();
         if content_type != "application/json" {
             let message = format!("the answer is {content_type}");
             return Err(TransportError::BadHandshake { message });
         }
         let limit = request.max_event_bytes.saturating_mul(HANDSHAKE_EVENTS);
-        let Some(body) = body(response, limit).await? else {
+        let Some(body) = answer.body(limit).await? else {
             let message = format!("the answer is larger than {limit} bytes");
             return Err(TransportError::BadHandshake { message });
         };
@@ -107,7 +108,7 @@ impl Ws {
             .upgrade()
             .await
             .map_err(|error| TransportError::Cut {
-                message: super::http::cause(error),
+                message: cause(&error.without_url()),
             })?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = READ_BUFFER;

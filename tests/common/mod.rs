@@ -9,6 +9,7 @@ use tauri_plugin_contrail_sync::{
     engine::{
         Engine, EngineConfig, State, Status, Subscription, WatchSpec, backoff::BackoffPolicy,
     },
+    rustls::{self, ClientConfig, RootCertStore, pki_types::CertificateDer},
     tickets::{Ticket, TicketSource},
 };
 use url::Url;
@@ -109,6 +110,28 @@ impl Lounge {
         };
         self.server.delete(delete).unwrap();
     }
+}
+
+/// The same URL on the server's TLS port.
+pub fn over_tls(server: &Server, url: Url) -> Url {
+    let mut tls = Url::parse(&server.tls_url().expect("it serves TLS")).unwrap();
+    tls.set_path(url.path());
+    tls.set_query(url.query());
+    tls
+}
+
+/// Trusts these certificates and no others.
+pub fn trusting(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// A public watch that may request anything.

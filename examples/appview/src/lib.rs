@@ -31,6 +31,7 @@ mod server;
 mod sse;
 mod state;
 mod ticket;
+mod tls;
 mod watch;
 mod wire;
 mod world;
@@ -40,6 +41,7 @@ pub use fault::{Fault, On};
 pub use record::{Bulk, Delete, Put};
 pub use server::{Options, Server};
 pub use state::{Stats, TicketFor, WsMode};
+pub use tls::Tls;
 pub use world::World;
 
 /// What a call can refuse.
@@ -48,6 +50,12 @@ pub enum Error {
     /// The socket failed.
     #[error("socket: {0}")]
     Io(#[from] std::io::Error),
+    /// The certificate could not be made.
+    #[error("certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS could not be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
     /// The system gave no random bytes.
     #[error("no random bytes from the system")]
     NoRandomness,

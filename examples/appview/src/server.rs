@@ -7,21 +7,31 @@ use std::time::Duration;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tower::ServiceExt as _;
 
 use crate::Error;
 use crate::fault::Fault;
 use crate::record::{Bulk, Delete, Put};
 use crate::state::{App, Connection, Stats, TicketFor, WsMode};
+use crate::tls::{Tls, TlsPort, bind};
 use crate::world::World;
+
+/// Longest time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to start a server.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Port on 127.0.0.1; 0 picks a free one.
     pub port: u16,
+    /// Serves TLS too, on a port of its own.
+    pub tls: Option<Tls>,
     /// How WebSockets are ended.
     pub ws: WsMode,
     /// The data to serve, perhaps handed on from an earlier server; absent: a new, empty world.
@@ -36,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             port: 0,
+            tls: None,
             ws: WsMode::default(),
             world: None,
             keepalive: Duration::from_secs(15),
@@ -49,6 +60,7 @@ impl Default for Options {
 pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
+    tls: Option<TlsPort>,
 }
 
 impl Server {
@@ -62,13 +74,33 @@ impl Server {
         let address = listener.local_addr()?;
         let ttl_ms = i64::try_from(options.ticket_ttl.as_millis()).unwrap_or(i64::MAX);
         let app = App::new(world, options.ws, options.keepalive, ttl_ms);
-        app.tasks.spawn(accept(listener, app.clone()));
-        Ok(Self { app, address })
+        let tls = match options.tls {
+            Some(tls) => {
+                let (port, listener, acceptor) = bind().await?;
+                app.tasks
+                    .spawn(accept(listener, app.clone(), Some((acceptor, tls))));
+                Some(port)
+            }
+            None => None,
+        };
+        app.tasks.spawn(accept(listener, app.clone(), None));
+        Ok(Self { app, address, tls })
     }
 
     /// `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// `https://127.0.0.1:<port>`, if it serves TLS.
+    pub fn tls_url(&self) -> Option<String> {
+        let tls = self.tls.as_ref()?;
+        Some(format!("https://{}", tls.address))
+    }
+
+    /// The certificate to trust for that.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        Some(self.tls.as_ref()?.certificate.clone())
     }
 
     /// The port it listens on.
@@ -155,7 +187,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, app: Arc<App>) {
+async fn accept(listener: TcpListener, app: Arc<App>, tls: Option<(TlsAcceptor, Tls)>) {
     let router = crate::routes::router(app.clone());
     loop {
         let accepted = tokio::select! {
@@ -165,7 +197,15 @@ async fn accept(listener: TcpListener, app: Arc<App>) {
         match accepted {
             Ok((socket, _)) => {
                 let connection = Connection::new(&app);
-                app.tasks.spawn(serve(socket, connection, router.clone()));
+                let serving = serve(socket, tls.clone(), connection.clone(), router.clone());
+                app.tasks.spawn(async move {
+                    tokio::select! {
+                        () = connection.is_cut() => {}
+                        served = serving => if let Err(error) = served {
+                            tracing::debug!(%error, "connection ended");
+                        }
+                    }
+                });
             }
             Err(error) => {
                 // Out of descriptors, most likely: give others the time to close some.
@@ -176,22 +216,35 @@ async fn accept(listener: TcpListener, app: Arc<App>) {
     }
 }
 
-async fn serve(socket: TcpStream, connection: Connection, router: axum::Router) {
+async fn serve(
+    socket: TcpStream,
+    tls: Option<(TlsAcceptor, Tls)>,
+    connection: Connection,
+    router: axum::Router,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Small events must not wait for each other.
     let _ = socket.set_nodelay(true);
-    let handle = connection.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(handle.clone());
+        request.extensions_mut().insert(connection.clone());
         router.clone().oneshot(request.map(Body::new))
     });
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    tokio::select! {
-        () = connection.is_cut() => {}
-        served = serving => if let Err(error) = served {
-            tracing::debug!(%error, "connection ended");
-        }
-    }
+    let Some((acceptor, options)) = tls else {
+        return Ok(hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades()
+            .await?);
+    };
+    let socket = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    let streams = options.max_concurrent_streams;
+    builder
+        .http2()
+        .max_concurrent_streams(streams)
+        .timer(TokioTimer::new());
+    let socket = TokioIo::new(socket);
+    builder
+        .serve_connection_with_upgrades(socket, service)
+        .await
 }
