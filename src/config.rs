@@ -82,6 +82,7 @@ pub struct WatchOptions {
         test,
         ts(
             rename = "where",
+            optional,
             type = "Record<string, string | number | boolean | null>"
         )
     )]

@@ -58,7 +58,7 @@ sort?: SortOptions,
  * Shows only records whose bodies have these texts, numbers, booleans or `null`s at these paths (`value.<field>`,
  * deeper with more dots), live ones included.
  */
-where: Record<string, string | number | boolean | null>, 
+where?: Record<string, string | number | boolean | null>, 
 /**
  * Most records to show, the first ones of the order, live ones included; 200,000 at most and by default.
  */
