@@ -201,6 +201,24 @@ async fn a_damaged_row_costs_itself_only() {
 }
 
 #[tokio::test]
+async fn damaged_rows_hide_no_other_of_their_page() {
+    let (_dir, path) = seeded().await;
+    let mut conn = raw(&path).await;
+    // The newest forty of a page of fifty: its first reads give nothing that could be trusted.
+    let damaged = sqlx::query("UPDATE record SET uri = uri || 'x' WHERE watch = 1 AND rkey >= ?1")
+        .bind(format!("r{:06}", ROWS - 40))
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(damaged.rows_affected(), 40);
+    conn.close().await.unwrap();
+    let outcome = start("forty damaged rows", &path).await;
+    assert_eq!(outcome.shown, 2 * ROWS - 40);
+    assert_eq!(outcome.warnings.len(), 1, "{:?}", outcome.warnings);
+    whole_next_time(&path).await;
+}
+
+#[tokio::test]
 async fn a_damaged_row_of_the_watch_costs_that_watch() {
     for damage in ["cursor = 'elsewhere'", "synced_at = 'soon'", "hash = 0"] {
         let (_dir, path) = seeded().await;

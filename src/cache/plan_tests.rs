@@ -10,7 +10,7 @@ async fn plan(statement: &str) -> String {
     query = if statement.contains("json_each") {
         query.bind("[]")
     } else {
-        query.bind(50).bind(0).bind("").bind("").bind("")
+        query.bind(50).bind(0).bind(0).bind("").bind("").bind("")
     };
     let steps = query.fetch_all(&mut conn).await.unwrap();
     let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
@@ -21,15 +21,23 @@ async fn plan(statement: &str) -> String {
 async fn pages_come_from_the_order_index_without_sorting() {
     for (statement, search) in [
         (
-            pages::FIRST_PAGE,
+            pages::FIRST_ROWS,
             "SEARCH record USING INDEX record_order (watch=?)",
         ),
         (
-            pages::NEXT_PAGE,
+            pages::NEXT_ROWS,
             "SEARCH record USING INDEX record_order (watch=? AND (time_us,rkey,uri,space)<(?,?,?,?))",
         ),
     ] {
-        assert_eq!(plan(statement).await, search);
+        let plan = plan(statement).await;
+        let steps: Vec<_> = plan.lines().collect();
+        // The limit is applied to the rows of the index, in their order, before they are put together.
+        let [rows, inner, outer] = steps[..] else {
+            panic!("{plan}")
+        };
+        assert!(rows.starts_with("CO-ROUTINE"), "{plan}");
+        assert_eq!(inner, search);
+        assert!(outer.starts_with("SCAN (subquery"), "{plan}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rows: how a record is written, read and proved.
 
+use std::str::FromStr;
+
 use serde::Serialize;
-use sqlx::{Row as _, sqlite::SqliteRow};
 use twox_hash::XxHash3_64;
 
 use super::{CacheKey, Record};
@@ -83,27 +84,64 @@ impl Columns<'_> {
     }
 }
 
-/// Reads a row whose columns are `id, uri, space, time_us, rkey, live_time, hash, body`.
-///
-/// Gives the row and the bytes of its body; `None` if it is not what was written for the watch of this seed.
-pub(super) fn decode(row: &SqliteRow, seed: u64) -> Option<(Row, usize)> {
-    let columns = Columns {
-        uri: row.try_get(1).ok()?,
-        space: row.try_get(2).ok()?,
-        time_us: row.try_get(3).ok()?,
-        rkey: row.try_get(4).ok()?,
-        live_time: row.try_get(5).ok()?,
-        body: row.try_get(7).ok()?,
-    };
-    let hash: i64 = row.try_get(6).ok()?;
-    if hash != columns.hash(seed) {
-        return None;
+/// One row on its way from SQLite's thread: `id time_us live_time hash`, then the bytes of `uri`, `space` and
+/// `rkey`, each number followed by a space; then `uri`, `space`, `rkey` and `body` without anything between.
+pub(super) struct Packed<'a> {
+    pub id: i64,
+    fields: &'a [u8],
+}
+
+impl<'a> Packed<'a> {
+    /// The rows of a value in which each follows its length and a space.
+    pub fn split(mut rows: &'a [u8]) -> impl Iterator<Item = Self> {
+        std::iter::from_fn(move || {
+            let length = number(&mut rows)?;
+            let mut fields = take(&mut rows, length)?;
+            let id = number(&mut fields)?;
+            Some(Self { id, fields })
+        })
     }
-    let mut record: Record = serde_json::from_str(columns.body).ok()?;
-    // Decoding guesses the unit, which is settled here.
-    record.time_us = columns.time_us;
-    let live_time = columns.live_time;
-    Some((Row { record, live_time }, columns.body.len()))
+
+    /// The row and the bytes of its body; `None` if it is not what was written for the watch of this seed.
+    pub fn decode(&self, seed: u64) -> Option<(Row, usize)> {
+        let rest = &mut &*self.fields;
+        let (time_us, live_time, hash): (i64, i64, i64) =
+            (number(rest)?, number(rest)?, number(rest)?);
+        let (uri, space, rkey) = (number(rest)?, number(rest)?, number(rest)?);
+        let columns = Columns {
+            uri: text(take(rest, uri)?)?,
+            space: text(take(rest, space)?)?,
+            time_us,
+            rkey: text(take(rest, rkey)?)?,
+            live_time: live_time != 0,
+            body: text(rest)?,
+        };
+        if hash != columns.hash(seed) {
+            return None;
+        }
+        let mut record: Record = serde_json::from_str(columns.body).ok()?;
+        // Decoding guesses the unit, which is settled here.
+        record.time_us = time_us;
+        let live_time = columns.live_time;
+        Some((Row { record, live_time }, columns.body.len()))
+    }
+}
+
+fn number<T: FromStr>(from: &mut &[u8]) -> Option<T> {
+    let end = memchr::memchr(b' ', from)?;
+    let digits = text(take(from, end)?)?;
+    take(from, 1)?;
+    digits.parse().ok()
+}
+
+fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = from.split_at_checked(length)?;
+    *from = rest;
+    Some(taken)
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok()
 }
 
 /// Adds the row to a JSON array that is being written: `uri, space, time_us, rkey, live_time, hash, body`.

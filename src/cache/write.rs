@@ -19,7 +19,7 @@ const INSERT: &str = "INSERT OR IGNORE INTO record
     FROM json_each(?2)";
 pub(super) const TRIM: &str =
     "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE watch = ?1
-    ORDER BY time_us, rkey, uri, space LIMIT ?2)";
+    ORDER BY time_us, rkey, uri, space LIMIT ?2 + 0)";
 
 /// Why nothing was written.
 #[derive(Debug)]
