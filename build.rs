@@ -7,6 +7,8 @@ const COMMANDS: &[&str] = &[
     "close_watch",
     "watch_state",
     "ack_watch",
+    "renew_session",
+    "wake_watches",
     "answer_mint",
     "set_secret",
     "delete_secret",

@@ -7,7 +7,10 @@ use tauri::{
 
 use crate::{
     ContrailSync,
-    bridge::payload::{InfoPayload, WarningPayload},
+    bridge::{
+        self,
+        payload::{InfoPayload, WarningPayload},
+    },
     config::WatchOptions,
     error::Result,
     scope::{Entry, Scope},
@@ -31,7 +34,9 @@ pub async fn open_watch<R: Runtime>(
         both(command_scope.denies(), global_scope.denies()),
     );
     let spec = options.into_spec(plugin.surroundings(), scope)?;
-    let state = plugin.bridge().open(webview, session, handle, spec).await?;
+    let label = webview.label().to_owned();
+    let (bridge, send) = (plugin.bridge(), bridge::sender(webview));
+    let state = bridge.open(&label, session, handle, spec, send).await?;
     Ok(Response::new(state))
 }
 
@@ -61,16 +66,35 @@ pub async fn watch_state<R: Runtime>(
     Ok(Response::new(state))
 }
 
-/// Notes that a page has applied everything up to `rev`.
-#[tauri::command(async)]
-pub fn ack_watch<R: Runtime>(
+/// Notes that a page has applied everything up to `rev`. Answers the next delta if there is one right now, else
+/// `null`: it goes as an event then.
+#[tauri::command]
+pub async fn ack_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
     handle: u32,
     rev: u64,
-) -> Result<()> {
-    plugin.bridge().ack(webview.label(), &session, handle, rev)
+) -> Result<Response> {
+    let bridge = plugin.bridge();
+    let delta = bridge.ack(webview.label(), &session, handle, rev).await?;
+    Ok(Response::new(delta.unwrap_or_else(|| "null".to_owned())))
+}
+
+/// Renews a page's lease. Answers the handles that it holds.
+#[tauri::command(async)]
+pub fn renew_session<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+) -> Vec<u32> {
+    plugin.bridge().renew(webview.label(), &session)
+}
+
+/// Lets watches that wait connect at once: the network may be back.
+#[tauri::command(async)]
+pub fn wake_watches(plugin: State<'_, ContrailSync>) {
+    plugin.bridge().wake();
 }
 
 /// Takes a page's answer to a question for a ticket: the ticket, or why there is none.

@@ -20,6 +20,7 @@ mod pager;
 mod pages;
 mod path;
 pub mod record;
+pub(crate) mod sleep;
 mod sort;
 mod spec;
 pub mod store;
@@ -232,6 +233,13 @@ impl Engine {
         for commands in self.tasks() {
             let _ = commands.send(Command::Wake).await;
         }
+    }
+
+    /// Closes all connections until [`wake`](Self::wake), and writes what is not in the cache yet, for no longer
+    /// than `deadline`. For moments before the app sleeps.
+    pub async fn suspend(&self, deadline: Duration) {
+        let suspended = self.ask_all(|done| Command::Suspend { done });
+        let _ = tokio::time::timeout(deadline, suspended).await;
     }
 
     /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server
