@@ -7,6 +7,8 @@ const COMMANDS: &[&str] = &[
     "close_watch",
     "watch_state",
     "ack_watch",
+    "edit_watch",
+    "load_more",
     "renew_session",
     "wake_watches",
     "answer_mint",

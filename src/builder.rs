@@ -125,6 +125,8 @@ impl Builder {
                 commands::close_watch,
                 commands::watch_state,
                 commands::ack_watch,
+                commands::edit_watch,
+                commands::load_more,
                 commands::renew_session,
                 commands::wake_watches,
                 commands::answer_mint,

@@ -12,6 +12,7 @@ use crate::{
         payload::{InfoPayload, WarningPayload},
     },
     config::WatchOptions,
+    engine::Edit,
     error::Result,
     scope::{Entry, Scope},
 };
@@ -79,6 +80,34 @@ pub async fn ack_watch<R: Runtime>(
     let bridge = plugin.bridge();
     let delta = bridge.ack(webview.label(), &session, handle, rev).await?;
     Ok(Response::new(delta.unwrap_or_else(|| "null".to_owned())))
+}
+
+/// Shows an edit before the server confirms it, unless the edit of this number was made already.
+#[tauri::command]
+pub async fn edit_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    nonce: u64,
+    edit: serde_json::Value,
+) -> Result<()> {
+    let (bridge, edit) = (plugin.bridge(), Edit::try_from(edit)?);
+    bridge
+        .edit(webview.label(), &session, handle, nonce, edit)
+        .await
+}
+
+/// Fetches the next page of older records. Answers the revision from which on the page has them.
+#[tauri::command]
+pub async fn load_more<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) -> Result<u64> {
+    let bridge = plugin.bridge();
+    bridge.load_more(webview.label(), &session, handle).await
 }
 
 /// Renews a page's lease. Answers the handles that it holds.

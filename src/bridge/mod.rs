@@ -16,10 +16,10 @@ use std::{
 };
 
 use tauri::{Emitter, Runtime, Webview};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 
 use crate::{
-    engine::{Engine, WatchSpec},
+    engine::{Edit, Engine, Subscription, WatchSpec},
     error::{Error, Result},
     tickets::{Minter, TicketSource},
 };
@@ -31,6 +31,9 @@ pub use minting::MintAnswer;
 pub use pulse::pulse;
 pub use warnings::Warnings;
 
+/// About how many bytes of JSON a delta may have; a state has a quarter of it. Larger ones come in parts, so that a page
+/// has none to read for longer than a frame.
+const PART_BYTES: usize = 256 * 1024;
 /// Longest session id that a page may give itself.
 const MAX_SESSION_CHARS: usize = 64;
 
@@ -52,7 +55,10 @@ struct Slot {
 }
 
 struct Open {
+    subscription: Arc<Subscription>,
     flow: Flow,
+    /// Number of the last edit that was made. A reload repeats commands that were in flight.
+    edited: AsyncMutex<u64>,
     minter: Option<Closing>,
 }
 
@@ -115,9 +121,12 @@ impl Bridge {
         let minter = matches!(spec.tickets, TicketSource::Followers)
             .then(|| Arc::new(page_minter(send.clone(), &event, handle)));
         let follower = minter.clone().map(|it| it as Arc<dyn Minter>);
-        let subscription = Arc::new(self.engine.watch_minting(spec, follower).await);
+        let subscription = self.engine.watch_minting(spec, follower).await;
+        let subscription = Arc::new(subscription.in_parts(PART_BYTES));
         Open {
-            flow: Flow::start(handle, subscription, move |json| send(&event, json)),
+            flow: Flow::start(handle, subscription.clone(), move |json| send(&event, json)),
+            subscription,
+            edited: AsyncMutex::default(),
             minter: minter.map(Closing),
         }
     }
@@ -147,6 +156,33 @@ impl Bridge {
     ) -> Result<Option<String>> {
         let slot = self.slot(label, session, handle)?;
         slot.open()?.flow.ack(rev).await
+    }
+
+    /// Shows an edit before the server confirms it. The page numbers its edits of a handle from 1: one with a number that
+    /// was made already does nothing.
+    pub async fn edit(
+        &self,
+        label: &str,
+        session: &str,
+        handle: u32,
+        nonce: u64,
+        edit: Edit,
+    ) -> Result<()> {
+        edit.check(self.engine.max_event_bytes())?;
+        let slot = self.slot(label, session, handle)?;
+        let open = slot.open()?;
+        let mut edited = open.edited.lock().await;
+        if nonce > *edited {
+            open.subscription.edit(edit).await?;
+            *edited = nonce;
+        }
+        Ok(())
+    }
+
+    /// Fetches the next page of older records. Gives the revision from which on the page has them.
+    pub async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
+        let slot = self.slot(label, session, handle)?;
+        Ok(slot.open()?.subscription.load_more().await?)
     }
 
     /// The page lives. Gives the handles that it holds.

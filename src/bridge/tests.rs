@@ -266,3 +266,61 @@ fn a_session_id_is_short_and_plain() {
         assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
     }
 }
+
+#[tokio::test]
+async fn an_edit_is_made_once_however_often_a_reload_repeats_it() {
+    let server = Server::start(Options::default()).await.unwrap();
+    let (mut page, other) = Page::live(&server, &["a"]).await;
+    let bridge = page.bridge.clone();
+    let edit = |nonce, edit: Value| {
+        let edit = Edit::try_from(edit).unwrap();
+        bridge.edit("main", PAGE, 1, nonce, edit)
+    };
+    let add = json!({ "op": "add", "record": {
+        "rkey": "b", "did": ALICE, "collection": "com.example.message", "value": { "text": "soon" },
+    } });
+    edit(1, add.clone()).await.unwrap();
+    let delta = page.event().await;
+    assert_eq!(delta["changed"][0]["record"]["optimistic"], "pending");
+    edit(2, json!({ "op": "remove", "rkey": "b" }))
+        .await
+        .unwrap();
+    for repeated in [1, 0, 2] {
+        edit(repeated, add.clone()).await.unwrap();
+    }
+    assert_eq!(other.state().await.unwrap().entries.len(), 1);
+
+    // One that fails was not made.
+    let mut large = add.clone();
+    large["record"]["value"]["text"] = "x".repeat(5 << 20).into();
+    let error = edit(3, large).await.unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
+    let repeats = (0..4).map(|_| edit(3, add.clone()));
+    for made in futures_util::future::join_all(repeats).await {
+        made.unwrap();
+    }
+    let entries = other.state().await.unwrap().entries;
+    assert_eq!(entries.len(), 2);
+}
+
+#[tokio::test]
+async fn a_large_state_comes_in_parts_each_after_the_ack_of_the_last() {
+    let server = Server::start(Options::default()).await.unwrap();
+    for n in 0..50 {
+        put(&server, &format!("m{n}"), &"x".repeat(20_000));
+    }
+    let (mut page, _other) = Page::live(&server, &[]).await;
+    let mut length = 0;
+    let mut parts = 0;
+    while let Some(part) = page.ack().await {
+        assert!(part.to_string().len() < PART_BYTES * 5 / 4);
+        length = part["length"].as_u64().unwrap();
+        parts += 1;
+        if part["more"] == false {
+            break;
+        }
+    }
+    assert_eq!(length, 50);
+    assert!(parts >= 3, "{parts}");
+    assert!(page.events.try_recv().is_err(), "all of it as answers");
+}

@@ -275,6 +275,11 @@ impl Engine {
         cache.clear(key, account).await
     }
 
+    /// Most bytes that one event, or the body of an optimistic record, may have.
+    pub fn max_event_bytes(&self) -> usize {
+        self.inner.config.max_event_bytes
+    }
+
     /// The cache, where there is one.
     pub fn cache(&self) -> Option<&Cache> {
         self.inner.config.cache.as_ref()
