@@ -14,6 +14,9 @@ use super::{
 };
 use crate::engine::{Engine, EngineConfig, Status};
 
+/// Longer than anything here takes.
+const LATE: Duration = Duration::from_secs(20);
+
 /// A bridge with one open handle on a server, and its pulse with a wall clock that the test sets.
 struct Beating {
     bridge: Arc<Bridge>,
@@ -26,10 +29,6 @@ impl Beating {
         let server = Server::start(Options::default()).await.unwrap();
         let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
         let engine = engine.unwrap();
-        let follower = engine.watch(spec(&server)).await;
-        while follower.state().await.unwrap().status != Status::Live {
-            follower.next().await.unwrap();
-        }
         let (bridge, seconds) = (Arc::new(Bridge::new(engine)), Arc::new(AtomicU64::new(0)));
         let wall = seconds.clone();
         tokio::spawn(pulse(Arc::downgrade(&bridge), move || {
@@ -38,11 +37,25 @@ impl Beating {
         let page: Send = Arc::new(|_, _| true);
         let opened = bridge.open("main", "page".into(), 1, spec(&server), page);
         opened.await.unwrap();
-        Self {
+        let it = Self {
             bridge,
             server,
             seconds,
-        }
+        };
+        it.until_live(1).await;
+        it
+    }
+
+    /// Follows the watch, too, until it is live on its nth connection.
+    async fn until_live(&self, nth: u64) {
+        let follower = self.bridge.engine.watch(spec(&self.server)).await;
+        let live = async {
+            let is_live = async || follower.state().await.unwrap().status == Status::Live;
+            while !is_live().await || self.server.stats().sse != nth {
+                follower.next().await.unwrap();
+            }
+        };
+        tokio::time::timeout(LATE, live).await.unwrap();
     }
 
     /// Lets one tick pass, in which the wall clock goes on by so many seconds.
@@ -85,15 +98,14 @@ async fn after_a_sleep_watches_connect_anew_and_pages_keep_their_handles() {
     let before = it.server.stats();
     assert_eq!((before.watches, before.sse), (1, 1));
     it.tick(3600).await;
-    let follower = it.bridge.engine.watch(spec(&it.server)).await;
-    let anew = async {
-        while follower.state().await.unwrap().status != Status::Live {
-            follower.next().await.unwrap();
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), anew)
-        .await
-        .unwrap();
-    assert_eq!(it.server.stats().sse, 2);
+    it.until_live(2).await;
     assert_eq!(it.bridge.handle_count(), 1);
+}
+
+#[tokio::test]
+async fn a_wake_reaches_watches_that_wait() {
+    let it = Beating::start().await;
+    it.bridge.suspend().await;
+    it.bridge.wake();
+    it.until_live(2).await;
 }

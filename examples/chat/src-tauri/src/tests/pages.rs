@@ -104,7 +104,9 @@ fn two_windows_on_one_query_share_a_connection_and_other_options_have_their_own(
     assert_eq!(chat.server.stats().sse, 1);
 
     let (sender, events) = mpsc::channel();
-    side.listen("contrail-sync://side-page", move |_| drop(sender.send(())));
+    side.listen("contrail-sync://side-page", move |_| {
+        let _ = sender.send(());
+    });
     let mut other = options(chat);
     other["reconnect"] = false.into();
     let mut state = open(2, other);
