@@ -1,6 +1,10 @@
 //! Setting the plugin up.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime, WindowEvent,
@@ -11,7 +15,7 @@ use url::Url;
 
 use crate::{
     Config, ContrailSync, ContrailSyncExt,
-    bridge::{Bridge, Warnings},
+    bridge::{Bridge, LAST_WRITE, Warnings, pulse},
     cache::{Cache, CacheConfig},
     commands,
     config::Surroundings,
@@ -21,8 +25,6 @@ use crate::{
 
 /// The cache's file in the app's data directory.
 const CACHE_FILE: &str = "contrail-sync.sqlite";
-/// Longest time that the end of the app waits for the cache.
-const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 /// Sets the plugin up in code, beyond what the configuration file says.
 #[derive(Debug, Default)]
@@ -123,6 +125,10 @@ impl Builder {
                 commands::close_watch,
                 commands::watch_state,
                 commands::ack_watch,
+                commands::edit_watch,
+                commands::load_more,
+                commands::renew_session,
+                commands::wake_watches,
                 commands::answer_mint,
                 commands::set_secret,
                 commands::delete_secret,
@@ -147,12 +153,18 @@ impl Builder {
                     label,
                     event: WindowEvent::Destroyed,
                     ..
-                } => app.contrail_sync().bridge().release(label),
+                } => app.contrail_sync().bridge().forget(label),
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
                     event: WindowEvent::Suspended,
                     ..
-                } => flush(app),
+                } => tauri::async_runtime::block_on(app.contrail_sync().bridge().suspend()),
+                #[cfg(mobile)]
+                RunEvent::WindowEvent {
+                    event: WindowEvent::Resumed,
+                    ..
+                } => app.contrail_sync().bridge().wake(),
+                RunEvent::Resumed => app.contrail_sync().bridge().wake(),
                 RunEvent::Exit => flush(app),
                 _ => {}
             })
@@ -191,20 +203,22 @@ impl Builder {
             engine.cache = Some(cache);
         }
         surroundings.cached = engine.cache.is_some();
-        let engine = Engine::new(runtime, engine)?;
+        let engine = Engine::new(runtime.clone(), engine)?;
+        let bridge = Arc::new(Bridge::new(engine.clone()));
+        runtime.spawn(pulse(Arc::downgrade(&bridge), SystemTime::now));
         Ok(ContrailSync {
             surroundings,
-            bridge: Bridge::new(engine.clone()),
+            bridge,
             warnings,
             engine,
         })
     }
 }
 
-/// Writes what is not in the cache yet, before the app ends or sleeps.
+/// Writes what is not in the cache yet, before the app ends.
 fn flush<R: Runtime>(app: &AppHandle<R>) {
     let engine = app.contrail_sync().engine().clone();
-    tauri::async_runtime::block_on(engine.flush(LAST_FLUSH));
+    tauri::async_runtime::block_on(engine.flush(LAST_WRITE));
 }
 
 /// The plugin with its defaults.

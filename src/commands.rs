@@ -7,8 +7,12 @@ use tauri::{
 
 use crate::{
     ContrailSync,
-    bridge::payload::{InfoPayload, WarningPayload},
+    bridge::{
+        self,
+        payload::{InfoPayload, WarningPayload},
+    },
     config::WatchOptions,
+    engine::Edit,
     error::Result,
     scope::{Entry, Scope},
 };
@@ -31,7 +35,9 @@ pub async fn open_watch<R: Runtime>(
         both(command_scope.denies(), global_scope.denies()),
     );
     let spec = options.into_spec(plugin.surroundings(), scope)?;
-    let state = plugin.bridge().open(webview, session, handle, spec).await?;
+    let label = webview.label().to_owned();
+    let (bridge, send) = (plugin.bridge(), bridge::sender(webview));
+    let state = bridge.open(&label, session, handle, spec, send).await?;
     Ok(Response::new(state))
 }
 
@@ -61,16 +67,63 @@ pub async fn watch_state<R: Runtime>(
     Ok(Response::new(state))
 }
 
-/// Notes that a page has applied everything up to `rev`.
-#[tauri::command(async)]
-pub fn ack_watch<R: Runtime>(
+/// Notes that a page has applied everything up to `rev`. Answers the next delta if there is one right now, else
+/// `null`: it goes as an event then.
+#[tauri::command]
+pub async fn ack_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
     handle: u32,
     rev: u64,
+) -> Result<Response> {
+    let bridge = plugin.bridge();
+    let delta = bridge.ack(webview.label(), &session, handle, rev).await?;
+    Ok(Response::new(delta.unwrap_or_else(|| "null".to_owned())))
+}
+
+/// Shows an edit before the server confirms it, unless the edit of this number was made already.
+#[tauri::command]
+pub async fn edit_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    nonce: u64,
+    edit: serde_json::Value,
 ) -> Result<()> {
-    plugin.bridge().ack(webview.label(), &session, handle, rev)
+    let (bridge, edit) = (plugin.bridge(), Edit::try_from(edit)?);
+    bridge
+        .edit(webview.label(), &session, handle, nonce, edit)
+        .await
+}
+
+/// Fetches the next page of older records. Answers the revision from which on the page has them.
+#[tauri::command]
+pub async fn load_more<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) -> Result<u64> {
+    let bridge = plugin.bridge();
+    bridge.load_more(webview.label(), &session, handle).await
+}
+
+/// Renews a page's lease. Answers the handles that it holds.
+#[tauri::command(async)]
+pub fn renew_session<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+) -> Vec<u32> {
+    plugin.bridge().renew(webview.label(), &session)
+}
+
+/// Lets watches that wait connect at once: the network may be back.
+#[tauri::command(async)]
+pub fn wake_watches(plugin: State<'_, ContrailSync>) {
+    plugin.bridge().wake();
 }
 
 /// Takes a page's answer to a question for a ticket: the ticket, or why there is none.

@@ -21,9 +21,6 @@ pub struct WatchHandle {
     subscription: Subscription,
 }
 
-/// Most bytes of an optimistic body: as many as an event of the server may have by default.
-const MAX_BODY: usize = crate::transport::DEFAULT_MAX_EVENT_BYTES;
-
 impl WatchHandle {
     pub(crate) async fn open(engine: Engine, spec: WatchSpec) -> Self {
         let subscription = engine.watch(spec.clone()).await;
@@ -112,7 +109,7 @@ impl WatchHandle {
     pub fn stop(self) {}
 
     async fn edit(&self, edit: Edit) -> Result<()> {
-        edit.check(MAX_BODY)?;
+        edit.check(self.engine.max_event_bytes())?;
         Ok(self.subscription.edit(edit).await?)
     }
 }

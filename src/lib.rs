@@ -93,7 +93,7 @@ use engine::Engine;
 pub struct ContrailSync {
     surroundings: Surroundings,
     engine: Engine,
-    bridge: Bridge,
+    bridge: Arc<Bridge>,
     warnings: Arc<Warnings>,
 }
 

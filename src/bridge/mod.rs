@@ -3,55 +3,49 @@
 //! A page names itself by a random session id, and its events carry that id in their name: any listener in
 //! any webview could hear an event of a known name.
 
+mod flow;
 mod minting;
 pub mod payload;
+mod pulse;
+mod sessions;
 mod warnings;
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tauri::{Emitter, Runtime, Webview};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 
 use crate::{
-    engine::{Engine, Subscription, WatchSpec},
+    engine::{Edit, Engine, Subscription, WatchSpec},
     error::{Error, Result},
     tickets::{Minter, TicketSource},
 };
+use flow::Flow;
 use minting::{Closing, PageMinter};
+use sessions::Sessions;
 
 pub use minting::MintAnswer;
+pub use pulse::pulse;
 pub use warnings::Warnings;
 
-/// Watches that the pages of one webview may have open.
-pub const MAX_WATCHES: usize = 1024;
-/// Pages of one webview, frames included, that are known at once.
-const MAX_SESSIONS: usize = 64;
-/// Pages of one webview that are gone and remembered.
-const MAX_GONE: usize = 16;
-/// Closed handles of a page that are remembered.
-const REMEMBERED: u32 = 1024;
+/// About how many bytes of JSON a delta may have; a state has a quarter of it. Larger ones come in parts, so that a page
+/// has none to read for longer than a frame.
+const PART_BYTES: usize = 256 * 1024;
 /// Longest session id that a page may give itself.
 const MAX_SESSION_CHARS: usize = 64;
+
+/// Longest time that the end of the app, or a sleep of it, waits for the cache.
+pub const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// Every page's open handles.
 pub struct Bridge {
     engine: Engine,
-    sessions: Mutex<HashMap<SessionKey, Session>>,
-}
-
-/// Label of the webview, and the page's own id.
-type SessionKey = (String, String);
-
-#[derive(Default)]
-struct Session {
-    handles: HashMap<u32, Arc<Slot>>,
-    /// A reload repeats commands that were in flight: what was closed must not open again.
-    closed: HashSet<u32>,
-    /// When its page went, counted in releases; a page that still holds handles is newer than any.
-    released: u64,
+    sessions: Mutex<Sessions<Slot>>,
+    /// The network may be back.
+    woken: Arc<Notify>,
 }
 
 /// A handle from the moment a page asks for it. Repeated requests meet in the cell.
@@ -62,15 +56,32 @@ struct Slot {
 
 struct Open {
     subscription: Arc<Subscription>,
+    flow: Flow,
+    /// Number of the last edit that was made. A reload repeats commands that were in flight.
+    edited: AsyncMutex<u64>,
     minter: Option<Closing>,
-    acked: watch::Sender<u64>,
-    forwarder: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.forwarder.abort();
+impl Slot {
+    fn open(&self) -> Result<&Open> {
+        self.open.get().ok_or(Error::UnknownWatch)
     }
+
+    fn has_ended(&self) -> bool {
+        self.open.get().is_some_and(|it| it.flow.has_ended())
+    }
+}
+
+/// Gives a page an event by its name, with a JSON text. Says whether that went well.
+pub type Send = Arc<dyn Fn(&str, String) -> bool + std::marker::Send + Sync>;
+
+/// What reaches the pages of a webview.
+pub fn sender<R: Runtime>(webview: Webview<R>) -> Send {
+    Arc::new(move |event, json| {
+        let sent = webview.emit_to(webview.label(), event, json);
+        sent.inspect_err(|error| tracing::error!(%error, "an event was not sent"))
+            .is_ok()
+    })
 }
 
 impl Bridge {
@@ -79,69 +90,114 @@ impl Bridge {
         Self {
             engine,
             sessions: Mutex::default(),
+            woken: Arc::default(),
         }
     }
 
     /// Opens a handle, or finds it open, and gives its state as JSON.
-    pub async fn open<R: Runtime>(
+    pub async fn open(
         &self,
-        webview: Webview<R>,
+        label: &str,
         session: String,
         handle: u32,
         spec: WatchSpec,
+        send: Send,
     ) -> Result<String> {
         let event = event_name(&session)?;
-        let key = (webview.label().to_owned(), session);
-        let slot = self.reserve(&key, handle)?;
-        slot.open
-            .get_or_init(|| async {
-                let minter = matches!(spec.tickets, TicketSource::Followers)
-                    .then(|| Arc::new(page_minter(&webview, &event, handle)));
-                let follower = minter.clone().map(|it| it as Arc<dyn Minter>);
-                let subscription = Arc::new(self.engine.watch_minting(spec, follower).await);
-                let (acked, acks) = watch::channel(0);
-                // Started only once the state is told: `rev` tells the page what is new anyway.
-                let forward = forward(webview, event, handle, subscription.clone(), acks);
-                Open {
-                    subscription,
-                    minter: minter.map(Closing),
-                    acked,
-                    forwarder: tokio::spawn(forward),
-                }
-            })
+        let key = (label.to_owned(), session);
+        let slot = self.lock().reserve(&key, handle)?;
+        let open = slot
+            .open
+            .get_or_init(|| self.follow(event, handle, spec, send))
             .await;
         // Closed while it was opening: the page does not want it any more.
-        if !self.holds(&key, handle, &slot) {
+        if !self.lock().holds(&key, handle, &slot) {
             return Err(Error::UnknownWatch);
         }
-        state(&slot).await
+        open.flow.state().await
+    }
+
+    async fn follow(&self, event: String, handle: u32, spec: WatchSpec, send: Send) -> Open {
+        let minter = matches!(spec.tickets, TicketSource::Followers)
+            .then(|| Arc::new(page_minter(send.clone(), &event, handle)));
+        let follower = minter.clone().map(|it| it as Arc<dyn Minter>);
+        let subscription = self.engine.watch_minting(spec, follower).await;
+        let subscription = Arc::new(subscription.in_parts(PART_BYTES));
+        Open {
+            flow: Flow::start(handle, subscription.clone(), move |json| send(&event, json)),
+            subscription,
+            edited: AsyncMutex::default(),
+            minter: minter.map(Closing),
+        }
     }
 
     /// Gives a handle back. Handles that are not open are fine.
     pub fn close(&self, label: &str, session: &str, handle: u32) {
-        let mut sessions = self.lock();
-        let key = (label.to_owned(), session.to_owned());
-        if let Some(session) = sessions.get_mut(&key) {
-            session.handles.remove(&handle);
-            session.closed.insert(handle);
-            // Page ids grow: only recent commands can still be repeated.
-            session
-                .closed
-                .retain(|it| it.saturating_add(REMEMBERED) >= handle);
-        }
+        self.lock().close(&key(label, session), handle);
     }
 
     /// The whole state of a handle as JSON, for a page that lost track. Counts as an acknowledgement.
     pub async fn state(&self, label: &str, session: &str, handle: u32) -> Result<String> {
-        state(&*self.slot(label, session, handle)?).await
+        self.slot(label, session, handle)?
+            .open()?
+            .flow
+            .state()
+            .await
     }
 
-    /// The page has applied everything up to `rev`.
-    pub fn ack(&self, label: &str, session: &str, handle: u32, rev: u64) -> Result<()> {
+    /// The page has applied everything up to `rev`. Gives the next delta as JSON if there is one right now; else
+    /// it goes as an event.
+    pub async fn ack(
+        &self,
+        label: &str,
+        session: &str,
+        handle: u32,
+        rev: u64,
+    ) -> Result<Option<String>> {
         let slot = self.slot(label, session, handle)?;
-        let open = slot.open.get().ok_or(Error::UnknownWatch)?;
-        acknowledge(open, rev);
+        slot.open()?.flow.ack(rev).await
+    }
+
+    /// Shows an edit before the server confirms it. The page numbers its edits of a handle from 1: one with a number that
+    /// was made already does nothing.
+    pub async fn edit(
+        &self,
+        label: &str,
+        session: &str,
+        handle: u32,
+        nonce: u64,
+        edit: Edit,
+    ) -> Result<()> {
+        edit.check(self.engine.max_event_bytes())?;
+        let slot = self.slot(label, session, handle)?;
+        let open = slot.open()?;
+        let mut edited = open.edited.lock().await;
+        if nonce > *edited {
+            open.subscription.edit(edit).await?;
+            *edited = nonce;
+        }
         Ok(())
+    }
+
+    /// Fetches the next page of older records. Gives the revision from which on the page has them.
+    pub async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
+        let slot = self.slot(label, session, handle)?;
+        Ok(slot.open()?.subscription.load_more().await?)
+    }
+
+    /// The page lives. Gives the handles that it holds.
+    pub fn renew(&self, label: &str, session: &str) -> Vec<u32> {
+        self.lock().renew(&key(label, session), Slot::has_ended)
+    }
+
+    /// The network may be back: watches that wait connect at once.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// The app goes to sleep: closes the connections, and writes what is not in the cache yet.
+    pub async fn suspend(&self) {
+        self.engine.suspend(LAST_WRITE).await;
     }
 
     /// The page's answer to a [`minting::MintAsk`]. One that comes too late is dropped.
@@ -153,101 +209,53 @@ impl Bridge {
         request: u32,
         answer: MintAnswer,
     ) {
-        let slot = self.slot(label, session, handle);
-        let minter = slot
-            .ok()
-            .and_then(|slot| slot.open.get()?.minter.as_ref().map(|it| it.0.clone()));
-        if let Some(minter) = minter {
-            minter.answer(request, answer);
+        if let Ok(slot) = self.slot(label, session, handle)
+            && let Some(Open {
+                minter: Some(minter),
+                ..
+            }) = slot.open.get()
+        {
+            minter.0.answer(request, answer);
         }
     }
 
-    /// The webview shows another page now, or is gone: its handles come back.
+    /// The webview shows another page now: the handles of those before come back.
     pub fn release(&self, label: &str) {
-        let mut sessions = self.lock();
-        let mut pages: Vec<_> = sessions
-            .iter_mut()
-            .filter(|((owner, _), _)| owner == label)
-            .collect();
-        let now = pages
-            .iter()
-            .map(|(_, page)| page.released)
-            .max()
-            .unwrap_or(0)
-            + 1;
-        for (_, page) in &mut pages {
-            page.closed.extend(page.handles.keys().copied());
-            if !page.handles.is_empty() {
-                page.released = now;
-            }
-            page.handles.clear();
-        }
-        // What a page left in flight comes soon or never: the oldest ones can go.
-        pages.sort_unstable_by_key(|(_, page)| std::cmp::Reverse(page.released));
-        let old: Vec<SessionKey> = pages
-            .iter()
-            .skip(MAX_GONE)
-            .map(|(key, _)| (*key).clone())
-            .collect();
-        for key in old {
-            sessions.remove(&key);
-        }
+        self.lock().release(label);
+    }
+
+    /// The webview is gone, and its handles come back.
+    pub fn forget(&self, label: &str) {
+        self.lock().forget(label);
     }
 
     /// How many handles are open over all pages.
     pub fn handle_count(&self) -> usize {
-        self.lock().values().map(|it| it.handles.len()).sum()
-    }
-
-    fn reserve(&self, key: &SessionKey, handle: u32) -> Result<Arc<Slot>> {
-        let mut sessions = self.lock();
-        let known = sessions.get(key);
-        if known.is_some_and(|it| it.closed.contains(&handle)) {
-            return Err(Error::UnknownWatch);
-        }
-        if let Some(slot) = known.and_then(|it| it.handles.get(&handle)) {
-            return Ok(slot.clone());
-        }
-        let open = |page: &Session| !page.handles.is_empty();
-        let pages = sessions
-            .iter()
-            .filter(|((label, _), page)| *label == key.0 && open(page));
-        let (pages, watches) = pages.fold((0, 0), |(pages, watches), (_, page)| {
-            (pages + 1, watches + page.handles.len())
-        });
-        if watches >= MAX_WATCHES || (pages >= MAX_SESSIONS && known.is_none()) {
-            return Err(Error::TooManyWatches { limit: MAX_WATCHES });
-        }
-        let session = sessions.entry(key.clone()).or_default();
-        Ok(session.handles.entry(handle).or_default().clone())
-    }
-
-    fn holds(&self, key: &SessionKey, handle: u32, slot: &Arc<Slot>) -> bool {
-        let sessions = self.lock();
-        let held = sessions.get(key).and_then(|it| it.handles.get(&handle));
-        held.is_some_and(|held| Arc::ptr_eq(held, slot))
+        self.lock().handle_count()
     }
 
     fn slot(&self, label: &str, session: &str, handle: u32) -> Result<Arc<Slot>> {
-        let sessions = self.lock();
-        let key = (label.to_owned(), session.to_owned());
-        let slot = sessions.get(&key).and_then(|it| it.handles.get(&handle));
-        slot.cloned().ok_or(Error::UnknownWatch)
+        self.lock().get(&key(label, session), handle)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Session>> {
+    fn lock(&self) -> MutexGuard<'_, Sessions<Slot>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn key(label: &str, session: &str) -> sessions::PageKey {
+    (label.to_owned(), session.to_owned())
+}
+
 /// A minter that asks the page, by an event whose name only that page knows.
-fn page_minter<R: Runtime>(webview: &Webview<R>, event: &str, handle: u32) -> PageMinter {
-    let (webview, event) = (webview.clone(), format!("{event}/mint"));
-    PageMinter::new(handle, move |ask| {
-        let json = serde_json::to_string(&ask).map_err(Error::from);
-        let sent = json.and_then(|json| Ok(webview.emit_to(webview.label(), &event, json)?));
-        sent.inspect_err(|error| tracing::error!(%error, "a page was not asked"))
-            .is_ok()
+fn page_minter(send: Send, event: &str, handle: u32) -> PageMinter {
+    let event = format!("{event}/mint");
+    PageMinter::new(handle, move |ask| match serde_json::to_string(&ask) {
+        Ok(json) => send(&event, json),
+        Err(error) => {
+            tracing::error!(%error, "a question cannot be written");
+            false
+        }
     })
 }
 
@@ -262,39 +270,5 @@ fn event_name(session: &str) -> Result<String> {
     Ok(format!("contrail-sync://{session}"))
 }
 
-async fn state(slot: &Slot) -> Result<String> {
-    let open = slot.open.get().ok_or(Error::UnknownWatch)?;
-    let state = open.subscription.state().await.ok_or(Error::UnknownWatch)?;
-    acknowledge(open, state.rev);
-    Ok(payload::state(&state)?)
-}
-
-fn acknowledge(open: &Open, rev: u64) {
-    open.acked.send_if_modified(|acked| {
-        let newer = rev > *acked;
-        *acked = rev.max(*acked);
-        newer
-    });
-}
-
-/// Sends deltas to the page, one at a time: the next one only after the page acknowledged the last.
-async fn forward<R: Runtime>(
-    webview: Webview<R>,
-    event: String,
-    handle: u32,
-    subscription: Arc<Subscription>,
-    mut acks: watch::Receiver<u64>,
-) {
-    while let Some(delta) = subscription.next().await {
-        let sent = payload::delta(handle, &delta)
-            .map_err(Error::from)
-            .and_then(|json| Ok(webview.emit_to(webview.label(), &event, json)?));
-        if let Err(error) = sent {
-            tracing::error!(%error, "a delta was not sent");
-            return;
-        }
-        if acks.wait_for(|acked| *acked >= delta.rev).await.is_err() {
-            return;
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

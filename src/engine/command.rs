@@ -48,6 +48,8 @@ pub(super) enum Command {
     },
     /// The network may be back.
     Wake,
+    /// Close the connection until `Wake`, write what is not in the cache yet, and say when that is done.
+    Suspend { done: oneshot::Sender<()> },
     /// Somebody logs out: forget the ticket, and end if nobody follows any more.
     ForgetTicket { done: oneshot::Sender<()> },
     /// The rows of this key and account are cleared: write nothing of what was, and end if nobody follows any

@@ -55,6 +55,8 @@ pub enum Input {
     Waited,
     /// The network may be back.
     Wake,
+    /// The app goes to sleep: no connection until [`Input::Wake`].
+    Suspend,
     /// The store cannot know its truth without a fresh snapshot.
     NeedSnapshot,
 }
@@ -178,6 +180,13 @@ impl Machine {
             (Input::Stop, _) => self.close(out),
             (Input::Waited, Phase::Waiting) => self.connect(now, out),
             (Input::Wake, Phase::Waiting) => self.connect_after(now, Duration::ZERO, out),
+            (Input::Suspend, Phase::Connected { live_since }) => {
+                self.disconnect(now, live_since, out);
+                self.status = Status::Reconnecting;
+                self.phase = Phase::Waiting;
+            }
+            // Ends the wait.
+            (Input::Suspend, Phase::Waiting) => out.push(Effect::Disconnect),
             (Input::Event(event), Phase::Connected { .. }) => self.event(now, event, out),
             (Input::Skipped, Phase::Connected { .. }) => {
                 self.snapshot = self.snapshot.map(|_| false);

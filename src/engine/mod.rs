@@ -20,6 +20,7 @@ mod pager;
 mod pages;
 mod path;
 pub mod record;
+pub(crate) mod sleep;
 mod sort;
 mod spec;
 pub mod store;
@@ -234,6 +235,13 @@ impl Engine {
         }
     }
 
+    /// Closes all connections until [`wake`](Self::wake), and writes what is not in the cache yet, for no longer
+    /// than `deadline`. For moments before the app sleeps.
+    pub async fn suspend(&self, deadline: Duration) {
+        let suspended = self.ask_all(|done| Command::Suspend { done });
+        let _ = tokio::time::timeout(deadline, suspended).await;
+    }
+
     /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server
     /// checks a ticket only when one opens.
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
@@ -265,6 +273,11 @@ impl Engine {
         })
         .await;
         cache.clear(key, account).await
+    }
+
+    /// Most bytes that one event, or the body of an optimistic record, may have.
+    pub fn max_event_bytes(&self) -> usize {
+        self.inner.config.max_event_bytes
     }
 
     /// The cache, where there is one.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     time::{Instant, Sleep},
 };
 use tracing::debug;
@@ -184,6 +184,12 @@ impl Watch {
             }
             Command::LoadMore { id, reply } => self.load_more((id, reply)),
             Command::Wake => self.input(Input::Wake),
+            Command::Suspend { done } => {
+                // Nobody would miss it when it wakes.
+                let alone = self.subscribers.is_empty();
+                self.input(if alone { Input::Stop } else { Input::Suspend });
+                self.write_now(done);
+            }
             Command::ForgetTicket { done } => {
                 self.desk.clear();
                 self.end_if_alone();
@@ -199,12 +205,14 @@ impl Watch {
                 }
                 let _ = done.send(());
             }
-            Command::Flush { done } => {
-                self.note_changes();
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.flush(&self.store, done);
-                }
-            }
+            Command::Flush { done } => self.write_now(done),
+        }
+    }
+
+    fn write_now(&mut self, done: oneshot::Sender<()>) {
+        self.note_changes();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.flush(&self.store, done);
         }
     }
 

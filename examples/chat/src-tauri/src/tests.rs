@@ -1,5 +1,6 @@
 //! The app as it is shipped, capabilities and all, but for the window system.
 
+mod pages;
 #[cfg(target_os = "linux")]
 mod secrets;
 
@@ -25,8 +26,7 @@ struct Chat {
     window: WebviewWindow<MockRuntime>,
     server: Server,
     space: String,
-    // The window lives as long as its app.
-    _app: App<MockRuntime>,
+    app: App<MockRuntime>,
 }
 
 impl Chat {
@@ -64,27 +64,12 @@ impl Chat {
             window,
             server,
             space,
-            _app: app,
+            app,
         }
     }
 
     fn invoke(&self, command: &str, args: Value) -> Result<Value, Value> {
-        let page = if cfg!(windows) {
-            "http://tauri.localhost"
-        } else {
-            "tauri://localhost"
-        };
-        let request = InvokeRequest {
-            cmd: command.into(),
-            callback: tauri::ipc::CallbackFn(0),
-            error: tauri::ipc::CallbackFn(1),
-            url: page.parse().unwrap(),
-            body: args.into(),
-            headers: Default::default(),
-            invoke_key: INVOKE_KEY.into(),
-        };
-        let answer = get_ipc_response(&self.window, request)?;
-        Ok(answer.deserialize().unwrap())
+        invoke_in(&self.window, command, args)
     }
 
     fn open(&self, options: Value) -> Result<Value, Value> {
@@ -140,6 +125,30 @@ impl Chat {
         });
         events
     }
+}
+
+/// Calls a command as a page of the window does.
+fn invoke_in(
+    window: &WebviewWindow<MockRuntime>,
+    command: &str,
+    args: Value,
+) -> Result<Value, Value> {
+    let page = if cfg!(windows) {
+        "http://tauri.localhost"
+    } else {
+        "tauri://localhost"
+    };
+    let request = InvokeRequest {
+        cmd: command.into(),
+        callback: tauri::ipc::CallbackFn(0),
+        error: tauri::ipc::CallbackFn(1),
+        url: page.parse().unwrap(),
+        body: args.into(),
+        headers: Default::default(),
+        invoke_key: INVOKE_KEY.into(),
+    };
+    let answer = get_ipc_response(window, request)?;
+    Ok(answer.deserialize().unwrap())
 }
 
 fn kind(answer: Result<Value, Value>) -> String {
