@@ -3,8 +3,11 @@ import { gzipSync } from "node:zlib";
 import { build, type Rolldown } from "vite";
 import { expect, test } from "vitest";
 
-/** What an app that exports `names` of this package ships of it, minified; `@tauri-apps/api` is the app's own. */
-async function bundle(names: string): Promise<string> {
+/** What else an app that uses this package has anyway. */
+const external = /^(@tauri-apps\/|react$|solid-js$|svelte\/|vue$)/;
+
+/** What an app that exports `names` of one of this package's modules ships of it, minified. */
+async function bundle(names: string, module = "index"): Promise<string> {
   const output = (await build({
     configFile: false,
     logLevel: "silent",
@@ -12,13 +15,13 @@ async function bundle(names: string): Promise<string> {
     build: {
       write: false,
       target: "es2022",
-      rolldownOptions: { input: "app", external: /^@tauri-apps\//, preserveEntrySignatures: "strict" },
+      rolldownOptions: { input: "app", external, preserveEntrySignatures: "strict" },
     },
     plugins: [
       {
         name: "app",
         resolveId: (id) => (id === "app" ? "\0app" : undefined),
-        load: (id) => (id === "\0app" ? `export ${names} from "/src/index.ts"` : undefined),
+        load: (id) => (id === "\0app" ? `export ${names} from "/src/${module}.ts"` : undefined),
       },
     ],
   })) as Rolldown.RolldownOutput;
@@ -38,4 +41,10 @@ test("all of the package adds at most 4.5 KiB", async () => {
   const code = await bundle("*");
   expect(code).toMatch(/clear_cache/);
   expect(gzipped(code)).toBeLessThanOrEqual(4608);
+});
+
+test.each(["react", "solid", "svelte.svelte", "vue"])("the binding %s adds less than 700 bytes", async (module) => {
+  const code = await bundle("*", module);
+  expect(code).toContain("useWatchStore");
+  expect(gzipped(code)).toBeLessThan(700);
 });

@@ -1,0 +1,34 @@
+/** @jsxImportSource solid-js */
+import { createSignal, For, Index } from "solid-js";
+import { render } from "solid-js/web";
+import { storeOf } from "../../follow.js";
+import { useWatchStore } from "../../solid.js";
+import type { ListProps, Show } from "./shown.js";
+
+export function List(props: ListProps) {
+  const list = useWatchStore(() => storeOf(props.source));
+  return (
+    <section>
+      <output>{list.status}</output>
+      <ol>
+        <For each={list.records}>
+          {(record) => {
+            props.rendered(record.rkey);
+            return <li>{record.value.text}</li>;
+          }}
+        </For>
+      </ol>
+    </section>
+  );
+}
+
+export const show: Show = (target, props) => {
+  const [count, repeat] = createSignal(1);
+  const [source, change] = createSignal(props.source);
+  const lists = () => Array.from({ length: count() });
+  render(
+    () => <Index each={lists()}>{() => <List source={source()} rendered={props.rendered} />}</Index>,
+    target,
+  );
+  return { repeat: (count) => void repeat(count), change: (source) => void change(() => source) };
+};
