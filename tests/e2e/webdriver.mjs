@@ -113,6 +113,16 @@ export class Window {
     this.#pid = pid;
   }
 
+  /** The windows of the app. */
+  handles() {
+    return call(this.#base, "GET", "/window/handles");
+  }
+
+  /** Whatever follows is about this window of the app. */
+  async go(handle) {
+    await this.#post("/window", { handle });
+  }
+
   #post(path, body = {}) {
     return call(this.#base, "POST", path, body);
   }

@@ -1,0 +1,12 @@
+import { createWatchStore } from "tauri-plugin-contrail-sync-api";
+
+/** What alice has written, newest first. All windows ask for the same, so they share one connection. */
+export const notes = createWatchStore<{ text: string }>({
+  url: "/xrpc/com.example.message.watchRecords?actor=did:plc:alice&limit=50",
+  logger: console,
+});
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** The time of day of `micros`, microseconds since 1970. */
+export const time = (micros: number): string => clock.format(micros / 1000);
