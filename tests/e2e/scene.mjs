@@ -9,15 +9,26 @@ import { it } from "node:test";
 import { Appview, Door } from "./appview.mjs";
 import { Window } from "./webdriver.mjs";
 
-const target = join(import.meta.dirname, "../../target");
-const CHAT = process.env.E2E_CHAT ?? join(target, "debug/chat");
-const APPVIEW = process.env.E2E_APPVIEW ?? join(target, "debug/appview");
-const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(target, "e2e");
+export const TARGET = join(import.meta.dirname, "../../target");
+const CHAT = process.env.E2E_CHAT ?? join(TARGET, "debug/chat");
+export const APPVIEW = process.env.E2E_APPVIEW ?? join(TARGET, "debug/appview");
+const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(TARGET, "e2e");
 
 export const [ALICE, BOB, CAROL] = ["did:plc:alice", "did:plc:bob", "did:plc:carol"];
 /** A failed connect is tried again within 30 s. */
 export const RECONNECT_MS = 40_000;
 const START = Date.now() - 3_600_000;
+
+/** An environment in which an app's files are all in `folder`. */
+export function homes(folder) {
+  const own = (name) => join(folder, name);
+  return {
+    HOME: own("home"),
+    XDG_DATA_HOME: own("data"),
+    XDG_CONFIG_HOME: own("config"),
+    XDG_CACHE_HOME: own("cache"),
+  };
+}
 
 /** Messages are [rkey, author, text]. */
 export class Scene {
@@ -55,21 +66,14 @@ export class Scene {
 
   /** Opens the chat with `did` signed in, or nobody. */
   async open(did) {
-    const own = (name) => join(this.folder, name);
     const env = {
       CHAT_APPVIEW: this.door.url,
       CHAT_SPACE: this.space,
       CHAT_PEOPLE: [ALICE, BOB, CAROL].join(),
     };
-    const homes = {
-      HOME: own("home"),
-      XDG_DATA_HOME: own("data"),
-      XDG_CONFIG_HOME: own("config"),
-      XDG_CACHE_HOME: own("cache"),
-    };
-    const vars = { ...env, ...homes, CHAT_DID: did ?? "" };
+    const vars = { ...env, ...homes(this.folder), CHAT_DID: did ?? "" };
     this.log = "";
-    this.window = await Window.open(CHAT, vars, (text) => (this.log += text));
+    this.window = await Window.open(CHAT, vars, { onlog: (text) => (this.log += text) });
   }
 
   /** Nothing of it is left. */

@@ -1,4 +1,4 @@
-// The little of W3C WebDriver that driving one Tauri window takes, over plain HTTP.
+// The little of W3C WebDriver that driving the windows of one Tauri app takes, over plain HTTP.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -69,14 +69,14 @@ async function ended(pid) {
   }
 }
 
-/** A window of one app. */
+/** The window of an app; of several, the one that `go` went to. */
 export class Window {
   #base;
   #stop;
   #pid;
 
   /** Starts `binary` with `env` added to the environment. `onlog` is given what it writes to stderr. */
-  static async open(binary, env, onlog = () => {}) {
+  static async open(binary, env, { args = [], onlog = () => {} } = {}) {
     const port = await freePort();
     const driver = spawn("WebKitWebDriver", [`--port=${port}`, "--host=127.0.0.1"], {
       env: { ...process.env, ...env, TAURI_WEBVIEW_AUTOMATION: "true" },
@@ -93,7 +93,7 @@ export class Window {
     try {
       await Promise.race([failed, ready(base, driver)]);
       // An app that ends before it has a window leaves this request without an answer.
-      const app = { "webkitgtk:browserOptions": { binary, args: [] } };
+      const app = { "webkitgtk:browserOptions": { binary, args } };
       const wish = { capabilities: { alwaysMatch: app } };
       const { sessionId } = await call(base, "POST", "/session", wish, START_MS).catch((cause) => {
         throw new Error(`${binary} has opened no window: ${cause.message}`, { cause });
@@ -113,9 +113,16 @@ export class Window {
     this.#pid = pid;
   }
 
-  /** The windows of the app. */
-  handles() {
-    return call(this.#base, "GET", "/window/handles");
+  /** The handles of the app's windows, once there are `count`. */
+  async handles(count) {
+    const end = Date.now() + START_MS;
+    for (;;) {
+      const handles = await call(this.#base, "GET", "/window/handles");
+      if (handles.length === count) return handles;
+      if (Date.now() > end) throw new Error(`there are ${handles.length} windows, not ${count}`);
+      // Nobody tells us of a new window.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   /** Whatever follows is about this window of the app. */

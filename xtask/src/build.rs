@@ -11,6 +11,7 @@ use crate::{npm, proc};
 pub struct Programs {
     pub appview: PathBuf,
     pub chat: PathBuf,
+    pub gallery: PathBuf,
 }
 
 /// A cargo command in the root of the repository.
@@ -20,14 +21,14 @@ pub fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Builds the chat's front end, which is compiled into the app.
-pub fn front_end() -> Result<()> {
-    proc::run(&mut npm::script(&npm::chat(), "build"))
+/// Builds the front end of an example, which is compiled into its app.
+pub fn front_end(example: &Path) -> Result<()> {
+    proc::run(&mut npm::script(example, "build"))
 }
 
-/// Builds the development appview and the chat.
-pub fn programs() -> Result<Programs> {
-    let what = ["build", "--package", "appview", "--package", "chat"];
+/// Builds the development appview and the app of one example.
+pub fn programs(app: &str) -> Result<Programs> {
+    let what = ["build", "--package", "appview", "--package", app];
     proc::run(&mut cargo(&what))?;
     Ok(built())
 }
@@ -45,6 +46,7 @@ fn built() -> Programs {
     Programs {
         appview: program("appview"),
         chat: program("chat"),
+        gallery: program("gallery"),
     }
 }
 

@@ -32,9 +32,9 @@ pub fn run(options: &Options) -> Result<()> {
         needs.extend([setup::Need::Window, setup::Need::Keyring]);
     }
     setup::packages(&needs)?;
-    npm::install()?;
-    build::front_end()?;
-    show(options, &build::programs()?)
+    npm::install(&[npm::chat()])?;
+    build::front_end(&npm::chat())?;
+    show(options, &build::programs("chat")?)
 }
 
 /// The demo itself, with programs that are built.
@@ -64,7 +64,7 @@ pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
     };
     let window = Background::spawn("the chat", command)?;
     eprintln!("appview: {}\nspace:   {}", appview.url, talk.space());
-    follow(window, &mut talk, options)
+    follow("the chat", window, options, || talk.go_on())
 }
 
 /// A picture must not depend on what else is on the screen.
@@ -82,13 +82,19 @@ fn photographer(chat: &std::path::Path, file: &std::path::Path) -> Result<Comman
     Ok(command)
 }
 
-fn follow(mut window: Background, talk: &mut Talk, options: &Options) -> Result<()> {
+/// Lets something happen now and then by `go_on`, until the window is closed, the time is over or the picture is taken.
+pub fn follow(
+    name: &str,
+    mut window: Background,
+    options: &Options,
+    mut go_on: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let end = options.duration.map(|duration| Instant::now() + duration);
     let mut next = Instant::now() + Talk::pause();
     loop {
         if let Some(status) = window.ended()? {
             if !status.success() {
-                bail!("the chat ended with {status}");
+                bail!("{name} ended with {status}");
             }
             if let Some(file) = &options.screenshot {
                 println!("saved {}", file.display());
@@ -103,7 +109,7 @@ fn follow(mut window: Background, talk: &mut Talk, options: &Options) -> Result<
             return Ok(());
         }
         if now >= next {
-            talk.go_on()?;
+            go_on()?;
             next = now + Talk::pause();
         }
         std::thread::sleep(TICK);

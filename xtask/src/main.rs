@@ -7,6 +7,7 @@ mod counts;
 mod cross;
 mod demo;
 mod display;
+mod gallery;
 mod keyring;
 mod npm;
 mod proc;
@@ -28,7 +29,8 @@ cargo xtask <command>
   demo [--screenshot FILE]     open the chat on a development appview with simulated traffic
        [--for SECONDS]         end by itself
        [--ws worker|do|off]    how the appview serves WebSockets
-  test [--no-e2e]              format, lints, types, every test, the app in a real window
+  gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
+  test [--no-e2e]              format, lints, types, every test, the apps in real windows
   bench [--quick]              measure decoding, store and cache; a table, and target/bench.json
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
@@ -66,9 +68,13 @@ fn dispatch() -> Result<ExitCode> {
         "setup" => {
             no_more(&mut args)?;
             setup::packages(&setup::Need::all())?;
-            npm::install()?;
+            npm::install(&[npm::chat(), npm::gallery()])?;
         }
         "demo" => demo::run(&demo_options(&mut args)?)?,
+        "gallery" => {
+            no_more(&mut args)?;
+            gallery::run()?;
+        }
         "test" => return test::run(&test_options(&mut args)?),
         "bench" => bench::run(quick(&mut args)?)?,
         "bindings" => {

@@ -1,4 +1,4 @@
-//! The two npm packages of the repository.
+//! The npm packages of the repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +12,14 @@ pub fn guest() -> PathBuf {
     crate::root().join("guest-js")
 }
 
-/// The example's front end.
+/// The chat's front end.
 pub fn chat() -> PathBuf {
     crate::root().join("examples/chat")
+}
+
+/// The gallery's front end.
+pub fn gallery() -> PathBuf {
+    crate::root().join("examples/gallery")
 }
 
 /// An npm command in `dir`.
@@ -30,11 +35,11 @@ pub fn script(dir: &Path, name: &str) -> Command {
 }
 
 /// Installs what the lock files name, where that has not been done, and builds guest-js, which the
-/// chat takes from its folder.
-pub fn install() -> Result<()> {
+/// examples take from its folder.
+pub fn install(examples: &[PathBuf]) -> Result<()> {
     ci(&guest())?;
     proc::run(&mut script(&guest(), "build"))?;
-    ci(&chat())
+    examples.iter().try_for_each(|dir| ci(dir))
 }
 
 fn ci(dir: &Path) -> Result<()> {

@@ -19,8 +19,9 @@ pub struct Options {
 /// Where generated files lie that are committed.
 const GENERATED: [&str; 2] = ["guest-js/src/bindings", "permissions"];
 
-/// The end-to-end tests, by file.
-const END_TO_END: [&str; 3] = ["chat", "people", "cache"];
+/// The end-to-end tests, by file; the gallery has no tickets, so it does not care for a keyring.
+const END_TO_END: [&str; 4] = ["chat", "people", "cache", "gallery"];
+const WITHOUT_KEYRING: [&str; 3] = ["chat", "people", "cache"];
 
 /// What one step found. Steps without tests of their own count nothing.
 struct Done {
@@ -117,15 +118,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let ready = report.check("set-up", || {
         setup::packages(&needs)?;
-        npm::install()
+        npm::install(&[npm::chat(), npm::gallery()])
     });
     if !ready {
         return Ok(report.close());
     }
     report.check("format", || {
         proc::run(&mut build::cargo(&["fmt", "--all", "--check"]))?;
-        proc::run(&mut npm::script(&npm::guest(), "format:check"))?;
-        proc::run(&mut npm::script(&npm::chat(), "format:check"))?;
+        for package in [npm::guest(), npm::chat(), npm::gallery()] {
+            proc::run(&mut npm::script(&package, "format:check"))?;
+        }
         let e2e = [
             "exec",
             "--",
@@ -148,8 +150,15 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     report.tests("chat: tests", |counts| {
         vitest(&npm::chat(), "chat.json", counts)
     });
-    // The app's own code includes the front end, so nothing of it compiles without.
-    if report.check("chat: front end", build::front_end) {
+    report.check("gallery: types", || {
+        proc::run(&mut npm::script(&npm::gallery(), "check"))
+    });
+    // The apps' own code includes the front ends, so nothing of it compiles without.
+    let front_ends = report.check("front ends", || {
+        build::front_end(&npm::chat())?;
+        build::front_end(&npm::gallery())
+    });
+    if front_ends {
         rust(&mut report, options);
     }
     Ok(report.close())
@@ -177,10 +186,15 @@ fn rust(report: &mut Report, options: &Options) {
     report.check("generated files", generated_files_are_current);
     if options.e2e && cfg!(target_os = "linux") {
         report.tests("end to end", |counts| {
-            end_to_end(&programs, keyring::with_keyring, counts)
+            end_to_end(&programs, &END_TO_END, keyring::with_keyring, counts)
         });
         report.tests("end to end, without a keyring", |counts| {
-            end_to_end(&programs, keyring::without_keyring, counts)
+            end_to_end(
+                &programs,
+                &WITHOUT_KEYRING,
+                keyring::without_keyring,
+                counts,
+            )
         });
         report.check("demo", || demo(&programs));
     } else {
@@ -210,10 +224,11 @@ fn cargo_test(counts: &mut Counts) -> Result<()> {
     })
 }
 
-/// Every end-to-end test, in the surroundings that `session` gives. One file runs after the other: they share
-/// the processor.
+/// End-to-end tests, in the surroundings that `session` gives. One file runs after the other: they share the
+/// processor.
 fn end_to_end(
     programs: &build::Programs,
+    files: &[&str],
     session: impl FnOnce(&Command) -> Result<(Command, TempDir)>,
     counts: &mut Counts,
 ) -> Result<()> {
@@ -229,9 +244,14 @@ fn end_to_end(
         ])
         .arg("--test-reporter=tap")
         .arg(format!("--test-reporter-destination={}", file.display()))
-        .args(END_TO_END.map(|name| format!("tests/e2e/{name}.test.mjs")))
+        .args(
+            files
+                .iter()
+                .map(|name| format!("tests/e2e/{name}.test.mjs")),
+        )
         .env("E2E_APPVIEW", &programs.appview)
         .env("E2E_CHAT", &programs.chat)
+        .env("E2E_GALLERY", &programs.gallery)
         .env("E2E_ARTIFACTS", build::target().join("e2e"))
         .current_dir(crate::root());
     display.apply(&mut command);
