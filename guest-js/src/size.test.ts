@@ -43,8 +43,11 @@ test("all of the package adds at most 4.5 KiB", async () => {
   expect(gzipped(code)).toBeLessThanOrEqual(4608);
 });
 
-test.each(["react", "solid", "svelte.svelte", "vue"])("the binding %s adds less than 700 bytes", async (module) => {
-  const code = await bundle("*", module);
-  expect(code).toContain("useWatchStore");
-  expect(gzipped(code)).toBeLessThan(700);
-});
+test.each(["react", "solid", "svelte.svelte", "vue"])(
+  "the binding %s adds less than 700 bytes",
+  async (module) => {
+    const code = await bundle("*", module);
+    expect(code).toContain("useWatchStore");
+    expect(gzipped(code)).toBeLessThan(700);
+  },
+);
