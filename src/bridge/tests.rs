@@ -99,7 +99,8 @@ impl Page {
 
     /// Acknowledges what was taken; the answer.
     async fn ack(&mut self) -> Option<Value> {
-        let answer = self.bridge.ack("main", PAGE, 1, self.rev).await.unwrap()?;
+        let answer = self.bridge.ack("main", PAGE, 1, self.rev);
+        let answer = tokio::time::timeout(LATE, answer).await.unwrap().unwrap()?;
         let delta = serde_json::from_str(&answer).unwrap();
         self.take(&delta);
         Some(delta)

@@ -1,4 +1,5 @@
-//! Which parents hold a child: a child that moves is only announced at its new parent.
+//! Where children of hydrated relations belong: which parents hold one, as a child that moves is only announced at its
+//! new parent; which records are of one DID, as a DID can stand for all of them; which relations are grouped.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -6,14 +7,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::{entry::Entry, store::FastMap, wire::ChildRemoved};
+use super::{
+    entry::Entry,
+    store::{FastMap, FastSet},
+    wire::ChildRemoved,
+};
 
 /// Relations that are followed. A query hydrates a handful.
 const MAX_RELATIONS: usize = 16;
 
-/// Parents by relation and child, of the relations that had a child added live.
+/// Indices that are built when they are first needed: most watches never do.
 #[derive(Debug, Default)]
-pub struct ChildIndex(HashMap<Box<str>, Parents>);
+pub struct ChildIndex {
+    /// Of the relations that had a child added live.
+    relations: HashMap<Box<str>, Parents>,
+    by_did: Option<FastMap<Box<str>, FastSet<u64>>>,
+    /// Whether a relation is grouped, as far as the last snapshot tells.
+    grouped: HashMap<Box<str>, bool>,
+}
 
 /// Ids of parents by child.
 type Parents = FastMap<Box<str>, SmallVec<[u64; 1]>>;
@@ -21,7 +32,7 @@ type Parents = FastMap<Box<str>, SmallVec<[u64; 1]>>;
 impl ChildIndex {
     /// Follows a relation from now on.
     pub fn build(&mut self, relation: &str, entries: &FastMap<u64, Arc<Entry>>) {
-        if self.0.contains_key(relation) || self.0.len() >= MAX_RELATIONS {
+        if self.relations.contains_key(relation) || self.relations.len() >= MAX_RELATIONS {
             return;
         }
         let mut parents = Parents::default();
@@ -30,20 +41,54 @@ impl ChildIndex {
                 parents.entry(child).or_default().push(entry.id);
             }
         }
-        self.0.insert(relation.into(), parents);
+        self.relations.insert(relation.into(), parents);
+    }
+
+    /// Ids of the records of a DID.
+    pub fn of_did(&mut self, did: &str, entries: &FastMap<u64, Arc<Entry>>) -> Vec<u64> {
+        let by_did = self.by_did.get_or_insert_with(|| {
+            let mut by_did = FastMap::<Box<str>, FastSet<u64>>::default();
+            for entry in entries.values() {
+                let ids = by_did.entry(entry.record.did().into()).or_default();
+                ids.insert(entry.id);
+            }
+            by_did
+        });
+        by_did.get(did).into_iter().flatten().copied().collect()
+    }
+
+    /// Whether a relation is grouped in any record. One that nobody knows is taken for a list.
+    pub fn is_grouped(&mut self, relation: &str, entries: &FastMap<u64, Arc<Entry>>) -> bool {
+        if let Some(known) = self.grouped.get(relation) {
+            return *known;
+        }
+        let mut shown = entries.values().filter_map(|it| it.record.extra(relation));
+        let grouped = shown.any(|raw| raw.get().starts_with('{'));
+        if self.grouped.len() < MAX_RELATIONS {
+            self.grouped.insert(relation.into(), grouped);
+        }
+        grouped
+    }
+
+    /// A snapshot begins, which shows the relations anew.
+    pub fn begin_snapshot(&mut self) {
+        self.grouped.clear();
     }
 
     /// The parents that hold the child.
     pub fn parents(&self, child: &ChildRemoved) -> SmallVec<[u64; 1]> {
         let did = child.child_did.as_deref().unwrap_or_default();
-        let known = self.0.get(&*child.relation);
+        let known = self.relations.get(&*child.relation);
         let parents = known.and_then(|it| it.get(&*key(did, &child.child_rkey)));
         parents.cloned().unwrap_or_default()
     }
 
     /// An entry took another's place, came or went.
     pub fn moved(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
-        for (relation, parents) in &mut self.0 {
+        if let Some(by_did) = &mut self.by_did {
+            follow_dids(by_did, old, new);
+        }
+        for (relation, parents) in &mut self.relations {
             let before = old.and_then(|it| it.record.extra(relation));
             let after = new.and_then(|it| it.record.extra(relation));
             if before.map(RawValue::get) == after.map(RawValue::get) {
@@ -64,9 +109,28 @@ impl ChildIndex {
         }
     }
 
-    /// Follows nothing any more.
+    /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+}
+
+fn follow_dids(
+    by_did: &mut FastMap<Box<str>, FastSet<u64>>,
+    old: Option<&Entry>,
+    new: Option<&Entry>,
+) {
+    if let Some(gone) = old
+        && let Some(ids) = by_did.get_mut(gone.record.did())
+    {
+        ids.remove(&gone.id);
+        if ids.is_empty() {
+            by_did.remove(gone.record.did());
+        }
+    }
+    if let Some(come) = new {
+        let ids = by_did.entry(come.record.did().into()).or_default();
+        ids.insert(come.id);
     }
 }
 

@@ -20,6 +20,7 @@ mod pager;
 mod pages;
 mod path;
 pub mod record;
+mod relations;
 pub(crate) mod sleep;
 mod sort;
 mod spec;

@@ -12,13 +12,11 @@ use super::{
     children::ChildIndex,
     entry::{Entry, Optimistic},
     filter::Filter,
-    hydration,
     optimistic::Home,
     order::Order,
     pages::Window,
-    record::{Record, split_at_uri},
+    record::Record,
     sort::Sort,
-    wire::{ChildAdded, ChildRemoved},
 };
 
 /// Keys here are the server's: hashed fast, with a seed of this process.
@@ -73,7 +71,7 @@ pub struct Store {
     filter: Filter,
     limit: usize,
     by_uri: FastMap<Arc<str>, SmallVec<[Arc<Entry>; 1]>>,
-    by_id: FastMap<u64, Arc<Entry>>,
+    pub(super) by_id: FastMap<u64, Arc<Entry>>,
     pub(super) order: Order,
     next_id: u64,
     /// Ids of optimistic entries, the oldest edit first.
@@ -81,7 +79,7 @@ pub struct Store {
     /// Ids that the snapshot under way has not confirmed yet.
     pub(super) unconfirmed: Option<FastSet<u64>>,
     pub(super) window: Window,
-    children: ChildIndex,
+    pub(super) children: ChildIndex,
     changes: Vec<Change>,
 }
 
@@ -165,6 +163,7 @@ impl Store {
     /// A snapshot begins: what it does not name is gone at its end, and stays visible until then.
     pub fn begin_snapshot(&mut self) {
         self.window.begin_snapshot();
+        self.children.begin_snapshot();
         let confirmed = self.by_id.values().filter_map(|it| it.confirmed());
         self.unconfirmed = Some(confirmed.map(|it| it.id).collect());
     }
@@ -231,61 +230,6 @@ impl Store {
         Ok(())
     }
 
-    /// A child of a hydrated relation was added, changed, or moved here from another parent.
-    pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
-        let parents = self.parents(&added.parent_uri);
-        // A parent without children does not tell whether its relation is grouped; others may.
-        let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
-        if parents.iter().any(first) && self.is_grouped(&added.relation) {
-            return Err(Unknowable);
-        }
-        let child = hydration::Child::read(added)?;
-        let mut certain = true;
-        for parent in &parents {
-            let known = parent.confirmed().unwrap_or(parent);
-            let added = hydration::add(&known.record, &child)?;
-            certain &= added.certain;
-            self.rebase(parent, added.parent);
-        }
-        if !hydration::stands_for_all(&added.parent_uri) {
-            self.leave_other_parents(&child, &parents)?;
-        }
-        if certain { Ok(()) } else { Err(Unknowable) }
-    }
-
-    /// No removal is sent for a child that moved.
-    fn leave_other_parents(
-        &mut self,
-        child: &hydration::Child,
-        parents: &[Arc<Entry>],
-    ) -> Result<(), Unknowable> {
-        let Some(removed) = child.removal() else {
-            return Ok(());
-        };
-        self.children.build(&removed.relation, &self.by_id);
-        for id in self.children.parents(&removed) {
-            let is_new_one = parents.iter().any(|parent| parent.id == id);
-            if let Some(parent) = self.entry(id).filter(|_| !is_new_one).cloned()
-                && let Some(known) = parent.confirmed()
-                && let Some(record) = hydration::remove(&known.record, &removed)?
-            {
-                self.rebase(&parent, record);
-            }
-        }
-        Ok(())
-    }
-
-    /// A child of a hydrated relation was removed.
-    pub fn remove_child(&mut self, removed: &ChildRemoved) -> Result<(), Unknowable> {
-        for parent in self.parents(&removed.parent_uri) {
-            let known = parent.confirmed().unwrap_or(&parent);
-            if let Some(record) = hydration::remove(&known.record, removed)? {
-                self.rebase(&parent, record);
-            }
-        }
-        Ok(())
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.changes
@@ -296,11 +240,6 @@ impl Store {
         self.unconfirmed = None;
         self.window.clear();
         self.children.clear();
-    }
-
-    fn is_grouped(&self, relation: &str) -> bool {
-        let mut others = self.entries().filter_map(|it| it.record.extra(relation));
-        others.any(|raw| raw.get().starts_with('{'))
     }
 
     /// The server's word on a record that may be known.
@@ -329,7 +268,7 @@ impl Store {
     }
 
     /// Another version of what the server has, under an edit that may still wait.
-    fn rebase(&mut self, entry: &Arc<Entry>, record: Record) {
+    pub(super) fn rebase(&mut self, entry: &Arc<Entry>, record: Record) {
         let live_time = entry.confirmed().is_some_and(|it| it.live_time);
         match &entry.optimistic {
             Some(optimistic) if optimistic.base.is_some() => {
@@ -365,18 +304,6 @@ impl Store {
         match entry.optimistic {
             Some(_) => self.put_under(&entry, None),
             None => self.remove(entry),
-        }
-    }
-
-    /// The records that a parent URI means: rkey `_` stands for every record of its DID.
-    fn parents(&self, uri: &str) -> Vec<Arc<Entry>> {
-        match split_at_uri(uri) {
-            Some((did, _, "_")) => self
-                .entries()
-                .filter(|entry| entry.record.did() == did)
-                .cloned()
-                .collect(),
-            _ => self.spaces(uri).to_vec(),
         }
     }
 

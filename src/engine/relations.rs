@@ -1,0 +1,85 @@
+//! Children of hydrated relations: who their parents are, and what becomes of those.
+
+use std::sync::Arc;
+
+use super::{
+    entry::Entry,
+    hydration,
+    record::split_at_uri,
+    store::{Store, Unknowable},
+    wire::{ChildAdded, ChildRemoved},
+};
+
+impl Store {
+    /// A child of a hydrated relation was added, changed, or moved here from another parent.
+    pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
+        let parents = self.parents(&added.parent_uri);
+        // A parent without children does not tell whether its relation is grouped; others may.
+        let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
+        let grouped = |store: &mut Self| {
+            let (children, entries) = (&mut store.children, &store.by_id);
+            children.is_grouped(&added.relation, entries)
+        };
+        if parents.iter().any(first) && grouped(self) {
+            return Err(Unknowable);
+        }
+        let child = hydration::Child::read(added)?;
+        let mut certain = true;
+        for parent in &parents {
+            let known = parent.confirmed().unwrap_or(parent);
+            let added = hydration::add(&known.record, &child)?;
+            certain &= added.certain;
+            self.rebase(parent, added.parent);
+        }
+        if !hydration::stands_for_all(&added.parent_uri) {
+            self.leave_other_parents(&child, &parents)?;
+        }
+        if certain { Ok(()) } else { Err(Unknowable) }
+    }
+
+    /// No removal is sent for a child that moved.
+    fn leave_other_parents(
+        &mut self,
+        child: &hydration::Child,
+        parents: &[Arc<Entry>],
+    ) -> Result<(), Unknowable> {
+        let Some(removed) = child.removal() else {
+            return Ok(());
+        };
+        self.children.build(&removed.relation, &self.by_id);
+        for id in self.children.parents(&removed) {
+            let is_new_one = parents.iter().any(|parent| parent.id == id);
+            if let Some(parent) = self.entry(id).filter(|_| !is_new_one).cloned()
+                && let Some(known) = parent.confirmed()
+                && let Some(record) = hydration::remove(&known.record, &removed)?
+            {
+                self.rebase(&parent, record);
+            }
+        }
+        Ok(())
+    }
+
+    /// A child of a hydrated relation was removed.
+    pub fn remove_child(&mut self, removed: &ChildRemoved) -> Result<(), Unknowable> {
+        for parent in self.parents(&removed.parent_uri) {
+            let known = parent.confirmed().unwrap_or(&parent);
+            if let Some(record) = hydration::remove(&known.record, removed)? {
+                self.rebase(&parent, record);
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that a parent URI means: rkey `_` stands for every record of its DID.
+    fn parents(&mut self, uri: &str) -> Vec<Arc<Entry>> {
+        match split_at_uri(uri) {
+            Some((did, _, "_")) => {
+                let ids = self.children.of_did(did, &self.by_id);
+                ids.iter()
+                    .filter_map(|id| self.entry(*id).cloned())
+                    .collect()
+            }
+            _ => self.spaces(uri).to_vec(),
+        }
+    }
+}
