@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 
 use crate::auth::Caller;
 use crate::fault::Fault;
@@ -131,6 +134,24 @@ impl Watch {
             };
             if let Some(next) = self.look_at(&change) {
                 return next;
+            }
+        }
+    }
+
+    /// The next live event, if it is there already.
+    pub(crate) fn ready(&mut self) -> Option<Next> {
+        loop {
+            let change = match self
+                .replay
+                .next()
+                .map_or_else(|| self.changes.try_recv(), Ok)
+            {
+                Ok(change) => change,
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => return Some(Next::Lost),
+            };
+            if let Some(next) = self.look_at(&change) {
+                return Some(next);
             }
         }
     }
