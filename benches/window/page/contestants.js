@@ -23,8 +23,7 @@ function naive(url, listener) {
     known.set(record.uri, record);
     return record;
   };
-  const show = (changed) =>
-    listener({ records: [...known.values()].sort(newestFirst), live: true, changed });
+  const show = (changed) => listener({ records: [...known.values()].sort(newestFirst), live: true, changed });
   source.addEventListener("snapshot.record", record);
   source.addEventListener("snapshot.end", () => show([]));
   source.addEventListener("record.created", (event) => show([record(event)]));

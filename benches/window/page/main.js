@@ -17,10 +17,16 @@ const heading = document.querySelector("#step");
 const names = Object.keys(contestants);
 const turned = names.map((_, i) => names[(i + plan.round) % names.length]);
 
+/** Samples are handed back one after the other. */
+let handed = Promise.resolve();
+
+function hand(sample) {
+  handed = handed.then(() => invoke("sample", { sample }));
+}
+
 /** Hands back what one contestant needed. */
 function sampler(who) {
-  return (name, n, unit, value) =>
-    void invoke("sample", { sample: { case: name, n, unit, who, value: value ?? null } });
+  return (name, n, unit, value) => hand({ case: name, n, unit, who, value: value ?? null });
 }
 
 /** A step that fails leaves its cell empty, and says why. */
@@ -29,7 +35,7 @@ async function step(name, who, n, act) {
   try {
     await act(sampler(who));
   } catch (reason) {
-    await invoke("sample", { sample: { case: name, n, who, error: String(reason?.message ?? reason) } });
+    hand({ case: name, n, who, error: String(reason?.message ?? reason) });
   }
 }
 
@@ -66,6 +72,7 @@ async function memory({ who, n }) {
 
 try {
   await (plan.memory ? memory(plan.memory) : all());
+  await handed;
   await invoke("finish");
 } catch (reason) {
   await invoke("finish", { error: String(reason?.stack ?? reason) });

@@ -5,10 +5,8 @@ import { Changes } from "./changes.js";
 import { contestants, ours } from "./contestants.js";
 import { longestGap, painted, ROWS, show, watchFrames } from "./screen.js";
 
-/** Changes of a flood. A list that is sorted at each event takes too long for so many, where it is long. */
+/** Changes of a flood at full rate. */
 const FLOOD = 3000;
-const SHORT_FLOOD = 300;
-const LONG_LIST = 20_000;
 /** Longest time for one step, in milliseconds. */
 const PATIENCE = 60_000;
 /** What is still on its way when a paced flood ends may take this long. */
@@ -96,9 +94,14 @@ export async function starting(who, space, times, sample) {
   }
 }
 
+/** As many as can be waited for where a list of `n` is sorted at each. */
+function few(n) {
+  return n < 10_000 ? FLOOD : n < 50_000 ? 1000 : 300;
+}
+
 /** Updates and new records, as fast as they can be sent. */
 export async function flooding(who, appview, space, idle, sample) {
-  const n = who === "naive" && space.n > LONG_LIST ? SHORT_FLOOD : FLOOD;
+  const n = who === "naive" ? few(space.n) : FLOOD;
   const watch = await start(space, contestants[who]);
   try {
     for (const update of [true, false]) {

@@ -113,13 +113,17 @@ impl Watch {
     }
 
     /// The rest of the snapshot, or the one error event that ends the watch.
-    pub(crate) async fn snapshot(&mut self, fault: &Fault) -> Result<Vec<Event>, Event> {
+    pub(crate) async fn snapshot(
+        &mut self,
+        fault: &Fault,
+    ) -> Result<impl Iterator<Item = Event> + use<>, Event> {
         let read = read_snapshot(&self.world, &self.query, fault).await;
         let read = read.map_err(|message| Event::error(&message))?;
         self.tracker = read.tracker;
-        let mut events: Vec<_> = read.records.iter().map(Event::snapshot_record).collect();
-        events.push(Event::snapshot_end(read.cursor.as_deref()));
-        Ok(events)
+        let end = Event::snapshot_end(read.cursor.as_deref());
+        let records = read.records.into_iter();
+        let events = records.map(|record| Event::snapshot_record(&record));
+        Ok(events.chain(std::iter::once(end)))
     }
 
     /// The next live event. Safe to cancel.
