@@ -36,14 +36,15 @@ export class Changes {
 }
 
 /** Records that were added or replaced; the others are the same objects in the same order. */
-function* difference(old, records) {
+function difference(old, records) {
+  const found = [];
   let at = 0;
-  for (const record of records) {
-    if (record === old[at]) {
-      at += 1;
-      continue;
+  for (let i = 0; i < records.length; i++) {
+    if (records[i] === old[at]) at++;
+    else {
+      if (records[i].uri === old[at]?.uri) at++;
+      found.push(records[i]);
     }
-    if (record.uri === old[at]?.uri) at += 1;
-    yield record;
   }
+  return found;
 }
