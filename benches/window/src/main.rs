@@ -4,6 +4,7 @@
 mod page;
 mod usage;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -53,7 +54,8 @@ fn plan(plan: State<'_, Value>) -> Value {
 fn sample(pulse: State<'_, Pulse>, sample: Value) {
     // Without a watchdog nobody waits for it.
     let _ = pulse.0.send(());
-    println!("{MARK}{sample}");
+    // Nor need anyone read it.
+    let _ = writeln!(std::io::stdout(), "{MARK}{sample}");
 }
 
 /// What the processes have used so far.
@@ -75,7 +77,7 @@ fn finish(app: AppHandle, error: Option<String>) {
 fn watch_over(app: AppHandle, pulse: Receiver<()>) {
     std::thread::spawn(move || {
         while pulse.recv_timeout(PATIENCE).is_ok() {}
-        eprintln!("bench-window: the page hangs");
+        let _ = writeln!(std::io::stderr(), "bench-window: the page hangs");
         app.exit(1);
     });
 }

@@ -164,6 +164,8 @@ async fn write(
         return writer.send(Bytes::new()).await;
     }
     writer.send(watch.start().sse()).await?;
+    // Reading the snapshot keeps this thread busy: what was sent leaves first.
+    tokio::task::yield_now().await;
     match watch.snapshot(fault).await {
         Ok(events) => {
             for event in events {
