@@ -24,7 +24,7 @@ pub fn run(quick: bool) -> Result<()> {
         needs.push(setup::Need::Window);
     }
     setup::packages(&needs)?;
-    npm::install()?;
+    npm::install(&[])?;
     let mut rows = hot_paths(quick)?;
     println!("\n{}", tables::HotPaths(&rows));
     let programs = window::Programs::build()?;
