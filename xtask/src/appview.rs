@@ -18,13 +18,13 @@ pub struct Appview {
 }
 
 impl Appview {
-    /// Starts one on a free port.
-    pub fn start(program: &Path, ws: Option<&str>) -> Result<Self> {
+    /// Starts one on a free port, with more arguments.
+    pub fn start(program: &Path, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["--port", "0"]).stdout(Stdio::piped());
-        if let Some(mode) = ws {
-            command.args(["--ws", mode]);
-        }
+        command
+            .args(["--port", "0"])
+            .args(args)
+            .stdout(Stdio::piped());
         let mut server = Background::spawn("the appview", command)?;
         let line = server.first_line(Duration::from_secs(20))?;
         let ready: Value = serde_json::from_str(&line)

@@ -1,22 +1,64 @@
-//! `cargo xtask bench`: runs the benches, prints one table, and writes `target/bench.json`.
+//! `cargo xtask bench`: runs the benches, prints their tables, and writes `target/bench.json`.
 
-use std::fmt;
+mod promises;
+mod tables;
+mod window;
+
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{build, proc};
+use crate::{build, npm, proc, setup};
 
 /// What the benches put before a row.
 const MARK: &str = "bench-row ";
 const BENCHES: [&str; 2] = ["hot_path", "cache"];
+/// Built together, so that all of them share one build of what they depend on.
+const PACKAGES: [&str; 3] = ["tauri-plugin-contrail-sync", "bench-window", "appview"];
 
-/// Runs all benches; a minute's rough run if `quick`.
+/// Runs all benches; a rough run of a minute or two if `quick`.
 pub fn run(quick: bool) -> Result<()> {
-    let mut command = build::cargo(&["bench", "--package", "tauri-plugin-contrail-sync"]);
+    let mut needs = vec![setup::Need::Build];
+    if cfg!(target_os = "linux") {
+        needs.push(setup::Need::Window);
+    }
+    setup::packages(&needs)?;
+    npm::install(&[])?;
+    let mut rows = hot_paths(quick)?;
+    println!("\n{}", tables::HotPaths(&rows));
+    let programs = window::Programs::build()?;
+    let mut measured = window::measure(&programs, quick)?;
+    promises::check(&mut measured.rows);
+    println!("\n{}", tables::Windows(&measured.rows));
+    println!("{}", tables::Promises(&measured.rows));
+    rows.append(&mut measured.rows);
+    let file = build::target().join("bench.json");
+    let report = json!({ "machine": machine(), "date": date()?, "rows": rows });
+    std::fs::write(&file, serde_json::to_string_pretty(&report)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("written to {}", file.display());
+    match measured.failures.as_slice() {
+        [] => Ok(()),
+        failures => bail!("not everything was measured:\n{}", failures.join("\n")),
+    }
+}
+
+/// A cargo command on all that is measured.
+fn cargo(command: &str) -> Command {
+    let mut command = build::cargo(&[command]);
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
     for bench in BENCHES {
         command.args(["--bench", bench]);
     }
+    command
+}
+
+/// Rows of the benches that need no window.
+fn hot_paths(quick: bool) -> Result<Vec<Value>> {
+    let mut command = cargo("bench");
     if quick {
         command.args(["--", "--quick"]);
     }
@@ -31,47 +73,7 @@ pub fn run(quick: bool) -> Result<()> {
     if rows.is_empty() {
         bail!("the benches printed no row");
     }
-    println!("\n{}", Table(&rows));
-    let file = build::target().join("bench.json");
-    let report = json!({ "machine": machine(), "date": date()?, "rows": rows });
-    std::fs::write(&file, serde_json::to_string_pretty(&report)?)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    println!("written to {}", file.display());
-    Ok(())
-}
-
-/// Rows as a Markdown table.
-struct Table<'a>(&'a [Value]);
-
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| case / base | n | unit | ours | base | ratio | bound | |"
-        )?;
-        writeln!(f, "|---|--:|---|--:|--:|--:|--:|---|")?;
-        for row in self.0 {
-            let number = |name: &str| row[name].as_f64();
-            let shown = |name: &str, digits: usize| {
-                number(name).map_or_else(String::new, |it| format!("{it:.digits$}"))
-            };
-            let verdict = match (number("ratio"), number("bound")) {
-                (Some(ratio), Some(bound)) if ratio <= bound => "within",
-                (_, Some(_)) => "over",
-                _ => "",
-            };
-            let case = row["case"].as_str().unwrap_or_default();
-            let unit = row["unit"].as_str().unwrap_or_default();
-            let (ours, base) = (shown("ours", 2), shown("base", 2));
-            let (ratio, bound) = (shown("ratio", 3), shown("bound", 2));
-            writeln!(
-                f,
-                "| {case} | {} | {unit} | {ours} | {base} | {ratio} | {bound} | {verdict} |",
-                row["n"]
-            )?;
-        }
-        Ok(())
-    }
+    Ok(rows)
 }
 
 /// Cores, processor and system.
@@ -97,20 +99,6 @@ fn date() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_says_which_ratios_are_over_their_bound() {
-        let row = |ratio: f64, bound: Option<f64>| json!({ "case": "a", "n": 10, "unit": "µs", "ours": ratio, "base": 1.0, "ratio": ratio, "bound": bound });
-        let rows = [row(0.5, Some(1.0)), row(1.5, Some(1.0)), row(9.0, None)];
-        let table = Table(&rows).to_string();
-        let lines: Vec<_> = table.lines().skip(2).collect();
-        assert_eq!(
-            lines[0],
-            "| a | 10 | µs | 0.50 | 1.00 | 0.500 | 1.00 | within |"
-        );
-        assert!(lines[1].ends_with("| over |"));
-        assert!(lines[2].ends_with("|  |  |"));
-    }
 
     #[test]
     fn a_date_is_ten_characters() {

@@ -39,7 +39,11 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The demo itself, with programs that are built.
 pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
-    let appview = Appview::start(&programs.appview, options.ws.as_deref())?;
+    let ws = options.ws.as_deref().map(|mode| ["--ws", mode]);
+    let appview = Appview::start(
+        &programs.appview,
+        ws.as_ref().map_or(&[], |it| it.as_slice()),
+    )?;
     let mut talk = Talk::begin(&appview)?;
     let display = own_display(options)
         .then(display::Virtual::start)

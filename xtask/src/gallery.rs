@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
     build::front_end(&npm::gallery())?;
     let programs = build::programs("gallery")?;
 
-    let appview = Appview::start(&programs.appview, None)?;
+    let appview = Appview::start(&programs.appview, &[])?;
     let mut notes = Notes::begin(&appview)?;
     let display = own_display.then(display::Virtual::start).transpose()?;
     let mut command = Command::new(&programs.gallery);

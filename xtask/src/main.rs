@@ -31,7 +31,7 @@ cargo xtask <command>
        [--ws worker|do|off]    how the appview serves WebSockets
   gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
-  bench [--quick]              measure decoding, store and cache; a table, and target/bench.json
+  bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";

@@ -25,6 +25,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
             "/stats",
             get(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.stats())),
         )
+        .route("/flood", post(crate::flood::flood))
         .route("/{call}", post(call))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }
@@ -71,7 +72,7 @@ async fn call(
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
 }

@@ -22,6 +22,7 @@ mod answer;
 mod auth;
 mod control;
 mod fault;
+mod flood;
 mod hydrate;
 mod query;
 mod record;

@@ -10,12 +10,13 @@ use lexopt::prelude::*;
 const HELP: &str = "\
 A development appview on 127.0.0.1.
 
-Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N]
+Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N] [--max-limit N]
 
   --port N           port to listen on; 0, the default, picks a free one
   --ws MODE          how WebSockets are ended: worker (default), do, off
   --secret-file FILE the 32-byte ticket secret; random unless given
   --ticket-ttl-ms N  life of minted tickets (default 120000)
+  --max-limit N      most records of one page (default 200, as on the real server)
 
 Prints {\"url\": \"http://127.0.0.1:PORT\"} once it listens.";
 
@@ -45,6 +46,7 @@ fn arguments() -> Result<Option<Options>, Failure> {
                     .map_err(|_| format!("{}: not 32 bytes", file.display()))?;
                 options.world = Some(World::with_secret(secret));
             }
+            Long("max-limit") => options.max_limit = arguments.value()?.parse()?,
             Long("ticket-ttl-ms") => {
                 options.ticket_ttl = Duration::from_millis(arguments.value()?.parse()?);
             }

@@ -15,7 +15,8 @@ use crate::ticket::{HydrateSpec, QuerySpec};
 use crate::world::World;
 
 const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 200;
+/// Most records of one page, on the real server.
+pub(crate) const MAX_LIMIT: usize = 200;
 /// Most children a relation is hydrated with, per group.
 const MAX_CHILDREN: usize = 50;
 
@@ -104,7 +105,11 @@ impl Params {
 
 impl Query {
     /// Reads the parameters; `None` when neither `spaceUri` nor `actor` is given.
-    pub(crate) fn parse(collection: &'static Collection, params: &Params) -> Option<Self> {
+    pub(crate) fn parse(
+        collection: &'static Collection,
+        params: &Params,
+        max_limit: usize,
+    ) -> Option<Self> {
         let given = |name: &str| params.get(name).filter(|value| !value.is_empty());
         let scope = match (given("spaceUri"), given("actor")) {
             (Some(uri), _) => Scope::Space(uri.to_owned()),
@@ -121,14 +126,16 @@ impl Query {
                 Some("true" | "1")
             )
         };
-        let limit = given("limit").and_then(|limit| limit.parse().ok());
+        let limit: Option<i64> = given("limit").and_then(|limit| limit.parse().ok());
+        let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or(0);
+        let limit = limit.clamp(1, max_limit.max(1));
         let filters = collection.filters.iter();
         Some(Self {
             collection,
             scope,
             relations: collection.relations.iter().filter_map(children).collect(),
             references: collection.references.iter().filter(wanted).collect(),
-            limit: usize::try_from(limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).unwrap_or(1),
+            limit,
             cursor: given("cursor").and_then(Position::decode),
             sort: given("sort")
                 .filter(|sort| *sort != "time_us")
@@ -235,20 +242,17 @@ impl Position {
                 a.total_cmp(&b)
             }
             (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
+            (None, None) => Ordering::Equal,
             (a, b) => a
                 .as_ref()
                 .map(Value::to_string)
                 .cmp(&b.as_ref().map(Value::to_string)),
         };
-        let rest = |position: &Self| {
-            (
-                position.created_ms,
-                position.rkey.clone(),
-                position.did.clone(),
-                position.space.clone(),
-            )
-        };
-        field.then_with(|| rest(self).cmp(&rest(other)))
+        field
+            .then_with(|| self.created_ms.cmp(&other.created_ms))
+            .then_with(|| self.rkey.cmp(&other.rkey))
+            .then_with(|| self.did.cmp(&other.did))
+            .then_with(|| self.space.cmp(&other.space))
     }
 
     fn encode(&self) -> String {

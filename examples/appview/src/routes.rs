@@ -124,7 +124,8 @@ struct Call {
 
 impl Call {
     fn authorise(&self) -> Result<(Query, Caller), Refusal> {
-        let query = Query::parse(self.collection, &self.params).ok_or(Refusal::NO_SCOPE)?;
+        let query = Query::parse(self.collection, &self.params, self.app.max_limit)
+            .ok_or(Refusal::NO_SCOPE)?;
         let headers = self.request.headers();
         let caller = authorise(&self.app.world, &query, &self.params, headers)?;
         Ok((query, caller))
@@ -332,7 +333,7 @@ fn mint_for(app: &App, params: &Params, headers: &HeaderMap) -> Result<String, R
     let named = params.get("collection").unwrap_or("message");
     let unknown = || Refusal::invalid(format!("unknown collection {named:?}"));
     let collection = by_short_name(named).ok_or_else(unknown)?;
-    let query = Query::parse(collection, params).ok_or(Refusal::NO_SCOPE)?;
+    let query = Query::parse(collection, params, app.max_limit).ok_or(Refusal::NO_SCOPE)?;
     if let Scope::Space(space) = &query.scope {
         app.world.may_read(space, did).map_err(refuse)?;
     }

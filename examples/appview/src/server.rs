@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::Error;
 use crate::fault::Fault;
+use crate::query::MAX_LIMIT;
 use crate::record::{Bulk, Delete, Put};
 use crate::state::{App, Connection, Stats, TicketFor, WsMode};
 use crate::tls::{Tls, TlsPort, bind};
@@ -40,6 +41,8 @@ pub struct Options {
     pub keepalive: Duration,
     /// Life of the tickets that handshakes and `/api/ticket` mint.
     pub ticket_ttl: Duration,
+    /// Most records of one page, whatever `limit` asks for. The real server's 200 by default.
+    pub max_limit: usize,
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
             world: None,
             keepalive: Duration::from_secs(15),
             ticket_ttl: Duration::from_secs(120),
+            max_limit: MAX_LIMIT,
         }
     }
 }
@@ -66,14 +70,14 @@ pub struct Server {
 impl Server {
     /// Listens on loopback and serves until shut down or dropped.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let world = match options.world {
-            Some(world) => world,
+        let world = match &options.world {
+            Some(world) => world.clone(),
             None => World::new()?,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
         let ttl_ms = i64::try_from(options.ticket_ttl.as_millis()).unwrap_or(i64::MAX);
-        let app = App::new(world, options.ws, options.keepalive, ttl_ms);
+        let app = App::new(world, &options, ttl_ms);
         let tls = match options.tls {
             Some(tls) => {
                 let (port, listener, acceptor) = bind().await?;

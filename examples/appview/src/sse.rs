@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -15,6 +15,8 @@ use crate::watch::{Next, Watch};
 
 /// Chunks on their way to the socket.
 const QUEUE: usize = 16;
+/// Events that are ready go out together, up to about this many bytes.
+const CHUNK: usize = 16 << 10;
 /// A client that takes nothing for this long is cut.
 pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,7 @@ enum Stop {
 
 struct Writer {
     chunks: mpsc::Sender<Chunk>,
+    ready: BytesMut,
     budget: Budget,
     stall: bool,
 }
@@ -57,6 +60,7 @@ impl Writer {
         (
             Self {
                 chunks,
+                ready: BytesMut::new(),
                 budget,
                 stall,
             },
@@ -69,20 +73,39 @@ impl Writer {
         sent.map_err(|_| Stop::Gone)?.map_err(|_| Stop::Gone)
     }
 
-    /// Sends one event, or as much of it as the fault allows.
-    async fn send(&mut self, mut data: Bytes) -> Result<(), Stop> {
-        if !self.budget.is_spent() {
-            data.truncate(self.budget.pay(data.len()));
-            self.push(Chunk::Data(data)).await?;
-        }
-        if !self.budget.is_spent() {
+    /// Sends what was written.
+    async fn flush(&mut self) -> Result<(), Stop> {
+        if self.ready.is_empty() {
             return Ok(());
         }
+        let data = self.ready.split().freeze();
+        self.push(Chunk::Data(data)).await
+    }
+
+    /// Writes one event, or as much of it as the fault allows.
+    async fn write(&mut self, data: Bytes) -> Result<(), Stop> {
+        if !self.budget.is_spent() {
+            let paid = self.budget.pay(data.len());
+            self.ready.extend_from_slice(&data[..paid]);
+        }
+        if !self.budget.is_spent() {
+            return match self.ready.len() {
+                CHUNK.. => self.flush().await,
+                _ => Ok(()),
+            };
+        }
+        self.flush().await?;
         if self.stall {
             return Err(Stop::Silence);
         }
         self.push(Chunk::Cut).await?;
         Err(Stop::Gone)
+    }
+
+    /// Writes one event and sends it.
+    async fn send(&mut self, data: Bytes) -> Result<(), Stop> {
+        self.write(data).await?;
+        self.flush().await
     }
 }
 
@@ -141,11 +164,14 @@ async fn write(
         return writer.send(Bytes::new()).await;
     }
     writer.send(watch.start().sse()).await?;
+    // Reading the snapshot keeps this thread busy: what was sent leaves first.
+    tokio::task::yield_now().await;
     match watch.snapshot(fault).await {
         Ok(events) => {
             for event in events {
-                writer.send(event.sse()).await?;
+                writer.write(event.sse()).await?;
             }
+            writer.flush().await?;
         }
         Err(error) => return writer.send(error.sse()).await,
     }
@@ -162,12 +188,29 @@ async fn live(mut watch: Watch, keepalive: Duration, writer: &mut Writer) -> Res
     loop {
         tokio::select! {
             () = writer.chunks.closed() => return Err(Stop::Gone),
-            next = watch.next() => match next {
-                Next::Event(event) => writer.send(event.sse()).await?,
-                Next::Revoked(event) => return writer.send(event.sse()).await,
-                Next::Lost => return writer.push(Chunk::Cut).await,
-            },
+            next = watch.next() => pass_on(next, &mut watch, writer).await?,
             _ = ticks.tick() => writer.push(Chunk::Data(Bytes::from_static(b": keepalive\n\n"))).await?,
         }
     }
+}
+
+/// Writes `next` and whatever else has happened by now, then sends it.
+async fn pass_on(next: Next, watch: &mut Watch, writer: &mut Writer) -> Result<(), Stop> {
+    let mut ready = Some(next);
+    while let Some(next) = ready {
+        match next {
+            Next::Event(event) => writer.write(event.sse()).await?,
+            Next::Revoked(event) => {
+                writer.send(event.sse()).await?;
+                return Err(Stop::Gone);
+            }
+            Next::Lost => {
+                writer.flush().await?;
+                writer.push(Chunk::Cut).await?;
+                return Err(Stop::Gone);
+            }
+        }
+        ready = watch.ready();
+    }
+    writer.flush().await
 }

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::fault::Faults;
 use crate::query::{Params, Query};
 use crate::schema::by_short_name;
+use crate::server::Options;
 use crate::world::World;
 
 /// How WebSockets are ended.
@@ -75,6 +76,7 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) keepalive: Duration,
     pub(crate) ticket_ttl_ms: i64,
+    pub(crate) max_limit: usize,
     ws: Mutex<WsMode>,
     next_id: AtomicU64,
     connections: Mutex<HashMap<u64, CancellationToken>>,
@@ -83,19 +85,15 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(
-        world: Arc<World>,
-        ws: WsMode,
-        keepalive: Duration,
-        ticket_ttl_ms: i64,
-    ) -> Arc<Self> {
+    pub(crate) fn new(world: Arc<World>, options: &Options, ticket_ttl_ms: i64) -> Arc<Self> {
         Arc::new(Self {
             world,
             faults: Faults::default(),
             counters: Counters::default(),
-            keepalive,
+            keepalive: options.keepalive,
             ticket_ttl_ms,
-            ws: Mutex::new(ws),
+            max_limit: options.max_limit,
+            ws: Mutex::new(options.ws),
             next_id: AtomicU64::new(0),
             connections: Mutex::default(),
             stop: CancellationToken::new(),
@@ -140,7 +138,8 @@ impl App {
     pub(crate) fn ticket(&self, ask: &TicketFor) -> Result<String, Error> {
         let unknown = || Error::UnknownCollection(ask.collection.clone());
         let collection = by_short_name(&ask.collection).ok_or_else(unknown)?;
-        let query = Query::parse(collection, &ask.params(collection)?).ok_or(Error::NoScope)?;
+        let query = Query::parse(collection, &ask.params(collection)?, self.max_limit)
+            .ok_or(Error::NoScope)?;
         let ttl_ms = ask.ttl_ms.unwrap_or(self.ticket_ttl_ms);
         let topic = query.scope.topic();
         crate::auth::mint(&self.world, query.spec(), topic, &ask.did, ttl_ms).ok_or(Error::NoTicket)

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 
 use crate::auth::Caller;
 use crate::fault::Fault;
@@ -110,13 +113,17 @@ impl Watch {
     }
 
     /// The rest of the snapshot, or the one error event that ends the watch.
-    pub(crate) async fn snapshot(&mut self, fault: &Fault) -> Result<Vec<Event>, Event> {
+    pub(crate) async fn snapshot(
+        &mut self,
+        fault: &Fault,
+    ) -> Result<impl Iterator<Item = Event> + use<>, Event> {
         let read = read_snapshot(&self.world, &self.query, fault).await;
         let read = read.map_err(|message| Event::error(&message))?;
         self.tracker = read.tracker;
-        let mut events: Vec<_> = read.records.iter().map(Event::snapshot_record).collect();
-        events.push(Event::snapshot_end(read.cursor.as_deref()));
-        Ok(events)
+        let end = Event::snapshot_end(read.cursor.as_deref());
+        let records = read.records.into_iter();
+        let events = records.map(|record| Event::snapshot_record(&record));
+        Ok(events.chain(std::iter::once(end)))
     }
 
     /// The next live event. Safe to cancel.
@@ -131,6 +138,24 @@ impl Watch {
             };
             if let Some(next) = self.look_at(&change) {
                 return next;
+            }
+        }
+    }
+
+    /// The next live event, if it is there already.
+    pub(crate) fn ready(&mut self) -> Option<Next> {
+        loop {
+            let change = match self
+                .replay
+                .next()
+                .map_or_else(|| self.changes.try_recv(), Ok)
+            {
+                Ok(change) => change,
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => return Some(Next::Lost),
+            };
+            if let Some(next) = self.look_at(&change) {
+                return Some(next);
             }
         }
     }

@@ -239,6 +239,11 @@ impl World {
         self.feed.subscribe()
     }
 
+    /// Changes that the slowest of those who follow has not taken yet.
+    pub(crate) fn behind(&self) -> usize {
+        self.feed.len()
+    }
+
     /// A time that lies between the changes so far and the ones to come.
     pub(crate) fn mark(&self) -> i64 {
         let mut state = self.lock();

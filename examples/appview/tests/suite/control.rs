@@ -279,3 +279,60 @@ fn the_program_refuses_bad_arguments() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_flood_updates_or_adds_and_says_when_each_was_sent() {
+    let server = start(WsMode::Worker).await;
+    let space = server.space("s", ALICE).unwrap();
+    let bulk = json!({ "spaceUri": space, "n": 3, "size": 1, "silent": true });
+    done(&server, "bulk", bulk).await;
+    let mut watch = Sse::open(&server, &watch_path("message", &space, ""), ALICE).await;
+    watch.snapshot().await;
+    let flood = |more: Value| {
+        let mut call = json!({ "spaceUri": space, "did": ALICE, "n": 4, "size": 2 });
+        call.as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        call
+    };
+    let began = done(&server, "flood", flood(json!({ "among": 3 }))).await;
+    done(&server, "flood", flood(json!({ "rate": 1000 }))).await;
+    let events = watch.take(8).await;
+    let field = |path: &str| -> Vec<String> {
+        let records = events.iter().map(|(_, data)| data.at(path).to_owned());
+        records.collect()
+    };
+    let seqs = ["0", "1", "2", "3"];
+    assert_eq!(field("record.value.seq"), [seqs, seqs].concat());
+    let updated = ["b000000", "b000002", "b000001", "b000000"];
+    let added = ["f000000", "f000001", "f000002", "f000003"];
+    assert_eq!(field("record.rkey"), [updated, added].concat());
+    let list = watch_path("message", &space, "").replace("watchRecords", "listRecords");
+    let list = get_json(&server, &list, Some(ALICE)).await;
+    let (list, began) = (
+        list["records"].as_array().unwrap(),
+        began["started"].as_f64(),
+    );
+    assert_eq!(list.len(), 7);
+    assert!(began.is_some() && list.iter().all(|it| it["value"]["sent"].as_f64() >= began));
+}
+
+#[tokio::test]
+async fn a_page_is_as_long_as_the_server_allows() {
+    for (max_limit, length) in [(appview::Options::default().max_limit, 200), (300, 300)] {
+        let options = appview::Options {
+            max_limit,
+            ..Default::default()
+        };
+        let server = Server::start(options).await.unwrap();
+        let space = server.space("s", ALICE).unwrap();
+        let bulk = json!({ "spaceUri": space, "n": 301, "size": 1 });
+        done(&server, "bulk", bulk).await;
+        let path = watch_path("message", &space, "&limit=1000");
+        let snapshot = Sse::open(&server, &path, ALICE).await.snapshot().await;
+        let records = snapshot
+            .iter()
+            .filter(|(kind, _)| kind == "snapshot.record");
+        assert_eq!(records.count(), length);
+    }
+}

@@ -110,6 +110,9 @@ impl<'de> Deserialize<'de> for Json {
             fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
                 Ok(Json::Leaf(number(value)))
             }
+            fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+                Ok(Json::Leaf(value.to_string()))
+            }
             fn visit_str<E>(self, value: &str) -> Result<Json, E> {
                 Ok(Json::Leaf(text(value)))
             }
