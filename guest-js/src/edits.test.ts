@@ -149,7 +149,7 @@ describe("edits", () => {
     add(store, "y");
     add(store, "z");
     await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 add y", "2/1 add y", "2/2 add z"]));
-    expect(warn.mock.calls.map(([line]) => line)).toEqual(["contrail-sync: the watch is opened again"]);
+    expect(warn.mock.calls.map(([line]) => line)).toEqual(["contrail-sync: watch_state failed, opening anew"]);
   });
 
   test("that an open watch says it does not know are tried twice, no more", async () => {

@@ -142,13 +142,15 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
+    // Rust makes the next part ready while this one is applied.
+    if (delta.more) this.#acknowledge(delta.rev);
     const next = apply(this.#mirror, delta, this.#held?.index);
     if (next === "broken") return this.resync();
     if (next !== "stale") {
       this.#mirror = next;
       this.#update(delta);
     }
-    this.#acknowledge(delta.more);
+    if (!delta.more) this.#acknowledgeLater();
   }
 
   resync(): void {
@@ -199,7 +201,7 @@ export class Link implements Receiver {
       if (!this.#closed) this.#take(state, { records, index });
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("the watch is opened again", reason);
+      this.#events.warn("watch_state failed, opening anew", reason);
       this.#release();
       await this.#open(records);
     }
@@ -210,7 +212,7 @@ export class Link implements Receiver {
     this.#mirror = { ...state, records: state.records.map((record) => reuse(record, held.index)) };
     this.#busy = false;
     this.#update(state);
-    if (state.more) this.#acknowledge(true);
+    if (state.more) this.#acknowledge(state.rev);
     void this.send();
     for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
@@ -237,24 +239,23 @@ export class Link implements Receiver {
     this.#updated();
   }
 
-  /**
-   * Runs after the listeners, so that a page that is slow to render is sent less: in the next frame, or at once where
-   * more is known to wait, each call being a task of its own. What came meanwhile is in the answer.
-   */
-  #acknowledge(now: boolean): void {
+  /** Runs after the listeners, in the next frame, so that a page that is slow to render is sent less. */
+  #acknowledgeLater(): void {
+    const later = () => this.#acknowledge(this.#mirror.rev);
+    this.#cancel();
+    this.#timer = setTimeout(later, NO_FRAME_MS);
+    this.#frame = requestAnimationFrame(later);
+  }
+
+  /** What came meanwhile is in the answer; each call is a task of its own. */
+  #acknowledge(rev: number): void {
     this.#cancel();
     const opened = this.#opened;
     if (!opened) return;
-    if (!now) {
-      const later = () => this.#acknowledge(true);
-      this.#timer = setTimeout(later, NO_FRAME_MS);
-      this.#frame = requestAnimationFrame(later);
-      return;
-    }
-    const { handle } = opened;
-    call<Delta | null>("ack_watch", { handle, rev: this.#mirror.rev })
-      .then((delta) => delta && this.#opened === opened && this.receive(delta))
-      .catch(() => this.#opened === opened && this.resync());
+    call<Delta | null>("ack_watch", { handle: opened.handle, rev }).then(
+      (delta) => delta && this.#opened === opened && this.receive(delta),
+      () => this.#opened === opened && this.resync(),
+    );
   }
 
   #cancel(): void {
@@ -280,6 +281,6 @@ export class Link implements Receiver {
     if (!opened) return;
     const { handle } = opened;
     detach(handle);
-    call("close_watch", { handle }).catch((reason) => this.#events.warn("the watch was not closed", reason));
+    call("close_watch", { handle }).catch((reason) => this.#events.warn("close_watch failed", reason));
   }
 }

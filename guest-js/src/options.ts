@@ -12,7 +12,7 @@ import type { WatchStoreOptions } from "./types.js";
 export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   const { compareRecords, logger, mintTicket, ...wire } = options;
   if (wire.cache instanceof Object) {
-    throw new WatchError("unsupported", "cache: Rust caches the records, not an adapter; give true");
+    throw new WatchError("unsupported", "cache: Rust has one of its own, give true");
   }
   return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
 }
@@ -23,5 +23,5 @@ function tickets(mintTicket: unknown): object {
   if (typeof mintTicket === "function") return { mint: true };
   const minter = (mintTicket as { minter?: unknown } | null)?.minter;
   if (typeof minter === "string") return { minter };
-  throw invalid("mintTicket: it is no string, no function and no { minter }");
+  throw invalid("mintTicket: no string, function or { minter }");
 }

@@ -55,7 +55,7 @@ struct Delta<'a> {
     removed: &'a [u64],
     /// New, changed and moved records, by ascending index.
     changed: Vec<Changed<'a>>,
-    /// Whether more is waiting right now.
+    /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
     more: bool,
 }
 

@@ -51,7 +51,7 @@ pub struct Delta {
     pub removed: Vec<u64>,
     /// New, changed and moved records, by ascending index.
     pub changed: Vec<Changed>,
-    /// Whether more is waiting right now, which the next deltas tell.
+    /// Whether more is waiting already, or about to arrive with a snapshot: worth asking for at once.
     pub more: bool,
 }
 
@@ -337,6 +337,7 @@ impl Subscriber {
         };
         let changed = self.changed(store, waiting.budget);
         let more = !self.set.is_empty();
+        let arriving = matches!(machine.status(), Status::Connecting | Status::Snapshot);
         let untold = self.set.values().filter(|it| **it == Touch::New).count();
         let mut removed: Vec<u64> = self.gone.drain().collect();
         removed.sort_unstable();
@@ -352,7 +353,7 @@ impl Subscriber {
             len: store.len() - untold,
             removed,
             changed,
-            more,
+            more: more || arriving,
         };
         let _ = waiting.reply.send(delta);
     }
