@@ -36,12 +36,16 @@ export function listenToRust(): Promise<void> {
 async function listenAll(): Promise<void> {
   // `crypto.randomUUID` is missing where a phone loads the page from a development server.
   session = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  await listenTo<Delta>(session, (delta) => {
+  const endDeltas = await listenTo<Delta>(session, (delta) => {
     if (delta?.changed && delta.removed) receivers.get(delta.handle)?.receive(delta);
     // Unreadable, so it could have been anyone's.
     else resync();
   });
-  await listenTo<MintAsk>(`${session}/mint`, (ask) => receivers.get(ask?.handle!)?.mint(ask!));
+  const endAsks = await listenTo<MintAsk>(`${session}/mint`, (ask) =>
+    receivers.get(ask?.handle!)?.mint(ask!),
+  );
+  // Tauri remembers the listeners of a page that a reload ended for as long as its window is open.
+  addEventListener("pagehide", (event) => event.persisted || (endDeltas(), endAsks()));
   // A page that comes back from the page cache missed events, and Rust may have taken its handles back.
   addEventListener("pageshow", (event) => event.persisted && resync());
   addEventListener("online", wake);
@@ -71,10 +75,10 @@ export async function call<T>(command: string, args?: object): Promise<T> {
 
 /** Tells Rust that this page lives. Handles that Rust took back meanwhile are opened again. */
 async function renew(): Promise<void> {
-  if (receivers.size === 0) return;
+  if (!receivers.size) return;
   try {
     const held = new Set(await call<number[]>("renew_session"));
-    resync([...receivers.keys()].filter((handle) => !held.has(handle)));
+    resync((handle) => !held.has(handle));
   } catch {
     // The next one may be heard.
   }
@@ -83,12 +87,12 @@ async function renew(): Promise<void> {
 /** The network may be back, or this page may have slept. */
 function wake(): void {
   // Without it the watches try again a little later.
-  if (receivers.size > 0) call("wake_watches").catch(() => {});
+  if (receivers.size) call("wake_watches").catch(() => {});
   void renew();
 }
 
-function resync(handles = [...receivers.keys()]): void {
-  for (const handle of handles) receivers.get(handle)?.resync();
+function resync(isMeant = (_handle: number) => true): void {
+  for (const [handle, receiver] of receivers) if (isMeant(handle)) receiver.resync();
 }
 
 /** Listens to one of the plugin's events, whose payloads are JSON texts. What it gives ends that. */

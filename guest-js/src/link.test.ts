@@ -47,6 +47,24 @@ describe("a page", () => {
     expect(plugin.handles("open_watch")).toEqual([1, 2]);
   });
 
+  test("that ends takes its listeners back, and one that may come back keeps them", async () => {
+    await Promise.all([page.started(), page.started()]);
+    const session = plugin.calls[0]?.args["session"];
+    const { invoke } = window.__TAURI_INTERNALS__;
+    const ended: unknown[] = [];
+    window.__TAURI_INTERNALS__.invoke = (command: string, args: { event?: string }) => {
+      if (command === "plugin:event|unlisten") ended.push(args.event);
+      return invoke(command, args);
+    };
+    page.leave(true);
+    await settled();
+    expect(ended).toEqual([]);
+    await plugin.push({ records: [] });
+    page.leave();
+    await settled();
+    expect(ended).toEqual([`contrail-sync://${session}`, `contrail-sync://${session}/mint`]);
+  });
+
   test("that could not listen says so and can try again", async () => {
     const { invoke } = window.__TAURI_INTERNALS__;
     window.__TAURI_INTERNALS__.invoke = () => Promise.reject("event.listen not allowed");

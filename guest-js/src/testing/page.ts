@@ -42,6 +42,11 @@ export class Page {
     this.events.dispatchEvent(Object.assign(new Event("pageshow"), { persisted }));
   }
 
+  /** Says that the page ends, or goes to the page cache. */
+  leave(persisted = false): void {
+    this.events.dispatchEvent(Object.assign(new Event("pagehide"), { persisted }));
+  }
+
   /** Says that the page is hidden, or visible. */
   hide(hidden: boolean): void {
     vi.spyOn(document, "hidden", "get").mockReturnValue(hidden);
