@@ -155,9 +155,9 @@ const uri = (rkey, did) => `at://${did}/com.example.chat.message/${rkey}`;
 
 /** A test of the `scene` that there is when it begins, which leaves a picture of the window when it fails. */
 export function step(scene, promise, run) {
-  it(promise, async () => {
+  it(promise, async (t) => {
     try {
-      await run();
+      await run(t);
     } catch (error) {
       const file = join(ARTIFACTS, `${promise.replaceAll(/\W+/g, "-")}.png`);
       if (await saved(scene()?.window, file)) error.message += `\n(the window then: ${file})`;

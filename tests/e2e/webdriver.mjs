@@ -113,6 +113,11 @@ export class Window {
     this.#pid = pid;
   }
 
+  /** The app's process. */
+  get pid() {
+    return this.#pid;
+  }
+
   /** The handles of the app's windows, once there are `count`. */
   async handles(count) {
     const end = Date.now() + START_MS;
@@ -210,6 +215,11 @@ export class Window {
   /** Closes the window as its user would; resolves once the app has ended by itself. */
   async quit() {
     await askToClose(this.#pid);
+    await this.gone();
+  }
+
+  /** Resolves once the app has ended by itself. */
+  async gone() {
     await ended(this.#pid);
     await this.#stop("SIGKILL");
   }

@@ -3,10 +3,12 @@
 // Without a console window next to the app on Windows.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+mod probe;
+
 use std::error::Error;
 use std::process::ExitCode;
 
-use tauri::{App, Url, WebviewUrl, WebviewWindowBuilder};
+use tauri::{Manager, Url, WebviewUrl, WebviewWindowBuilder, Wry};
 use tracing_subscriber::EnvFilter;
 
 /// The label of each window, which names its page, too, and its title.
@@ -71,7 +73,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let plugin = tauri_plugin_contrail_sync::Builder::new()
         .base_url(settings.appview)
         .without_keyring();
-    tauri::Builder::default()
+    probe::add_to(tauri::Builder::default())
         .plugin(plugin.build())
         .setup(move |app| Ok(open(app, settings.only.as_deref())?))
         .run(tauri::generate_context!())?;
@@ -79,7 +81,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 /// Opens the windows, two by two.
-fn open(app: &App, only: Option<&str>) -> tauri::Result<()> {
+fn open(app: &impl Manager<Wry>, only: Option<&str>) -> tauri::Result<()> {
     let wanted = FRAMEWORKS
         .iter()
         .filter(|(label, _)| only.is_none_or(|only| only == *label));
