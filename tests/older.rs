@@ -141,7 +141,7 @@ async fn sort_where_and_max_records_hold_for_snapshot_live_and_older_records() {
     say("a", "A", 8);
     until(&watch, |it| rkeys(it) == ["a", "c", "e"]).await;
     say("c", "B", 7);
-    until(&watch, |it| rkeys(it) == ["a", "e"]).await;
+    until(&watch, |it| rkeys(it) == ["a", "e", "d"]).await;
 
     spec.view = View::default();
     let all = engine.watch(spec).await;

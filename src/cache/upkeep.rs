@@ -66,14 +66,16 @@ pub(super) async fn evict(conn: &mut SqliteConnection, watch: i64) -> Result<(),
     give_back(conn).await
 }
 
-/// Removes the watches of this key and this account, where given.
+/// Removes the watches of this key and this account, where given. What follows a dot in a key tells views of one watch
+/// apart.
 pub(super) async fn clear(
     conn: &mut SqliteConnection,
     key: Option<&str>,
     account: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "DELETE FROM watch WHERE (?1 IS NULL OR key = ?1) AND (?2 IS NULL OR account = ?2)",
+        "DELETE FROM watch WHERE (?1 IS NULL OR key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || '.')
+            AND (?2 IS NULL OR account = ?2)",
     )
     .bind(key)
     .bind(account)

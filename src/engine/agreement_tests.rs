@@ -170,7 +170,7 @@ impl<'a> Life<'a> {
         if self.is_heard() {
             let known = self.store.delete(&row.uri());
             let ambiguous = self.model.delete(&row.uri());
-            assert_eq!(known == Err(Unknowable), ambiguous);
+            assert_eq!(known == Err(Unknowable::Ambiguous), ambiguous);
             if ambiguous {
                 self.snapshot();
             }

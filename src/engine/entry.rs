@@ -1,6 +1,6 @@
 //! One record as a watch shows it.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
@@ -12,7 +12,6 @@ use super::{
 };
 
 /// One record in its place. Immutable: a changed record is a new entry under the same id.
-#[derive(Debug)]
 pub struct Entry {
     /// Identifies (space, uri) for the life of the watch.
     pub id: u64,
@@ -26,7 +25,7 @@ pub struct Entry {
 }
 
 /// What stands behind an optimistic entry.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Optimistic {
     /// Why it failed; `None` while it is pending.
     pub failed: Option<EditError>,
@@ -36,6 +35,8 @@ pub struct Optimistic {
     pub(super) earlier: Vec<Box<RawValue>>,
     /// Collection or space are a guess: the record is known by did and rkey alone.
     pub(super) guessed: bool,
+    /// When a new record was added, in microseconds since the Unix epoch.
+    pub(super) since: i64,
 }
 
 /// Bodies that were replaced and are remembered.
@@ -71,6 +72,16 @@ impl Entry {
 }
 
 impl Optimistic {
+    /// Whether the record was there before somebody added it here: then it is what they changed.
+    pub(super) fn is_older_than_edit(&self, record: &Record) -> bool {
+        self.base.is_none() && record.time_us < self.since
+    }
+
+    /// Whether `record` says what the entry with this body says.
+    pub(super) fn is_body(&self, body: &RawValue, record: &Record) -> bool {
+        same_json(body, &record.value)
+    }
+
     /// Whether `record`, which the server sent, is what the entry with this body waits for.
     pub(super) fn is_confirmed_by(&self, body: &RawValue, record: &Record) -> bool {
         if same_json(body, &record.value) {
@@ -92,9 +103,29 @@ impl Optimistic {
 }
 
 /// Whether two JSON texts say the same.
-fn same_json(a: &RawValue, b: &RawValue) -> bool {
+pub(super) fn same_json(a: &RawValue, b: &RawValue) -> bool {
     let parse = |raw: &RawValue| serde_json::from_str::<serde_json::Value>(raw.get()).ok();
     a.get() == b.get() || parse(a).is_some_and(|a| Some(a) == parse(b))
+}
+
+// Bodies are the users' own words: they do not belong in debug output.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("record", &self.record)
+            .field("optimistic", &self.optimistic)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Optimistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Optimistic")
+            .field("failed", &self.failed)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Serialize for Entry {

@@ -38,6 +38,11 @@ impl<'a> Child<'a> {
         })
     }
 
+    /// The space it lives in, where it says so: its parent's too.
+    pub fn space(&self) -> Option<&str> {
+        self.value["space"].as_str()
+    }
+
     /// What takes it away from another parent; `None` for a child that cannot be told from others.
     pub fn removal(&self) -> Option<ChildRemoved> {
         let (did, rkey) = identity(&self.value);
@@ -66,7 +71,7 @@ pub fn add(parent: &Record, child: &Child) -> Result<Added, Unknowable> {
     let is_new = match &mut children {
         Value::Array(list) => put(list, child.value.clone()),
         Value::Object(groups) => put_grouped(groups, child.value.clone())?,
-        _ => return Err(Unknowable),
+        _ => return Err(Unknowable::Ambiguous),
     };
     let hidden = counted(parent, relation).is_some_and(|all| all > in_sight);
     let step = if is_new { 1 } else { 0 };
@@ -95,18 +100,18 @@ pub fn remove(parent: &Record, removed: &ChildRemoved) -> Result<Option<Record>,
                 list.retain(|child| !is_it(child));
             }
         }
-        _ => return Err(Unknowable),
+        _ => return Err(Unknowable::Ambiguous),
     }
     match before - count(&children) {
         0 => Ok(None),
         // Without a DID the event fits several: which one went?
-        gone if gone > 1 => Err(Unknowable),
+        gone if gone > 1 => Err(Unknowable::Ambiguous),
         gone => changed(parent, &removed.relation, children, -gone).map(Some),
     }
 }
 
 fn parse(raw: &str) -> Result<Value, Unknowable> {
-    serde_json::from_str(raw).map_err(|_| Unknowable)
+    serde_json::from_str(raw).map_err(|_| Unknowable::Ambiguous)
 }
 
 fn identity(child: &Value) -> (Option<&str>, Option<&str>) {
@@ -159,7 +164,7 @@ fn put_grouped(groups: &mut Map<String, Value>, child: Value) -> Result<bool, Un
     });
     let target = infer_group(groups, &child)
         .or_else(|| own.clone())
-        .ok_or(Unknowable)?;
+        .ok_or(Unknowable::Ambiguous)?;
     if let Some(own) = own.as_ref().filter(|own| **own != target)
         && let Some(list) = groups.get_mut(own).and_then(Value::as_array_mut)
     {
@@ -168,7 +173,7 @@ fn put_grouped(groups: &mut Map<String, Value>, child: Value) -> Result<bool, Un
     let list = groups
         .get_mut(&target)
         .and_then(Value::as_array_mut)
-        .ok_or(Unknowable)?;
+        .ok_or(Unknowable::Ambiguous)?;
     put(list, child);
     Ok(own.is_none())
 }
@@ -215,7 +220,11 @@ fn changed(
     set(&mut record, relation, (!empty).then_some(children))?;
     let counter = counter(relation);
     if let Some(now) = counted(parent, relation) {
-        set(&mut record, &counter, Some((now + step).max(0).into()))?;
+        set(
+            &mut record,
+            &counter,
+            Some(now.saturating_add(step).max(0).into()),
+        )?;
     } else if step > 0 && parent.extra(relation).is_none() {
         set(&mut record, &counter, Some(step.into()))?;
     }
@@ -234,7 +243,7 @@ fn counted(parent: &Record, relation: &str) -> Option<i64> {
 fn set(record: &mut Record, name: &str, value: Option<Value>) -> Result<(), Unknowable> {
     record.extra.retain(|(key, _)| &**key != name);
     if let Some(value) = value {
-        let raw = to_raw_value(&value).map_err(|_| Unknowable)?;
+        let raw = to_raw_value(&value).map_err(|_| Unknowable::Ambiguous)?;
         record.extra.push((name.into(), raw));
     }
     Ok(())
@@ -286,7 +295,7 @@ mod tests {
         assert_eq!(field(&one, "reactionsCount"), 1);
         assert_eq!(
             remove(&parent(TWO), &removed("self", None)).unwrap_err(),
-            Unknowable
+            Unknowable::Ambiguous
         );
         assert!(
             remove(&parent(TWO), &removed("self", Some("eve")))

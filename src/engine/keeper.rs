@@ -22,7 +22,7 @@ use tracing::debug;
 use super::{
     WatchSpec,
     entry::Entry,
-    store::{Change, FastMap, FastSet, Store},
+    store::{Change, FastMap, FastSet, Store, View},
 };
 use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
 use crate::transport::http;
@@ -53,6 +53,15 @@ pub struct CacheOptions {
 /// What a watch is called in the file. URLs can carry invite tokens, which do not belong there.
 pub(crate) fn cache_key(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text))
+}
+
+/// Another view keeps other rows. `clear` of a key finds them all by their beginning.
+fn rows_key(key: &str, view: &View) -> String {
+    let key = cache_key(key);
+    match *view == View::default() {
+        true => key,
+        false => format!("{key}.{}", cache_key(&format!("{view:?}"))),
+    }
 }
 
 impl Default for CacheOptions {
@@ -116,7 +125,10 @@ impl Keeper {
     pub fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
         let options = spec.cache.as_ref()?;
         let key = CacheKey {
-            key: cache_key(options.key.as_deref().unwrap_or(spec.url.as_str())),
+            key: rows_key(
+                options.key.as_deref().unwrap_or(spec.url.as_str()),
+                &spec.view,
+            ),
             // One who names another's key gets nothing from it.
             source: http::bare(&spec.url),
             account: spec.account.clone(),
@@ -205,8 +217,11 @@ impl Keeper {
 
     /// Whether a clear of this key or account, hashed as in the file, means this watch.
     pub fn is_meant(&self, key: Option<&str>, account: Option<&str>) -> bool {
-        key.is_none_or(|key| key == self.key.key)
-            && account.is_none_or(|account| self.key.account.as_deref() == Some(account))
+        let mine = &self.key.key;
+        key.is_none_or(|key| {
+            mine.strip_prefix(key)
+                .is_some_and(|it| it.is_empty() || it.starts_with('.'))
+        }) && account.is_none_or(|account| self.key.account.as_deref() == Some(account))
     }
 
     /// Access is gone: nothing may be left.
@@ -317,6 +332,10 @@ impl Keeper {
             first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         } else {
             let (mut kept, mut left) = (FastSet::default(), 0);
+            // As many may have been pushed out of what is kept as came in. The file trims by time alone.
+            let pushed_out = store.entries().skip(self.max_records).take(self.set.len());
+            let pushed_out: Vec<_> = pushed_out.map(|it| (it.id, identity(it))).collect();
+            self.gone.extend(pushed_out);
             for id in self.set.drain() {
                 match store.find(id) {
                     Some((index, _)) if index < self.max_records => {

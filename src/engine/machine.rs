@@ -57,8 +57,8 @@ pub enum Input {
     Wake,
     /// The app goes to sleep: no connection until [`Input::Wake`].
     Suspend,
-    /// The store cannot know its truth without a fresh snapshot.
-    NeedSnapshot,
+    /// The store cannot know its truth without a fresh snapshot; at most one in this time.
+    NeedSnapshot(Duration),
 }
 
 /// What the driver is to do, in order.
@@ -112,8 +112,10 @@ pub struct MachineOptions {
     pub account: Option<String>,
 }
 
-/// Between two fresh snapshots that the store asks for.
-const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+/// Between two fresh snapshots that the store needs.
+pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+/// Between two of which it could do without, but for a count that may be wrong.
+pub const DOUBT_SPACING: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -138,7 +140,7 @@ pub struct Machine {
     /// A refused ticket was replaced once already since the watch was last live.
     reminted: bool,
     /// A fresh snapshot is due as soon as the bounds allow.
-    needs_snapshot: bool,
+    needs_snapshot: Option<Duration>,
     last_need: Option<Duration>,
 }
 
@@ -153,7 +155,7 @@ impl Machine {
             error: None,
             snapshot: None,
             reminted: false,
-            needs_snapshot: false,
+            needs_snapshot: None,
             last_need: None,
         }
     }
@@ -192,20 +194,22 @@ impl Machine {
                 self.snapshot = self.snapshot.map(|_| false);
             }
             (Input::Failed(error), Phase::Connected { .. }) => self.failed(now, error, out),
-            (Input::NeedSnapshot, Phase::Connected { live_since }) if !self.needs_snapshot => {
-                let wanted = self.last_need.map_or(Duration::ZERO, |last| {
-                    (last + SNAPSHOT_SPACING).saturating_sub(now)
-                });
+            (Input::NeedSnapshot(spacing), Phase::Connected { live_since })
+                if self.needs_snapshot.is_none_or(|due| now + spacing < due) =>
+            {
+                let wanted = self
+                    .last_need
+                    .map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
                 match self.backoff.limit(now, wanted) {
                     Duration::ZERO => self.refresh(now, live_since, out),
                     // Until then the connection is worth more than none.
                     delay => {
-                        self.needs_snapshot = true;
+                        self.needs_snapshot = Some(now + delay);
                         out.push(Effect::Wait(delay));
                     }
                 }
             }
-            (Input::Waited, Phase::Connected { live_since }) if self.needs_snapshot => {
+            (Input::Waited, Phase::Connected { live_since }) if self.needs_snapshot.is_some() => {
                 self.refresh(now, live_since, out);
             }
             // Late news of a connection that is over, or a start of what runs.
@@ -310,13 +314,13 @@ impl Machine {
         }
         self.phase = Phase::Stopped;
         self.snapshot = None;
-        self.needs_snapshot = false;
+        self.needs_snapshot = None;
         self.status = Status::Closed;
     }
 
     fn disconnect(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
         self.snapshot = None;
-        self.needs_snapshot = false;
+        self.needs_snapshot = None;
         self.backoff
             .ended(live_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
         out.push(Effect::Disconnect);

@@ -122,7 +122,7 @@ fn nothing_opens_after_a_stop() {
     for late in [
         Input::Waited,
         Input::Wake,
-        Input::NeedSnapshot,
+        Input::NeedSnapshot(SNAPSHOT_SPACING),
         Input::Failed(WatchError::Disconnected),
         Input::Event(ServerEvent::SnapshotStart),
     ] {
@@ -298,7 +298,7 @@ fn every_way_to_fail_for_ever_stays_within_the_bounds() {
         }),
         ("a fresh snapshot wanted each time", |it| {
             it.go_live();
-            it.input(Input::NeedSnapshot);
+            it.input(Input::NeedSnapshot(SNAPSHOT_SPACING));
         }),
     ];
     for (way, fail) in ways {

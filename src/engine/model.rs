@@ -78,8 +78,10 @@ struct Known {
 struct Expected {
     row: Row,
     failed: bool,
-    /// Whether it stands on a record of the server's, whose time and children it shows.
+    /// Bodies that it replaced.
     earlier: Vec<Value>,
+    /// When it was added as a new record; 0 for an edit of a known one.
+    since: i64,
 }
 
 /// The watch: what the server said, and what is expected of it, the oldest edit first.
@@ -87,6 +89,7 @@ pub struct Model {
     view: View,
     known: Vec<Known>,
     expected: Vec<Expected>,
+    synced: bool,
 }
 
 impl Model {
@@ -95,6 +98,7 @@ impl Model {
             view,
             known: Vec::new(),
             expected: Vec::new(),
+            synced: false,
         }
     }
 
@@ -107,7 +111,7 @@ impl Model {
             row.children = known.row.children;
             is_live = known.is_live;
         }
-        self.arrive(row, is_live);
+        self.arrive(row, is_live, false);
     }
 
     pub fn confirm(&mut self, stored: &Row) {
@@ -117,7 +121,7 @@ impl Model {
         if let Some(known) = known.filter(|it| it.is_live) {
             row.time_us = known.row.time_us;
         }
-        self.arrive(row, is_live);
+        self.arrive(row, is_live, true);
     }
 
     pub fn begin_snapshot(&mut self) {
@@ -134,6 +138,7 @@ impl Model {
             .map(|it| it.row.clone())
             .collect();
         gone.iter().for_each(|row| self.lose(row));
+        self.synced = true;
     }
 
     /// Says whether nobody knows which one is meant.
@@ -167,9 +172,19 @@ impl Model {
             row: Row::new(did, rkey, space.as_deref(), time_us, value.clone()),
             failed: false,
             earlier: Vec::new(),
+            since: time_us,
         };
+        let known = self.known.iter().find(|it| it.row.same(&new.row));
+        let is_edited = self.expected.iter().any(|it| it.row.same(&new.row));
+        if known.is_some_and(|it| it.row.value == *value) && !is_edited {
+            return;
+        }
+        if known.is_some() {
+            new.since = 0;
+        }
         if let Some(at) = self.expected.iter().position(|it| it.row.same(&new.row)) {
             let before = self.expected.remove(at);
+            new.since = before.since;
             new.earlier = before.earlier;
             new.earlier.push(before.row.value);
             if new.earlier.len() > 8 {
@@ -179,7 +194,6 @@ impl Model {
             new.row.children = before.row.children;
         }
         self.expected.push(new);
-        self.trim();
     }
 
     /// The space of a record that an edit names without one: where there is just one such record, that is meant.
@@ -210,7 +224,6 @@ impl Model {
         if let Some(at) = self.expected.iter().rposition(is_meant) {
             self.expected.remove(at);
         }
-        self.trim();
     }
 
     pub fn add_child(&mut self, uri: &str, child: &Value) {
@@ -260,7 +273,7 @@ impl Model {
         lines.collect()
     }
 
-    fn arrive(&mut self, row: Row, is_live: bool) {
+    fn arrive(&mut self, row: Row, is_live: bool, is_stored: bool) {
         let matches = self.matches(&row);
         let waiting = self.expected.iter().position(|it| it.row.same(&row));
         if let Some(at) = waiting {
@@ -268,7 +281,9 @@ impl Model {
             let base = self.known.iter().find(|it| it.row.same(&row));
             let old =
                 base.is_some_and(|it| it.row.value == row.value) || it.earlier.contains(&row.value);
-            if it.row.value == row.value || !old {
+            // Before the first snapshot an edit does not know what it changes.
+            let is_base = is_stored && !self.synced && base.is_none() && row.time_us < it.since;
+            if it.row.value == row.value || !(old || is_base) {
                 self.expected.remove(at);
             }
         }
@@ -284,7 +299,6 @@ impl Model {
             Some(old) => *old = known,
             None => self.known.push(known),
         }
-        self.trim();
     }
 
     /// An edit stands where the record stood that is gone.
@@ -317,6 +331,7 @@ impl Model {
             all.push((row, if it.failed { "failed" } else { "pending" }));
         }
         all.sort_by(|(a, _), (b, _)| self.compare(a, b));
+        all.truncate(self.view.max_records.unwrap_or(usize::MAX));
         all
     }
 
@@ -336,19 +351,6 @@ impl Model {
                 let n = |it: &Row| it.value["n"].as_i64();
                 directed(n(a).cmp(&n(b))).then(time().reverse())
             }
-        }
-    }
-
-    /// Beyond the bound the last ones go that the server told.
-    fn trim(&mut self) {
-        let Some(most) = self.view.max_records else {
-            return;
-        };
-        let all = self.merged();
-        if all.len() > most
-            && let Some((last, _)) = all.iter().rev().find(|(_, mark)| mark.is_empty())
-        {
-            self.known.retain(|it| !it.row.same(last));
         }
     }
 }

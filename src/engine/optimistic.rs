@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     edit::{Edit, EditError, EditRecord},
-    entry::{Entry, Optimistic},
+    entry::{Entry, Optimistic, same_json},
     record::{AtUri, Record},
     sort::SortBy,
     store::Store,
@@ -79,6 +79,12 @@ impl Store {
     fn add_optimistic(&mut self, new: EditRecord, now_us: i64) -> Result<(), EditRefused> {
         let record = self.expected(&new, now_us).ok_or(EditRefused::Nameless)?;
         let known = self.known_edit(&new, &record);
+        if let Some(known) = known.as_ref().filter(|it| it.optimistic.is_none())
+            && same_json(&known.record.value, &record.value)
+        {
+            // The server was faster.
+            return Ok(());
+        }
         let is_more = known.as_ref().is_none_or(|it| it.optimistic.is_none());
         if is_more && self.optimistic.len() >= MAX_OPTIMISTIC {
             return Err(EditRefused::TooMany);
@@ -86,6 +92,7 @@ impl Store {
         let Some(known) = known else {
             let optimistic = Optimistic {
                 guessed: self.is_guess(&new),
+                since: now_us,
                 ..Optimistic::default()
             };
             self.put(None, record, false, Some(Box::new(optimistic)));
@@ -214,8 +221,8 @@ impl Store {
     fn after_newest(&self, now_us: i64) -> i64 {
         let sort = self.order.sort();
         let newest = match (&sort.by, sort.ascending) {
-            (SortBy::TimeUs, false) => self.entries().next(),
-            (SortBy::TimeUs, true) => self.entries().next_back(),
+            (SortBy::TimeUs, false) => self.order.iter().next(),
+            (SortBy::TimeUs, true) => self.order.iter().next_back(),
             _ => None,
         };
         newest.map_or(now_us, |it| now_us.max(it.record.time_us.saturating_add(1)))

@@ -267,3 +267,38 @@ fn optimistic_entries_are_bounded_and_end_with_access() {
     assert!(store.is_empty() && store.optimistic.is_empty());
     add(&mut store, ALICE, "7", "still works");
 }
+
+#[test]
+fn an_edit_that_comes_after_its_record_is_not_pending() {
+    let mut store = store();
+    store.upsert(record(ALICE, "a", T, "fast"));
+    store.take_changes();
+    add(&mut store, ALICE, "a", "fast");
+    assert_eq!(shown(&store), ["alice/a=fast"]);
+    assert_eq!(store.take_changes().count(), 0);
+}
+
+#[test]
+fn an_edit_made_before_the_first_snapshot_outlives_the_old_version_in_it() {
+    for cached in [false, true] {
+        let mut store = store();
+        add(&mut store, ALICE, "a", "two");
+        if cached {
+            store.restore(record(ALICE, "a", T - 9, "one"), false);
+        }
+        assert_eq!(shown(&store), ["alice/a=two?"]);
+        snapshot(&mut store, [record(ALICE, "a", T - 9, "one")]);
+        assert_eq!(shown(&store), ["alice/a=two?"], "cached: {cached}");
+        roll_back(&mut store, "a", None);
+        assert_eq!(shown(&store), ["alice/a=one"]);
+    }
+}
+
+#[test]
+fn debug_output_shows_no_body_of_an_edit() {
+    let mut store = store();
+    for text in ["first words", "second words"] {
+        add(&mut store, ALICE, "a", text);
+    }
+    assert!(!format!("{:?}", store.entries().next().unwrap()).contains("words"));
+}

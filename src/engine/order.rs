@@ -54,6 +54,17 @@ impl Order {
         self.chunks.iter().flatten().map(|slot| &slot.entry)
     }
 
+    /// The entry at an index.
+    pub fn nth(&self, mut index: usize) -> Option<&Arc<Entry>> {
+        for chunk in &self.chunks {
+            match chunk.get(index) {
+                Some(slot) => return Some(&slot.entry),
+                None => index -= chunk.len(),
+            }
+        }
+        None
+    }
+
     /// Forgets all entries.
     pub fn clear(&mut self) {
         self.chunks.clear();
@@ -174,7 +185,9 @@ mod tests {
                 assert!(order.iter().map(|e| e.id).eq(naive.iter().map(|e| e.id)));
                 for (rank, entry) in naive.iter().enumerate() {
                     assert_eq!(order.rank(entry), Some(rank));
+                    assert_eq!(order.nth(rank).map(|it| it.id), Some(entry.id));
                 }
+                assert!(order.nth(naive.len()).is_none());
                 assert_eq!(order.len(), naive.len());
             }
         }

@@ -87,6 +87,11 @@ impl Pager {
         self.attempts < MAX_ATTEMPTS
     }
 
+    /// A page was of use.
+    pub fn went_well(&mut self) {
+        self.attempts = 0;
+    }
+
     /// Answers all who wait.
     pub fn answer(&mut self, result: impl Fn(u64) -> Result<u64, WatchError>) {
         self.attempts = 0;

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use super::{
     record::Record,
     store::{FastSet, Store},
+    wire::{ChildAdded, ChildRemoved},
 };
+use crate::transport::list::Listed;
 
+/// Longest cursor of a server, in bytes: it is told with every delta.
+const MAX_CURSOR: usize = 4096;
 /// Live changes that are remembered while a page is on its way; with more, the page is asked for again.
-const MAX_TOUCHED: usize = 10_000;
+const MAX_MEANWHILE: usize = 10_000;
 
 /// How far down the store knows the server's list, and what of it may be out of date.
 #[derive(Debug)]
@@ -25,8 +29,26 @@ pub struct Window {
     stale: FastSet<u64>,
     /// Where the page begins that can.
     refresh: Option<Arc<str>>,
-    /// URIs that changed while a page is on its way, which knows less of them; `None` without a page.
-    touched: Option<FastSet<Box<str>>>,
+    /// How far down the stale records were confirmed.
+    refreshed: Option<Place>,
+    /// What happened while a page is on its way, which knows less of it; `None` without a page.
+    meanwhile: Option<Meanwhile>,
+}
+
+/// Live changes during a fetch.
+#[derive(Debug, Default)]
+struct Meanwhile {
+    /// URIs of records that changed or went.
+    records: FastSet<Box<str>>,
+    /// What happened to children, in order: some of their parents may be on the page.
+    children: Vec<ChildChange>,
+}
+
+/// A live change of a child.
+#[derive(Debug, Clone)]
+pub(super) enum ChildChange {
+    Added(ChildAdded),
+    Removed(ChildRemoved),
 }
 
 /// Where a record stands in the server's list, newest first: by creation time in milliseconds, then by rkey.
@@ -72,7 +94,8 @@ impl Window {
             paged: false,
             stale: FastSet::default(),
             refresh: None,
-            touched: None,
+            refreshed: None,
+            meanwhile: None,
         }
     }
 
@@ -83,7 +106,7 @@ impl Window {
     pub(super) fn begin_snapshot(&mut self) {
         self.end = None;
         // A page that is on its way may be older than the snapshot.
-        self.touched = None;
+        self.meanwhile = None;
     }
 
     /// The snapshot has this record.
@@ -97,10 +120,20 @@ impl Window {
 
     /// A live event knows better than a page that is on its way.
     pub(super) fn touched(&mut self, uri: &str) {
-        if let Some(touched) = &mut self.touched {
-            touched.insert(uri.into());
-            if touched.len() > MAX_TOUCHED {
-                self.touched = None;
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.records.insert(uri.into());
+            if meanwhile.records.len() > MAX_MEANWHILE {
+                self.meanwhile = None;
+            }
+        }
+    }
+
+    /// So does it of children.
+    pub(super) fn touched_child(&mut self, change: impl FnOnce() -> ChildChange) {
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.children.push(change());
+            if meanwhile.children.len() > MAX_MEANWHILE {
+                self.meanwhile = None;
             }
         }
     }
@@ -121,7 +154,7 @@ impl Store {
     pub fn end_snapshot(&mut self, cursor: Option<String>, evict: bool) {
         let unconfirmed = self.unconfirmed.take().unwrap_or_default();
         let window = &mut self.window;
-        (window.stale, window.refresh) = (FastSet::default(), None);
+        (window.stale, window.refresh, window.refreshed) = (FastSet::default(), None, None);
         let end = window.end.take();
         let below = window.paged && window.newest_first && cursor.is_some();
         if evict {
@@ -137,6 +170,8 @@ impl Store {
                 }
             }
         }
+        self.synced();
+        let cursor = cursor.filter(|it| it.len() <= MAX_CURSOR);
         let window = &mut self.window;
         if window.stale.is_empty() && (evict || !window.paged) {
             window.paged = false;
@@ -155,18 +190,13 @@ impl Store {
             (None, Some(cursor)) if older && !full => Page::Older(cursor.clone()),
             _ => return None,
         };
-        window.touched = Some(FastSet::default());
+        window.meanwhile = Some(Meanwhile::default());
         Some(page)
     }
 
-    /// A page arrived, with the cursor of the one after it.
-    pub fn end_page(
-        &mut self,
-        page: &Page,
-        records: Vec<Record>,
-        cursor: Option<String>,
-    ) -> Result<(), Outdated> {
-        let touched = self.window.touched.take().ok_or(Outdated)?;
+    /// A page arrived.
+    pub fn end_page(&mut self, page: &Page, listed: Listed) -> Result<(), Outdated> {
+        let meanwhile = self.window.meanwhile.take().ok_or(Outdated)?;
         let begin = match page {
             Page::Stale(_) => &self.window.refresh,
             Page::Older(_) => &self.window.cursor,
@@ -174,29 +204,46 @@ impl Store {
         if begin.as_ref() != Some(page.cursor()) {
             return Err(Outdated);
         }
-        // A page without records that leads to another one would lead on for ever.
-        let cursor = cursor.filter(|_| !records.is_empty()).map(Arc::from);
-        let end = records.iter().map(place).min();
-        for record in records {
+        // A page that is empty, or leads to itself, would lead on for ever.
+        let leads_on =
+            |it: &String| !listed.is_empty && it.len() <= MAX_CURSOR && **it != **page.cursor();
+        let cursor = listed.cursor.filter(leads_on).map(Arc::from);
+        let end = listed.records.iter().map(place).min();
+        for record in listed.records {
             if let Some(known) = self.known(&record) {
                 self.window.stale.remove(&known.id);
             }
-            if !touched.contains(record.uri.as_str()) {
+            if !meanwhile.records.contains(record.uri.as_str()) {
                 self.hear(record);
             }
+        }
+        // What the page has of them already changes nothing.
+        for change in meanwhile.children {
+            let _ = match change {
+                ChildChange::Added(added) => self.add_child(&added),
+                ChildChange::Removed(removed) => self.remove_child(&removed),
+            };
         }
         match page {
             Page::Older(_) => {
                 self.window.cursor = cursor;
                 self.window.paged = true;
             }
-            Page::Stale(_) => self.refreshed(end, cursor),
+            Page::Stale(_) => self.refreshed(end, cursor, listed.is_whole),
         }
         Ok(())
     }
 
     /// What lies above the end of a page and was not in it is gone.
-    fn refreshed(&mut self, end: Option<Place>, cursor: Option<Arc<str>>) {
+    fn refreshed(&mut self, end: Option<Place>, cursor: Option<Arc<str>>, is_whole: bool) {
+        let window = &mut self.window;
+        let is_further = end.is_none() || window.refreshed.is_none() || end < window.refreshed;
+        if !is_whole || !is_further {
+            // What cannot be told from such pages stays as it is, until the next snapshot.
+            (window.stale, window.refresh) = (FastSet::default(), None);
+            return;
+        }
+        window.refreshed.clone_from(&end);
         for id in std::mem::take(&mut self.window.stale) {
             let Some(entry) = self.entry(id).cloned() else {
                 continue;
@@ -242,6 +289,15 @@ mod tests {
         store.end_snapshot(cursor.map(str::to_owned), true);
     }
 
+    fn listed(records: Vec<Record>, cursor: Option<String>) -> Listed {
+        Listed {
+            is_empty: records.is_empty(),
+            is_whole: true,
+            records,
+            cursor,
+        }
+    }
+
     fn shown(store: &Store) -> Vec<i64> {
         let numbers = store.entries().map(|it| (it.record.time_us - T) / 1000);
         numbers.collect()
@@ -262,7 +318,7 @@ mod tests {
         let page = store.begin_page(true).unwrap();
         assert_eq!(page, older("10"));
         store
-            .end_page(&page, records(5..10), Some("5".into()))
+            .end_page(&page, listed(records(5..10), Some("5".into())))
             .unwrap();
         store
     }
@@ -273,7 +329,7 @@ mod tests {
         assert_eq!(shown(&store), (5..20).rev().collect::<Vec<_>>());
         let page = store.begin_page(true).unwrap();
         assert_eq!(page, older("5"));
-        store.end_page(&page, records(0..5), None).unwrap();
+        store.end_page(&page, listed(records(0..5), None)).unwrap();
         assert_eq!(shown(&store), (0..20).rev().collect::<Vec<_>>());
         assert!(store.begin_page(true).is_none() && store.cursor().is_none());
     }
@@ -293,12 +349,14 @@ mod tests {
         assert_eq!(page, stale("12"));
         let mut first = records([11, 10, 9]);
         first.push(record(7, "edited"));
-        store.end_page(&page, first, Some("7".into())).unwrap();
+        store
+            .end_page(&page, listed(first, Some("7".into())))
+            .unwrap();
         assert!(!shown(&store).contains(&8) && shown(&store).contains(&6));
         assert!(store.has_stale_pages());
         let page = store.begin_page(false).unwrap();
         store
-            .end_page(&page, records([6, 5, 4]), Some("4".into()))
+            .end_page(&page, listed(records([6, 5, 4]), Some("4".into())))
             .unwrap();
         assert!(!store.has_stale_pages());
         let edited = store
@@ -334,7 +392,7 @@ mod tests {
         let page = store.begin_page(true).unwrap();
         store.delete("at://d/c/007").unwrap();
         store.upsert(record(8, "newer"));
-        store.end_page(&page, records(5..10), None).unwrap();
+        store.end_page(&page, listed(records(5..10), None)).unwrap();
         assert!(!shown(&store).contains(&7));
         let known = store
             .entries()
@@ -346,14 +404,77 @@ mod tests {
         snapshot(&mut store, 10..20, Some("10"));
         let page = store.begin_page(true).unwrap();
         snapshot(&mut store, 10..20, Some("10"));
-        assert_eq!(store.end_page(&page, records(5..10), None), Err(Outdated));
+        assert_eq!(
+            store.end_page(&page, listed(records(5..10), None)),
+            Err(Outdated)
+        );
     }
 
     #[test]
     fn an_empty_page_is_the_last_one_whatever_it_says() {
         let mut store = paged();
         let page = store.begin_page(true).unwrap();
-        store.end_page(&page, vec![], Some("more".into())).unwrap();
+        store
+            .end_page(&page, listed(vec![], Some("more".into())))
+            .unwrap();
         assert!(store.cursor().is_none());
+    }
+
+    #[test]
+    fn a_server_that_makes_no_progress_is_not_asked_for_ever() {
+        let refresh = |pages: &mut dyn FnMut(usize) -> Listed| {
+            let mut store = paged();
+            snapshot(&mut store, 12..22, Some("12"));
+            let mut asked = 0;
+            while let Some(page) = store.begin_page(false) {
+                store.end_page(&page, pages(asked)).unwrap();
+                asked += 1;
+                assert!(asked < 5);
+            }
+            assert!(shown(&store).contains(&7), "what nobody told about stays");
+        };
+        refresh(&mut |n| listed(records([30, 31]), Some(format!("cursor {n}"))));
+        let mut store = paged();
+        let page = store.begin_page(true).unwrap();
+        store
+            .end_page(&page, listed(records([4]), Some("5".into())))
+            .unwrap();
+        assert!(
+            store.cursor().is_none(),
+            "a page that leads to itself is the last one"
+        );
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_whole_takes_nothing_away() {
+        let mut store = paged();
+        snapshot(&mut store, 12..22, Some("12"));
+        let page = store.begin_page(false).unwrap();
+        let part = Listed {
+            is_whole: false,
+            ..listed(records([11, 9]), Some("9".into()))
+        };
+        store.end_page(&page, part).unwrap();
+        assert!(shown(&store).contains(&10) && shown(&store).contains(&5));
+        assert!(!store.has_stale_pages());
+        assert_eq!(store.cursor().map(|it| &**it), Some("5"));
+    }
+
+    #[test]
+    fn what_happens_to_children_while_a_page_is_on_its_way_is_not_lost() {
+        let mut store = Store::default();
+        snapshot(&mut store, 10..20, Some("10"));
+        let page = store.begin_page(true).unwrap();
+        let added =
+            r#"{"parentUri":"at://d/c/007","relation":"likes","child":{"did":"a","rkey":"1"}}"#;
+        store
+            .add_child(&serde_json::from_str(added).unwrap())
+            .unwrap();
+        store.end_page(&page, listed(records(5..10), None)).unwrap();
+        let parent = store
+            .entries()
+            .find(|it| it.record.rkey() == "007")
+            .unwrap();
+        assert!(parent.record.extra("likes").is_some());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     entry::Entry,
     hydration,
+    pages::ChildChange,
     record::split_at_uri,
     store::{Store, Unknowable},
     wire::{ChildAdded, ChildRemoved},
@@ -13,6 +14,8 @@ use super::{
 impl Store {
     /// A child of a hydrated relation was added, changed, or moved here from another parent.
     pub fn add_child(&mut self, added: &ChildAdded) -> Result<(), Unknowable> {
+        self.window
+            .touched_child(|| ChildChange::Added(added.clone()));
         let parents = self.parents(&added.parent_uri);
         // A parent without children does not tell whether its relation is grouped; others may.
         let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
@@ -21,7 +24,7 @@ impl Store {
             children.is_grouped(&added.relation, entries)
         };
         if parents.iter().any(first) && grouped(self) {
-            return Err(Unknowable);
+            return Err(Unknowable::Ambiguous);
         }
         let child = hydration::Child::read(added)?;
         let mut certain = true;
@@ -34,7 +37,10 @@ impl Store {
         if !hydration::stands_for_all(&added.parent_uri) {
             self.leave_other_parents(&child, &parents)?;
         }
-        if certain { Ok(()) } else { Err(Unknowable) }
+        match certain {
+            true => Ok(()),
+            false => Err(Unknowable::Doubtful),
+        }
     }
 
     /// No removal is sent for a child that moved.
@@ -51,6 +57,9 @@ impl Store {
             let is_new_one = parents.iter().any(|parent| parent.id == id);
             if let Some(parent) = self.entry(id).filter(|_| !is_new_one).cloned()
                 && let Some(known) = parent.confirmed()
+                && child
+                    .space()
+                    .is_none_or(|it| known.record.space.as_deref() == Some(it))
                 && let Some(record) = hydration::remove(&known.record, &removed)?
             {
                 self.rebase(&parent, record);
@@ -61,6 +70,8 @@ impl Store {
 
     /// A child of a hydrated relation was removed.
     pub fn remove_child(&mut self, removed: &ChildRemoved) -> Result<(), Unknowable> {
+        self.window
+            .touched_child(|| ChildChange::Removed(removed.clone()));
         for parent in self.parents(&removed.parent_uri) {
             let known = parent.confirmed().unwrap_or(&parent);
             if let Some(record) = hydration::remove(&known.record, removed)? {

@@ -46,7 +46,12 @@ pub enum Touch {
 
 /// The store cannot know what is true: only a fresh snapshot can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unknowable;
+pub enum Unknowable {
+    /// It does not know what to do, and did nothing.
+    Ambiguous,
+    /// It did what is likely; a count may be wrong.
+    Doubtful,
+}
 
 /// Most records that a watch holds: beyond it, the last ones of the order go.
 pub const MAX_RECORDS: usize = 200_000;
@@ -69,7 +74,12 @@ pub struct View {
 pub struct Store {
     pub(super) home: Home,
     filter: Filter,
-    limit: usize,
+    /// Most records to show; the others wait for their turn.
+    shown: usize,
+    /// Most records to hold.
+    capacity: usize,
+    /// There was a whole snapshot already.
+    synced: bool,
     by_uri: FastMap<Arc<str>, SmallVec<[Arc<Entry>; 1]>>,
     pub(super) by_id: FastMap<u64, Arc<Entry>>,
     pub(super) order: Order,
@@ -93,7 +103,9 @@ impl Store {
     /// An empty store for what `view` shows of the records of `home`.
     pub fn new(view: View, home: Home) -> Self {
         Self {
-            limit: view.max_records.unwrap_or(MAX_RECORDS).min(MAX_RECORDS),
+            shown: view.max_records.unwrap_or(MAX_RECORDS),
+            capacity: MAX_RECORDS,
+            synced: false,
             window: Window::new(home.newest_first),
             home,
             filter: view.filter,
@@ -110,16 +122,15 @@ impl Store {
 
     /// A store that never holds more than `limit` records, newest first.
     pub fn with_limit(limit: usize) -> Self {
-        let view = View {
-            max_records: Some(limit),
-            ..View::default()
-        };
-        Self::new(view, Home::default())
+        Self {
+            capacity: limit,
+            ..Self::new(View::default(), Home::default())
+        }
     }
 
-    /// How many records there are.
+    /// How many records it shows.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.order.len().min(self.shown)
     }
 
     /// Whether there are none.
@@ -127,20 +138,21 @@ impl Store {
         self.order.is_empty()
     }
 
-    /// The records in order.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
-        self.order.iter()
+    /// The records that it shows, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.order.iter().take(self.shown)
     }
 
-    /// The record of an id, with its index in the order.
+    /// The record of an id, with its index in the order, if it shows it.
     pub fn find(&self, id: u64) -> Option<(usize, &Arc<Entry>)> {
         let entry = self.by_id.get(&id)?;
-        Some((self.order.rank(entry)?, entry))
+        let rank = self.order.rank(entry).filter(|rank| *rank < self.shown)?;
+        Some((rank, entry))
     }
 
     /// Whether it shows as many records as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.limit
+        self.order.len() >= self.shown
     }
 
     /// The entries of a URI, one for each space.
@@ -186,16 +198,23 @@ impl Store {
                 record.time_us = known.record.time_us;
             }
         }
-        self.arrive(known, record, live_time);
+        self.arrive(known, record, live_time, true);
     }
 
     /// A record of an earlier session, which only fills a gap: whatever came from the server knows better.
     pub fn restore(&mut self, record: Record, live_time: bool) {
-        if self.known(&record).is_some() || !self.filter.matches(&record) {
+        let known = self.known(&record);
+        if !self.filter.matches(&record)
+            || known.as_ref().is_some_and(|it| it.confirmed().is_some())
+        {
             return;
         }
-        let id = self.next_id;
-        self.put(None, record, live_time, None);
+        let id = known.as_ref().map_or(self.next_id, |it| it.id);
+        match known {
+            // An edit that came before what it changes.
+            Some(edit) => self.put_under(&edit, Some((record, live_time))),
+            None => self.put(None, record, live_time, None),
+        }
         // A snapshot under way has yet to confirm it.
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.insert(id);
@@ -213,7 +232,7 @@ impl Store {
             record.keep_unmentioned(&known.record);
             live_time = known.live_time;
         }
-        self.arrive(known, record, live_time);
+        self.arrive(known, record, live_time, false);
     }
 
     /// A record was deleted; the event does not say in which space.
@@ -224,7 +243,7 @@ impl Store {
             return Ok(());
         };
         if spaces.any(|it| it.confirmed().is_some()) {
-            return Err(Unknowable);
+            return Err(Unknowable::Ambiguous);
         }
         self.lose(entry);
         Ok(())
@@ -232,8 +251,9 @@ impl Store {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.changes
-            .extend(self.by_id.drain().map(|(_, entry)| Change::Gone(entry)));
+        let shown = self.order.iter().take(self.shown).cloned();
+        self.changes.extend(shown.map(Change::Gone));
+        self.by_id.clear();
         self.by_uri.clear();
         self.order.clear();
         self.optimistic.clear();
@@ -242,8 +262,14 @@ impl Store {
         self.children.clear();
     }
 
-    /// The server's word on a record that may be known.
-    fn arrive(&mut self, known: Option<Arc<Entry>>, record: Record, live_time: bool) {
+    /// The server's word on a record that may be known: a stored version, or what is new in it.
+    fn arrive(
+        &mut self,
+        known: Option<Arc<Entry>>,
+        record: Record,
+        live_time: bool,
+        is_stored: bool,
+    ) {
         if let (Some(unconfirmed), Some(known)) = (&mut self.unconfirmed, &known) {
             unconfirmed.remove(&known.id);
         }
@@ -254,10 +280,12 @@ impl Store {
             }
             return;
         };
-        let waits = known
-            .optimistic
-            .as_ref()
-            .is_some_and(|it| !it.is_confirmed_by(&known.record.value, &record));
+        let waits = known.optimistic.as_ref().is_some_and(|edit| {
+            // Before the first snapshot an edit does not know what it changes.
+            let is_base = is_stored && !self.synced && edit.is_older_than_edit(&record);
+            let body = &known.record.value;
+            (is_base && !edit.is_body(body, &record)) || !edit.is_confirmed_by(body, &record)
+        });
         match (matches, waits) {
             (true, true) => self.put_under(&known, Some((record, live_time))),
             (true, false) if known.optimistic.is_none() && known.record.same_content(&record) => {}
@@ -332,6 +360,7 @@ impl Store {
             ..entry
         });
         self.track(known, &entry);
+        let was_shown = known.is_some_and(|it| self.is_shown(it));
         let touch = match known {
             Some(known) => {
                 self.unlist(known);
@@ -348,10 +377,40 @@ impl Store {
         };
         self.list(&entry);
         self.by_id.insert(id, entry.clone());
-        self.changes.push(Change::Set(entry, touch));
-        if self.len() > self.limit {
+        match (was_shown, self.is_shown(&entry)) {
+            (true, true) => self.changes.push(Change::Set(entry, touch)),
+            (false, true) => {
+                self.changes.push(Change::Set(entry, Touch::New));
+                self.leave_at(self.shown);
+            }
+            (true, false) => {
+                self.changes.push(Change::Gone(entry));
+                self.enter_at(self.shown - 1);
+            }
+            (false, false) => {}
+        }
+        // A snapshot under way has yet to say what of it goes anyway.
+        if self.order.len() > self.capacity && self.unconfirmed.is_none() {
             self.trim();
         }
+    }
+
+    fn is_shown(&self, entry: &Entry) -> bool {
+        // Nearly all watches show what they hold.
+        self.order.len() <= self.shown || self.order.rank(entry).is_some_and(|it| it < self.shown)
+    }
+
+    /// The record at this index is not shown any more.
+    fn leave_at(&mut self, index: usize) {
+        let gone = self.order.nth(index).cloned();
+        self.changes.extend(gone.map(Change::Gone));
+    }
+
+    /// The record at this index is shown from now on.
+    fn enter_at(&mut self, index: usize) {
+        let come = self.order.nth(index).cloned();
+        self.changes
+            .extend(come.map(|it| Change::Set(it, Touch::New)));
     }
 
     /// Keeps the lists of optimistic entries and of children true.
@@ -365,15 +424,17 @@ impl Store {
         self.children.moved(known.map(|it| &**it), Some(entry));
     }
 
-    /// The last confirmed record goes. What somebody just did stays in sight.
-    fn trim(&mut self) {
-        let last = self.order.iter().rev().find(|it| it.optimistic.is_none());
-        if let Some(last) = last.cloned() {
+    /// The last confirmed records go. What somebody just did stays in sight.
+    pub(super) fn trim(&mut self) {
+        while self.order.len() > self.capacity {
+            let last = self.order.iter().rev().find(|it| it.optimistic.is_none());
+            let Some(last) = last.cloned() else { return };
             self.remove(last);
         }
     }
 
     pub(super) fn remove(&mut self, entry: Arc<Entry>) {
+        let was_shown = self.is_shown(&entry);
         self.order.remove(&entry);
         self.by_id.remove(&entry.id);
         self.unlist(&entry);
@@ -381,7 +442,16 @@ impl Store {
             self.optimistic.retain(|id| *id != entry.id);
         }
         self.children.moved(Some(&entry), None);
-        self.changes.push(Change::Gone(entry));
+        if was_shown {
+            self.changes.push(Change::Gone(entry));
+            self.enter_at(self.shown - 1);
+        }
+    }
+
+    /// A snapshot was whole, and took away what it lacked.
+    pub(super) fn synced(&mut self) {
+        self.synced = true;
+        self.trim();
     }
 
     fn list(&mut self, entry: &Arc<Entry>) {

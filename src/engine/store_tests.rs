@@ -100,7 +100,7 @@ fn identity_is_space_and_uri() {
     store.upsert(record(Some("ats://y"), "a", "self", US, r#","value":2"#));
     store.upsert(record(None, "b", "self", US, r#","value":3"#));
     assert_eq!(store.len(), 3);
-    assert_eq!(store.delete("at://a/c/self"), Err(Unknowable));
+    assert_eq!(store.delete("at://a/c/self"), Err(Unknowable::Ambiguous));
     assert_eq!(store.len(), 3);
     assert_eq!(store.delete("at://b/c/self"), Ok(()));
     assert_eq!(store.delete("at://nobody/c/self"), Ok(()));
@@ -250,7 +250,7 @@ fn the_first_child_of_a_grouped_relation_is_not_made_a_list() {
     let Ok(Some(ServerEvent::HydrationAdded(added))) = decode("hydration.added", data) else {
         panic!("it decodes");
     };
-    assert_eq!(store.add_child(&added), Err(Unknowable));
+    assert_eq!(store.add_child(&added), Err(Unknowable::Ambiguous));
 }
 
 fn child(parent: &str, did: &str, rkey: &str, text: &str) -> ChildAdded {
@@ -363,6 +363,70 @@ fn a_child_that_the_query_may_have_left_out_shows_and_asks_for_a_snapshot() {
     let seven = ONE_CHILD.replace("Count\":1", "Count\":7");
     snapshot(&mut store, [record(None, "a", "1", US, &seven)]);
     let added = store.add_child(&child("at://a/c/1", "carol", "k", "+"));
-    assert_eq!(added, Err(Unknowable));
+    assert_eq!(added, Err(Unknowable::Doubtful));
     assert_eq!(children(&store, "1").0.len(), 2);
+}
+
+fn first(max_records: usize) -> Store {
+    let view = View {
+        max_records: Some(max_records),
+        ..View::default()
+    };
+    Store::new(view, Home::default())
+}
+
+fn rkeys(store: &Store) -> Vec<&str> {
+    store.entries().map(|it| it.record.rkey()).collect()
+}
+
+#[test]
+fn max_records_shows_the_first_ones_and_loses_none_of_the_others() {
+    let mut store = first(3);
+    let rows = |from: i64, to: i64| (from..to).map(|n| text("a", &n.to_string(), US + n, "x"));
+    snapshot(&mut store, rows(4, 9));
+    assert_eq!(rkeys(&store), ["8", "7", "6"]);
+    // Of what a reconnect brings, what is still to be evicted takes no place away.
+    snapshot(&mut store, rows(4, 10).filter(|it| it.rkey() != "6"));
+    assert_eq!(rkeys(&store), ["9", "8", "7"]);
+    store.take_changes();
+    store.delete("at://a/c/8").unwrap();
+    assert_eq!(rkeys(&store), ["9", "7", "5"]);
+    let changes: Vec<Change> = store.take_changes().collect();
+    assert!(matches!(&changes[..], [
+        Change::Gone(gone),
+        Change::Set(come, Touch::New),
+    ] if gone.record.rkey() == "8" && come.record.rkey() == "5"));
+    store.upsert(text("a", "99", US + 99, "x"));
+    assert_eq!(rkeys(&store), ["99", "9", "7"]);
+    let changes: Vec<Change> = store.take_changes().collect();
+    assert!(
+        matches!(&changes[..], [Change::Set(..), Change::Gone(gone)] if gone.record.rkey() == "5")
+    );
+    // What nobody sees changes for nobody.
+    store.upsert(text("a", "4", US, "edited"));
+    assert_eq!(store.take_changes().count(), 0);
+}
+
+#[test]
+fn a_child_leaves_no_parent_in_another_space() {
+    let mut store = Store::default();
+    let space = |name: &str, rkey: &str| {
+        record(Some(&format!("ats://a/t/{name}")), "a", rkey, US, ONE_CHILD)
+    };
+    snapshot(&mut store, [space("1", "p"), space("2", "q")]);
+    let mut there = child("at://a/c/q", "bob", "self", "!");
+    let json = there.child.get().replace('{', r#"{"space":"ats://a/t/2","#);
+    there.child = serde_json::value::RawValue::from_string(json).unwrap();
+    store.add_child(&there).unwrap();
+    assert_eq!(children(&store, "p").0, ["bob/self=+"]);
+    assert_eq!(children(&store, "q").0, ["bob/self=!"]);
+}
+
+#[test]
+fn a_count_that_the_server_cannot_mean_overflows_nothing() {
+    let mut store = Store::default();
+    let most = ONE_CHILD.replace("Count\":1", &format!("Count\":{}", i64::MAX));
+    snapshot(&mut store, [record(None, "a", "1", US, &most)]);
+    let _ = store.add_child(&child("at://a/c/1", "carol", "k", "+"));
+    assert_eq!(children(&store, "1").1, Some(i64::MAX));
 }

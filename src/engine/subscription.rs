@@ -204,6 +204,8 @@ pub(super) struct Subscriber {
     /// What the last delta told, in case it never arrived.
     sent: Sent,
     told: Option<Heading>,
+    /// It was told that the watch is live, with all there was, and nothing else since.
+    was_live: bool,
     waiting: Option<Waiting>,
 }
 
@@ -231,6 +233,7 @@ impl Subscriber {
             gone: FastSet::default(),
             sent: Sent::default(),
             told: None,
+            was_live: false,
             waiting: None,
         }
     }
@@ -268,6 +271,8 @@ impl Subscriber {
 
     /// Tells everything, whatever was told before; only the first records if all are more than the budget.
     pub fn state(&mut self, machine: &Machine, store: &Store, budget: usize) -> State {
+        // What was promised for the next revision is in it.
+        self.rev = self.next_rev(machine, store);
         self.gone.clear();
         self.set.clear();
         self.sent = Sent::default();
@@ -280,10 +285,8 @@ impl Subscriber {
                 self.set.insert(entry.id, Touch::New);
             }
         }
-        self.told = None;
         let more = !self.set.is_empty();
-        let (status, error, cursor) = self.heading(machine, store, more);
-        self.told = Some((status, error.clone(), cursor.clone()));
+        let (status, error, cursor) = self.tell_heading(machine, store, more);
         State {
             rev: self.rev,
             status,
@@ -296,12 +299,18 @@ impl Subscriber {
 
     /// Live is only said with all there is.
     fn heading(&self, machine: &Machine, store: &Store, more: bool) -> Heading {
-        let was_live = matches!(self.told, Some((Status::Live, ..)));
         let status = match machine.status() {
-            Status::Live if more && !was_live => Status::Snapshot,
+            Status::Live if more && !self.was_live => Status::Snapshot,
             status => status,
         };
         (status, machine.error().cloned(), store.cursor().cloned())
+    }
+
+    fn tell_heading(&mut self, machine: &Machine, store: &Store, more: bool) -> Heading {
+        let heading = self.heading(machine, store, more);
+        self.was_live = heading.0 == Status::Live;
+        self.told = Some(heading.clone());
+        heading
     }
 
     /// Wants the next delta as soon as there is one. If the last one never arrived, that one tells it too.
@@ -343,8 +352,7 @@ impl Subscriber {
         removed.sort_unstable();
         self.rev += 1;
         self.sent.gone.clone_from(&removed);
-        let (status, error, cursor) = self.heading(machine, store, more);
-        self.told = Some((status, error.clone(), cursor.clone()));
+        let (status, error, cursor) = self.tell_heading(machine, store, more);
         let delta = Delta {
             rev: self.rev,
             status,

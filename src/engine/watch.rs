@@ -16,7 +16,7 @@ use super::{
     connection::{Connection, Happening},
     edit::Edit,
     keeper::{self, Keeper, News},
-    machine::{Effect, Input, Machine, MachineOptions, Status},
+    machine::{DOUBT_SPACING, Effect, Input, Machine, MachineOptions, SNAPSHOT_SPACING, Status},
     optimistic::{EditRefused, Home, MAX_OPTIMISTIC},
     pager::{Paged, Pager, Waiting},
     pages::{Outdated, Page},
@@ -308,8 +308,10 @@ impl Watch {
         if status != before {
             debug!(url = %http::bare(&self.spec.url), ?status, "watch");
         }
-        if knowable == Err(Unknowable) {
-            self.input(Input::NeedSnapshot);
+        match knowable {
+            Ok(()) => {}
+            Err(Unknowable::Ambiguous) => self.input(Input::NeedSnapshot(SNAPSHOT_SPACING)),
+            Err(Unknowable::Doubtful) => self.input(Input::NeedSnapshot(DOUBT_SPACING)),
         }
     }
 
@@ -428,7 +430,7 @@ impl Watch {
             match list::list(&http, &request, &cursor).await {
                 // An expired ticket matters only now: the connection outlives it.
                 Err(error) if error.refusal() == Some(Refusal::Ticket) => {
-                    desk.refused();
+                    desk.refused_this(request.ticket.as_ref());
                     request.ticket = desk.ticket(followers).await?;
                     Ok(list::list(&http, &request, &cursor).await?)
                 }
@@ -444,7 +446,7 @@ impl Watch {
             Paged::Answer(page, answer) => (page, answer),
         };
         let joined = match answer {
-            Ok(listed) => self.store.end_page(&page, listed.records, listed.cursor),
+            Ok(listed) => self.store.end_page(&page, listed),
             Err(error) => {
                 debug!(url = %http::bare(&self.spec.url), %error, "no older records");
                 self.pager.answer(|_| Err(error.clone()));
@@ -454,9 +456,15 @@ impl Watch {
                 return;
             }
         };
+        if joined.is_ok() {
+            self.pager.went_well();
+        }
         match (joined, page) {
             (Err(Outdated), _) if !self.pager.may_try_again() => {
                 self.pager.answer(|_| Err(WatchError::Disconnected));
+                if self.store.has_stale_pages() {
+                    self.pager.refresh_later();
+                }
             }
             (Ok(()), Page::Older(_)) => self.answer_pages(),
             _ if self.pager.is_wanted() => self.page(),

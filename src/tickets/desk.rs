@@ -51,6 +51,8 @@ pub(crate) struct Desk {
     held: Mutex<Held>,
     /// Lets one write to the vault follow the other.
     writing: tokio::sync::Mutex<()>,
+    /// Lets one mint follow the other: the second one finds the ticket of the first.
+    minting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -81,6 +83,7 @@ impl Desk {
             name,
             held: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
+            minting: tokio::sync::Mutex::default(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Desk {
             TicketSource::Static(ticket) => return Ok(Some(ticket.clone())),
             TicketSource::Minter(_) | TicketSource::Followers => {}
         }
+        let _turn = self.minting.lock().await;
         let generation = self.generation();
         if let Some(ticket) = self.at_hand() {
             return Ok(Some(ticket));
@@ -166,6 +170,14 @@ impl Desk {
     /// The server does not take the ticket.
     pub fn refused(self: &Arc<Self>) {
         self.forget(Some(MintReason::Refused));
+    }
+
+    /// The server does not take this ticket. Another one may have come meanwhile.
+    pub fn refused_this(self: &Arc<Self>, ticket: Option<&Ticket>) {
+        let is_held = self.lock().ticket.as_ref() == ticket;
+        if is_held {
+            self.refused();
+        }
     }
 
     /// Nobody may use the ticket any more: logout, or access lost.

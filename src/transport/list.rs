@@ -14,8 +14,12 @@ const PAGE_EVENTS: usize = 4;
 /// One page of records.
 #[derive(Debug)]
 pub struct Listed {
-    /// The records, in the server's order.
+    /// The records that could be read, in the server's order.
     pub records: Vec<Record>,
+    /// Whether the server had none.
+    pub is_empty: bool,
+    /// Whether all of them could be read.
+    pub is_whole: bool,
     /// Where the next page begins, if there is one.
     pub cursor: Option<String>,
 }
@@ -49,8 +53,11 @@ pub async fn list(
         let record = record.inspect_err(|error| warn!(%error, "skipped a record"));
         Some(*record.ok()?)
     });
+    let records: Vec<Record> = records.collect();
     Ok(Listed {
-        records: records.collect(),
+        is_empty: answer.records.is_empty(),
+        is_whole: records.len() == answer.records.len(),
+        records,
         cursor: answer.cursor,
     })
 }

@@ -40,6 +40,6 @@ removed: Array<number>,
  */
 changed: Array<Changed>, 
 /**
- * Whether more is waiting right now.
+ * Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
  */
 more: boolean, };
