@@ -2,17 +2,25 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
+use regex::Regex;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::tickets::{MintReason, MintRequest, Minter, Ticket, TicketError, checked};
+use crate::{
+    redact::quoted,
+    tickets::{MintReason, MintRequest, Minter, Ticket, TicketError, checked},
+};
 
-/// Longest error text that is taken from a webview.
-const MAX_ERROR_CHARS: usize = 300;
+/// What may be a ticket or token in the words of an app, which knows more kinds of them than ours.
+static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let parts = r"[[:word:]-]{12,}(?:\.[[:word:]-]{12,})+";
+    let named = r"(?i:ticket|token|secret)=[^&\s]+";
+    Regex::new(&format!("{parts}|{named}")).ok()
+});
 
 /// What a page is asked for.
 #[derive(Debug, Serialize)]
@@ -100,10 +108,7 @@ impl PageMinter {
         match answer.await {
             Ok(Ok(serde_json::Value::String(text))) => checked(&text),
             Ok(Ok(_)) => Err(TicketError::NotATicket("something that is no string")),
-            Ok(Err(message)) => {
-                let message = message.chars().take(MAX_ERROR_CHARS).collect();
-                Err(TicketError::Failed(message))
-            }
+            Ok(Err(message)) => Err(TicketError::Failed(failure(&message))),
             Err(_) => Err(TicketError::NobodyMints),
         }
     }
@@ -113,6 +118,15 @@ impl Minter for PageMinter {
     fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
         self.ask(request.reason).boxed()
     }
+}
+
+/// What the page's function threw, as it may stand in an error.
+fn failure(thrown: &str) -> String {
+    let thrown = match &*TOKENS {
+        Some(tokens) if !thrown.is_empty() => tokens.replace_all(thrown, "…"),
+        _ => return "mintTicket failed".into(),
+    };
+    format!("mintTicket failed: {}", quoted(&thrown, &[]))
 }
 
 /// Closes a page's minter with its handle.
@@ -154,6 +168,42 @@ mod tests {
             answering.answer(asks.try_recv().unwrap().request, answer);
             assert_eq!(minted.await.unwrap().is_ok(), good);
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_function_threw_is_told_cut_and_without_what_may_be_a_ticket() {
+        const TICKET: &str = "eyJkaWQiOiJkaWQ6cGxjOmFsaWNlIn0.c2lnbmF0dXJl";
+        let novel = "x ".repeat(1000);
+        let cases = [
+            ("signed out", "signed out"),
+            (
+                &format!("GET /x?ticket=abc&y=1 refused {TICKET}"),
+                "GET /x?…&y=1 refused …",
+            ),
+            (
+                "Token=t, SECRET=s and abcdefghijkl.mnopqrstuvwx.yz",
+                "… … and ….yz",
+            ),
+            (
+                "https://app.example.com/xrpc/com.example.mint: 503",
+                "https://app.example.com/xrpc/com.example.mint: 503",
+            ),
+            (&novel, &novel[..300]),
+            (
+                &format!("{}{TICKET}", &novel[..290]),
+                &format!("{}…", &novel[..290]),
+            ),
+        ];
+        for (thrown, told) in cases {
+            let (minter, asks) = minter(true);
+            let (asking, answering) = (minter.clone(), minter.clone());
+            let minted = tokio::spawn(async move { asking.ask(MintReason::First).await });
+            tokio::task::yield_now().await;
+            answering.answer(asks.try_recv().unwrap().request, Err(thrown.into()));
+            let error = minted.await.unwrap().unwrap_err().to_string();
+            assert_eq!(error, format!("no ticket: mintTicket failed: {told}"));
+        }
+        assert_eq!(failure(""), "mintTicket failed");
     }
 
     #[tokio::test]

@@ -218,3 +218,18 @@ async fn a_full_vault_gives_its_room_to_what_is_new() {
         .unwrap();
     assert!(config.vault.get("secret:session").await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn two_who_need_a_ticket_at_once_get_the_same_one_and_a_late_refusal_spares_its_successor() {
+    let (source, count) = counting(LONG);
+    let desk = desk(config(), source);
+    let (one, other) = tokio::join!(desk.ticket(vec![]), desk.ticket(vec![]));
+    assert_eq!(one.as_ref().unwrap(), other.as_ref().unwrap());
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    let first = one.unwrap();
+    desk.refused();
+    let second = desk.ticket(vec![]).await.unwrap();
+    assert_ne!(second, first);
+    desk.refused_this(first.as_ref());
+    assert_eq!(desk.ticket(vec![]).await.unwrap(), second);
+}

@@ -1,5 +1,6 @@
 //! Every development command of this repository, one word each: `cargo xtask <command>`.
 
+mod agree;
 mod appview;
 mod bench;
 mod build;
@@ -32,6 +33,7 @@ cargo xtask <command>
   gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
   bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
+  agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
@@ -77,6 +79,7 @@ fn dispatch() -> Result<ExitCode> {
         }
         "test" => return test::run(&test_options(&mut args)?),
         "bench" => bench::run(quick(&mut args)?)?,
+        "agree" => agree::run(&agree_options(&mut args)?)?,
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;
@@ -119,6 +122,18 @@ fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
                 }
                 options.ws = Some(mode);
             }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn agree_options(args: &mut lexopt::Parser) -> Result<agree::Options> {
+    let mut options = agree::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("cases") => options.cases = args.value()?.parse()?,
+            Long("seed") => options.seed = args.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
-use crate::{build, demo, display, keyring, npm, proc, setup};
+use crate::{agree, build, demo, display, keyring, npm, proc, setup};
 
 /// What to run.
 pub struct Options {
@@ -183,6 +183,9 @@ fn rust(report: &mut Report, options: &Options) {
     });
     let Some(programs) = programs else { return };
     report.tests("rust: tests", cargo_test);
+    report.tests("store, page and model agree", |counts| {
+        agree::counted(&agree::Options::default(), counts)
+    });
     report.check("generated files", generated_files_are_current);
     if options.e2e && cfg!(target_os = "linux") {
         report.tests("end to end", |counts| {

@@ -1,0 +1,135 @@
+//! Watches that show the same records in different ways, with the cache.
+
+mod common;
+
+use std::{path::Path as FilePath, time::Duration};
+
+use common::*;
+use tauri_plugin_contrail_sync::{
+    cache::{Cache, CacheConfig},
+    engine::{
+        CacheOptions, Edit, EditRecord, Engine, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
+    },
+};
+
+fn session(file: &FilePath) -> Engine {
+    let cache = Cache::open(
+        CacheConfig::new(Some(file.to_owned())),
+        &tokio::runtime::Handle::current(),
+    );
+    engine_with(|engine| engine.cache = Some(cache))
+}
+
+async fn end(engine: Engine) {
+    engine.flush(Duration::from_secs(5)).await;
+    engine.cache().unwrap().close().await.unwrap();
+}
+
+fn keeping(mut spec: WatchSpec, max_records: usize) -> WatchSpec {
+    spec.cache = Some(CacheOptions {
+        key: None,
+        max_records,
+    });
+    spec
+}
+
+/// What a session shows that has no server.
+async fn offline(file: &FilePath, spec: &WatchSpec, wanted: usize) -> Vec<String> {
+    let engine = session(file);
+    let watch = engine.watch(spec.clone()).await;
+    let state = until(&watch, |it| {
+        it.entries.len() >= wanted && it.status == Status::Reconnecting
+    });
+    let shown = rkeys(&state.await).into_iter().map(str::to_owned).collect();
+    end(engine).await;
+    shown
+}
+
+#[tokio::test]
+async fn two_views_of_one_url_keep_rows_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    for (rkey, room) in [("1", "A"), ("2", "B"), ("3", "A")] {
+        let body = serde_json::json!({ "text": rkey, "room": room });
+        lounge.put(ALICE, "message", rkey, body);
+    }
+    let all = keeping(lounge.spec(), 200);
+    let mut some = all.clone();
+    some.view.filter = Filter::new(vec![(Path::parse("value.room").unwrap(), "A".into())]);
+    let engine = session(&file);
+    for spec in [&all, &some] {
+        until_live(&engine.watch(spec.clone()).await).await;
+    }
+    end(engine).await;
+    lounge.server.shutdown().await;
+    assert_eq!(offline(&file, &all, 3).await, ["3", "2", "1"]);
+    assert_eq!(offline(&file, &some, 2).await, ["3", "1"]);
+
+    let engine = session(&file);
+    let key = all.url.to_string();
+    engine.clear_cache(Some(key), None).await.unwrap();
+    let left = engine.cache().unwrap().info().await.unwrap();
+    assert_eq!((left.rows, left.watches), (0, 0), "both go with their key");
+}
+
+#[tokio::test]
+async fn the_cache_keeps_the_first_ones_of_the_order_whatever_the_order_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    let say = |rkey: &str, n: i64| {
+        let body = serde_json::json!({ "text": rkey, "n": n });
+        lounge.put(ALICE, "message", rkey, body);
+    };
+    say("a", 10);
+    say("b", 9);
+    let mut spec = keeping(lounge.spec(), 2);
+    spec.view = View {
+        sort: Sort {
+            by: SortBy::Value(Path::parse("value.n").unwrap()),
+            ascending: false,
+        },
+        ..View::default()
+    };
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    engine.flush(Duration::from_secs(5)).await;
+    say("c", 11);
+    until(&watch, |it| rkeys(it) == ["c", "a", "b"]).await;
+    end(engine).await;
+    lounge.server.shutdown().await;
+    assert_eq!(offline(&file, &spec, 2).await, ["c", "a"]);
+}
+
+#[tokio::test]
+async fn what_nobody_confirmed_is_not_cached() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "real");
+    let spec = keeping(lounge.spec(), 200);
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    for rkey in ["a", "b"] {
+        let record = EditRecord {
+            rkey: rkey.into(),
+            did: ALICE.into(),
+            collection: None,
+            value: serde_json::value::to_raw_value(&serde_json::json!({ "text": "soon" })).unwrap(),
+            time_us: None,
+            uri: None,
+            space: None,
+        };
+        watch.edit(Edit::Add { record }).await.unwrap();
+    }
+    until(&watch, |it| texts(it) == ["soon", "soon"]).await;
+    end(engine).await;
+    lounge.server.shutdown().await;
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    let painted = until(&watch, |it| !it.entries.is_empty()).await;
+    assert_eq!(texts(&painted), ["real"]);
+}
