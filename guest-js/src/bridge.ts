@@ -74,25 +74,22 @@ export async function call<T>(command: string, args?: object): Promise<T> {
 }
 
 /** Tells Rust that this page lives. Handles that Rust took back meanwhile are opened again. */
-async function renew(): Promise<void> {
+function renew(): void {
   if (!receivers.size) return;
-  try {
-    const held = new Set(await call<number[]>("renew_session"));
-    resync((handle) => !held.has(handle));
-  } catch {
-    // The next one may be heard.
-  }
+  const renewed = call<number[]>("renew_session").then((held) => resync((handle) => !held.includes(handle)));
+  // The next one may be heard.
+  renewed.catch(() => {});
 }
 
 /** The network may be back, or this page may have slept. */
 function wake(): void {
   // Without it the watches try again a little later.
   if (receivers.size) call("wake_watches").catch(() => {});
-  void renew();
+  renew();
 }
 
 function resync(isMeant = (_handle: number) => true): void {
-  for (const [handle, receiver] of receivers) if (isMeant(handle)) receiver.resync();
+  receivers.forEach((receiver, handle) => isMeant(handle) && receiver.resync());
 }
 
 /** Listens to one of the plugin's events, whose payloads are JSON texts. What it gives ends that. */
