@@ -101,6 +101,76 @@ describe("an optimistic record", () => {
   });
 });
 
+describe.each(["connecting", "reconnecting"] as const)(
+  "while a watch that was opened again is %s",
+  (status) => {
+    /** What ends the one watch and opens the other, of which Rust knows no records. */
+    const again = {
+      stop: (store: WatchStore) => {
+        store.stop();
+        store.start();
+      },
+      lapse: () => {
+        plugin.forget();
+        page.comeBack();
+      },
+    };
+
+    async function outage(how: keyof typeof again, before = (_store: WatchStore) => {}): Promise<WatchStore> {
+      const store = await started();
+      before(store);
+      await settled();
+      await plugin.caughtUp();
+      Object.assign(plugin, { status, records: [] });
+      again[how](store);
+      await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
+      return store;
+    }
+
+    test.each(["stop", "lapse"] as const)("edits show at once among the records kept (%s)", async (how) => {
+      const store = await outage(how);
+      const [b, a] = store.records;
+      add(store, "new");
+      await vi.waitFor(() => expect(texts(store.records)).toEqual(["new hi", "b v0", "a v0"]));
+      const { rkey, did, space } = record("b");
+      store.addOptimistic({ rkey, did, space, value: { text: "b hi" } });
+      await vi.waitFor(() => expect(texts(store.records)).toEqual(["new hi", "b hi", "a v0"]));
+      store.markFailed("new");
+      await vi.waitFor(() => expect(store.records[0]?.optimistic).toBe("failed"));
+      store.removeOptimistic("new");
+      await vi.waitFor(() => expect(texts(store.records)).toEqual(["b hi", "a v0"]));
+      store.removeOptimistic("b");
+      await vi.waitFor(() => expect(store.records).toEqual([b, a]));
+      add(store, "late");
+      await vi.waitFor(() => expect(store.records).toHaveLength(3));
+      await plugin.push({ status: "live", records: [record("b"), record("a")] });
+      await vi.waitFor(() => expect(store.status).toBe("live"));
+      expect(texts(store.records)).toEqual(["late hi", "b v0", "a v0"]);
+      expect(store.records.slice(1)).toEqual([b, a]);
+    });
+
+    test.each(["stop", "lapse"] as const)(
+      "earlier edits can still fail and be taken back (%s)",
+      async (how) => {
+        const store = await outage(how, (store) => {
+          add(store, "x");
+          add(store, "y");
+        });
+        expect(texts(store.records)).toEqual(["y hi", "x hi", "b v0", "a v0"]);
+        store.markFailed("x", "late");
+        await vi.waitFor(() => expect(store.records[1]?.optimistic).toBe("failed"));
+        store.removeOptimistic("y");
+        await vi.waitFor(() => expect(texts(store.records)).toEqual(["x hi", "b v0", "a v0"]));
+        // A resync asks for the same again.
+        page.comeBack();
+        await vi.waitFor(() => expect(plugin.handles("watch_state")).toContain(2));
+        await settled();
+        expect(texts(store.records)).toEqual(["x hi", "b v0", "a v0"]);
+      },
+    );
+  },
+);
+
 describe("edits", () => {
   test("go one after another, numbered from one", async () => {
     const store = await started();
@@ -149,7 +219,9 @@ describe("edits", () => {
     add(store, "y");
     add(store, "z");
     await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 add y", "2/1 add y", "2/2 add z"]));
-    expect(warn.mock.calls.map(([line]) => line)).toEqual(["contrail-sync: watch_state failed, opening anew"]);
+    expect(warn.mock.calls.map(([line]) => line)).toEqual([
+      "contrail-sync: watch_state failed, opening anew",
+    ]);
   });
 
   test("that an open watch says it does not know are tried twice, no more", async () => {
@@ -260,10 +332,10 @@ describe("the error of markFailed", () => {
   test("is cut at 1,000 characters, its name at 100, and no character in half", async () => {
     const store = await started();
     const name = `${"n".repeat(99)}😀`;
-    store.markFailed("x", { name, message: "😀".repeat(1000) });
+    store.markFailed("x", { name: `${name}n`, message: "😀".repeat(1001) });
     await vi.waitFor(() => expect(sent()).toHaveLength(1));
     const { error } = plugin.calls.at(-1)?.args["edit"] as { error: { name: string; message: string } };
-    expect(error).toEqual({ name: "n".repeat(99), message: "😀".repeat(500) });
+    expect(error).toEqual({ name, message: "😀".repeat(1000) });
   });
 
   test("without a text is told to the logger", async () => {

@@ -17,7 +17,5 @@ export function failure(err: unknown): { name: string; message: string } {
 
 /** The first characters of a text, none of them half. */
 function cut(text: unknown, chars: number): string {
-  return String(text)
-    .slice(0, chars)
-    .replace(/[\ud800-\udbff]$/, "");
+  return [...String(text)].slice(0, chars).join("");
 }

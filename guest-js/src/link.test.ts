@@ -178,6 +178,18 @@ describe("the whole state is fetched", () => {
     expect(store.records).toBe(records);
   });
 
+  test("of a watch that is not live yet, without holding back what comes before it is", async () => {
+    plugin.status = "reconnecting";
+    const store = page.make();
+    store.start();
+    await until(store, ({ records }) => records.length > 0);
+    page.comeBack();
+    await vi.waitFor(() => expect(plugin.handles("watch_state")).toEqual([1]));
+    await settled();
+    await plugin.push({ records: [record("c"), record("a")] });
+    expect(texts(store.records)).toEqual(["c v0", "a v0"]);
+  });
+
   test("not when a page is shown for the first time", async () => {
     await started();
     page.comeBack(false);

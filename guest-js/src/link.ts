@@ -10,7 +10,7 @@ import { deferred } from "./deferred.js";
 import type { Edit } from "./edits.js";
 import { toWatchError, WatchError } from "./error.js";
 import { answerMint } from "./mint.js";
-import { apply, type Index, indexOf, type Mirror, reuse } from "./mirror.js";
+import { apply, type Index, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
@@ -41,12 +41,6 @@ interface Opened {
   lost: boolean;
 }
 
-/** What stays on screen until what comes is whole. */
-interface Held {
-  readonly records: readonly WireRecord[];
-  readonly index: Index;
-}
-
 /** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault: a gap, which a resync mends. */
 const MAX_WAITING = 64;
 
@@ -64,9 +58,16 @@ export class Link implements Receiver {
   readonly #events: LinkEvents;
   readonly #ended = deferred();
   #mirror: Mirror = { rev: -1, ids: [], records: [] };
-  #held: Held | undefined;
-  /** What is held comes from another watch: it stays until this one is live. */
-  #untilLive = false;
+  /** The records on screen. */
+  #shown: readonly WireRecord[];
+  /** Those that stay there until what comes is whole. */
+  #held: Index | undefined;
+  /** What is held comes from this watch. Else it stays until this one is live. */
+  #own = false;
+  /** The last revision with which there was no more to come. */
+  #whole = -1;
+  /** The revision with which the records come that `load_more` loaded. */
+  #due = 0;
   #opened: Opened | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
@@ -96,7 +97,8 @@ export class Link implements Receiver {
     this.#mint = mint;
     this.#edits = edits;
     this.#events = events;
-    void this.#open(previous);
+    this.#shown = previous;
+    void this.#open();
   }
 
   /** Releases the watch. An open that is still pending is undone as soon as it is answered. */
@@ -144,13 +146,18 @@ export class Link implements Receiver {
     }
     // Rust makes the next part ready while this one is applied.
     if (delta.more) this.#acknowledge(delta.rev);
-    const next = apply(this.#mirror, delta, this.#held?.index);
+    const next = apply(this.#mirror, delta, this.#held);
     if (next === "broken") return this.resync();
     if (next !== "stale") {
       this.#mirror = next;
       this.#update(delta);
     }
-    if (!delta.more) this.#acknowledgeLater();
+    if (delta.more) return;
+    // In the next frame, after the listeners, so that a page that is slow to render is sent less.
+    const acknowledge = () => this.#acknowledge(this.#mirror.rev);
+    this.#cancel();
+    this.#timer = setTimeout(acknowledge, NO_FRAME_MS);
+    this.#frame = requestAnimationFrame(acknowledge);
   }
 
   resync(): void {
@@ -169,21 +176,20 @@ export class Link implements Receiver {
     });
   }
 
-  async #open(previous: readonly WireRecord[]): Promise<void> {
+  async #open(): Promise<void> {
     this.#busy = true;
     this.#waiting = [];
-    this.#untilLive = previous.length > 0;
+    this.#own = this.#shown.length === 0;
     let handle = 0;
     try {
       await listenToRust();
       if (this.#closed) return;
       handle = attach(this);
-      const opening = call<State>("open_watch", { handle, options: this.#options });
-      const [state, index] = await Promise.all([opening, indexOf(previous)]);
+      const answer = await this.#ask("open_watch", { handle, options: this.#options });
       this.#opened = { handle, nonce: 0, sending: false, lost: false };
       // Only now: a close that overtook the open would leave the watch open for ever.
       if (this.#closed) return this.#release();
-      this.#take(state, { records: previous, index });
+      this.#take(answer);
     } catch (reason) {
       detach(handle);
       if (!this.#closed) this.#events.update({ status: "closed", error: toWatchError(reason) });
@@ -194,22 +200,28 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened) return;
     this.#busy = true;
-    const { records } = this.#held ?? this.#mirror;
     try {
-      const fetching = call<State>("watch_state", { handle: opened.handle });
-      const [state, index] = await Promise.all([fetching, this.#held?.index ?? indexOf(records)]);
-      if (!this.#closed) this.#take(state, { records, index });
+      const answer = await this.#ask("watch_state", { handle: opened.handle });
+      if (!this.#closed) this.#take(answer);
     } catch (reason) {
       if (this.#closed) return;
       this.#events.warn("watch_state failed, opening anew", reason);
       this.#release();
-      await this.#open(records);
+      await this.#open();
     }
   }
 
-  #take(state: State, held: Held): void {
-    this.#held = held.records.length > 0 ? held : undefined;
-    this.#mirror = { ...state, records: state.records.map((record) => reuse(record, held.index)) };
+  /** Asks for a state, and indexes meanwhile what stays on screen. */
+  #ask(command: string, args: object): Promise<[State, Index]> {
+    return Promise.all([call<State>(command, args), this.#held ?? indexOf(this.#shown)]);
+  }
+
+  #take([state, held]: [State, Index]): void {
+    this.#held = held.size > 0 ? held : undefined;
+    this.#mirror = { ...state, records: state.records.map((record) => reuse(record, held)) };
+    // It has what was loaded before it, whatever its revision.
+    this.#due = 0;
+    this.#whole = -1;
     this.#busy = false;
     this.#update(state);
     if (state.more) this.#acknowledge(state.rev);
@@ -226,25 +238,17 @@ export class Link implements Receiver {
     const ended = status === "closed";
     // The records that it ends with are not all here.
     if (ended && more) return;
-    if (!more && (!this.#untilLive || ended || status === "live")) {
-      const { records } = this.#mirror;
-      const held = this.#held?.records;
-      if (held?.length === records.length && held.every((record, i) => record === records[i])) {
-        this.#mirror = { ...this.#mirror, records: held };
-      }
-      this.#held = undefined;
-      this.#untilLive = false;
+    this.#own ||= ended || status === "live";
+    const { records, rev } = this.#mirror;
+    if (!more) {
+      this.#whole = rev;
+      if (this.#own) this.#held = undefined;
     }
-    this.#events.update({ status, error, cursor, records: (this.#held ?? this.#mirror).records });
+    const shown = this.#held ? overlay(this.#held, records, this.#whole >= 0) : records;
+    const old = this.#shown;
+    if (shown.length !== old.length || shown.some((it, i) => it !== old[i])) this.#shown = shown;
+    this.#events.update({ status, error, cursor, records: this.#shown });
     this.#updated();
-  }
-
-  /** Runs after the listeners, in the next frame, so that a page that is slow to render is sent less. */
-  #acknowledgeLater(): void {
-    const later = () => this.#acknowledge(this.#mirror.rev);
-    this.#cancel();
-    this.#timer = setTimeout(later, NO_FRAME_MS);
-    this.#frame = requestAnimationFrame(later);
   }
 
   /** What came meanwhile is in the answer; each call is a task of its own. */
@@ -252,10 +256,9 @@ export class Link implements Receiver {
     this.#cancel();
     const opened = this.#opened;
     if (!opened) return;
-    call<Delta | null>("ack_watch", { handle: opened.handle, rev }).then(
-      (delta) => delta && this.#opened === opened && this.receive(delta),
-      () => this.#opened === opened && this.resync(),
-    );
+    call<Delta | null>("ack_watch", { handle: opened.handle, rev })
+      .then((delta) => delta && this.#opened === opened && this.receive(delta))
+      .catch(() => this.#opened === opened && this.resync());
   }
 
   #cancel(): void {
@@ -264,23 +267,31 @@ export class Link implements Receiver {
   }
 
   async #load(): Promise<void> {
-    let opened: Opened | undefined;
     const updated = () => new Promise<void>((resolve) => (this.#updated = resolve));
     // Again when Rust forgot the watch meanwhile; an end of the watch ends this too, see `loadMore`.
-    do {
-      while (!(opened = this.#opened)) await updated();
-      const rev = await call<number>("load_more", { handle: opened.handle });
-      while (opened === this.#opened && (this.#held || this.#mirror.rev < rev)) await updated();
-    } while (opened !== this.#opened);
+    for (let opened, lost; ;) {
+      try {
+        while (!(opened = this.#opened)) await updated();
+        this.#due = await call<number>("load_more", { handle: opened.handle });
+        while (opened === this.#opened && (this.#held || this.#whole < this.#due)) await updated();
+        if (opened === this.#opened) return;
+      } catch (reason) {
+        if (lost || (reason as WatchError).kind !== "unknown-watch") throw reason;
+        lost = true;
+        this.resync();
+        await updated();
+      }
+    }
   }
 
   #release(): void {
-    const opened = this.#opened;
-    this.#opened = undefined;
     this.#cancel();
+    const opened = this.#opened;
     if (!opened) return;
-    const { handle } = opened;
-    detach(handle);
-    call("close_watch", { handle }).catch((reason) => this.#events.warn("close_watch failed", reason));
+    this.#opened = undefined;
+    detach(opened.handle);
+    call("close_watch", { handle: opened.handle }).catch((reason) =>
+      this.#events.warn("close_watch failed", reason),
+    );
   }
 }

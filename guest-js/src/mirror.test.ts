@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Delta } from "./bindings/Delta.js";
 import type { WireRecord } from "./bindings/WireRecord.js";
-import { apply, indexOf, type Mirror, reuse } from "./mirror.js";
+import { apply, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
 import { record, texts } from "./testing/records.js";
 
 const a = record("a");
@@ -55,10 +55,11 @@ describe("apply", () => {
     expect(next.ids).toEqual([2, 3, 1]);
   });
 
-  test("keeps the array when only the status changed", () => {
+  test("keeps every object when only the status changed", () => {
     const next = applied({ status: "reconnecting" });
-    expect(next.records).toBe(mirror.records);
     expect(next.rev).toBe(5);
+    expect(next.records).toHaveLength(3);
+    next.records.forEach((it, i) => expect(it).toBe(mirror.records[i]));
   });
 
   test("never changes the mirror it started from", () => {
@@ -176,8 +177,8 @@ test("a record that moved without a change keeps its object", () => {
   expect(next.records[2]).toBe(a);
 });
 
-test("a record that was sent again without a change changes nothing at all", () => {
-  expect(applied({ changed: [{ id: 2, index: 1, record: record("b") }] }).records).toBe(mirror.records);
+test("a record that was sent again without a change keeps its object", () => {
+  expect(applied({ changed: [{ id: 2, index: 1, record: record("b") }] }).records[1]).toBe(b);
 });
 
 test("a record that is held already keeps the held object", async () => {
@@ -229,5 +230,43 @@ describe("reuse", () => {
     clearInterval(other);
     expect(index.size).toBe(long.length);
     expect(others).toBeGreaterThan(0);
+  });
+});
+
+describe("overlay", () => {
+  const pending = (it: WireRecord, version = 1): WireRecord => ({
+    ...it,
+    value: { text: `${it.rkey} v${version}` },
+    optimistic: "pending",
+  });
+  const over = async (held: WireRecord[], now: WireRecord[], whole = true) =>
+    overlay(await indexOf(held), now, whole);
+
+  test("puts edits in the place of their records, and new ones first", async () => {
+    const [x, y, edited] = [pending(record("x")), pending(record("y")), pending(b)];
+    expect(await over([a, b, c], [x, edited, y])).toEqual([x, y, a, edited, c]);
+  });
+
+  test("leaves other records as they are held", async () => {
+    expect(await over([a, b], [record("a", 2), record("new")])).toEqual([a, b]);
+  });
+
+  test("shows what an edit stood for when it is taken back, be it held or told", async () => {
+    expect(await over([a, b], [])).toEqual([a, b]);
+    expect(await over([a, pending(b)], [b])).toEqual([a, b]);
+  });
+
+  test("drops what Rust has no more once all is told, but no record that was merely edited", async () => {
+    const edited = pending({ ...b, cid: "bafy" });
+    const held = [pending(record("x")), edited, a];
+    expect(await over(held, [], false)).toEqual(held);
+    expect(await over(held, [])).toEqual([edited, a]);
+  });
+
+  test("tells one uri in two spaces apart", async () => {
+    const other = { ...a, space: "ats://did:plc:bob/com.example.space/two" };
+    const edited = pending(other);
+    expect(await over([a, other], [edited])).toEqual([a, edited]);
+    expect(await over([a], [edited])).toEqual([edited, a]);
   });
 });

@@ -32,10 +32,26 @@ export function reuse(record: WireRecord, index: Index): WireRecord {
 }
 
 /**
+ * What was `held`, with what Rust has `now` of optimistic records: each stands where the record it edits is, new ones
+ * come first. Those that were held and are no more go once `now` is the `whole` of it; an edit has its record's cid.
+ */
+export function overlay(held: Index, now: readonly WireRecord[], whole: boolean): readonly WireRecord[] {
+  const edited = new Set<string>();
+  held.forEach(({ optimistic, uri }) => optimistic && edited.add(uri));
+  const told = new Map<string, WireRecord>();
+  for (const it of now) if (it.optimistic || edited.has(it.uri)) told.set(identity(it), it);
+  const kept: WireRecord[] = [];
+  held.forEach((it, key) => {
+    if (told.has(key) || !whole || !it.optimistic || it.cid) kept.push(told.get(key) ?? it);
+    told.delete(key);
+  });
+  return [...told.values(), ...kept];
+}
+
+/**
  * The mirror after `delta`: what the delta removed or changed is dropped, then each changed record takes its final
  * index and the others keep their order around it. At most one pass over the records, and none but a copy where
- * records only changed in place or came in. Unchanged records keep their object, be it one of `held`; if no record
- * changed the array stays.
+ * records only changed in place or came in. Unchanged records keep their object, be it one of `held`.
  *
  * @returns `"stale"` for a delta that the mirror already contains, `"broken"` for one that does not follow it:
  * after the latter the whole state must be fetched.
@@ -53,7 +69,6 @@ export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | "sta
   );
   const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
-  if (changed.every(({ index }, i) => records[index] === settled[i])) return { rev, ids, records };
   const next = records.slice();
   changed.forEach(({ index }, i) => (next[index] = settled[i]!));
   return { rev, ids, records: next };
@@ -73,9 +88,7 @@ function drops(ids: readonly number[], { changed, length, removed }: Delta): Map
   const gone = new Set(removed);
   for (const { id } of changed) gone.add(id);
   found.clear();
-  for (let at = 0; at < ids.length; at++) {
-    if (gone.has(ids[at]!)) found.set(ids[at]!, at);
-  }
+  ids.forEach((id, at) => gone.has(id) && found.set(id, at));
   return found;
 }
 

@@ -103,6 +103,57 @@ describe("loadMore", () => {
     expect(plugin.handles("load_more")).toEqual([1, 2]);
   });
 
+  test("is fulfilled by a state that tells everything at a lower revision", async () => {
+    const store = await page.started();
+    const { invoke } = window.__TAURI_INTERNALS__;
+    window.__TAURI_INTERNALS__.invoke = async (name: string, args: unknown) => {
+      const answer = await invoke(name, args);
+      if (name.endsWith("watch_state")) (answer as { rev: number }).rev = plugin.opens.get(1)!.rev = 1;
+      return answer;
+    };
+    const lost = gate();
+    plugin.tamper = () => (lost.open(), null);
+    const loading = store.loadMore();
+    await lost.opened;
+    await settled();
+    plugin.tamper = (payload) => payload;
+    page.comeBack();
+    await loading;
+    expect(store.records).toHaveLength(4);
+  });
+
+  test("is fulfilled by the rest of a state that comes in parts", async () => {
+    plugin.chunk = 1;
+    const store = await page.started();
+    await plugin.caughtUp();
+    const lost = gate();
+    plugin.tamper = () => (lost.open(), null);
+    const loading = store.loadMore();
+    await lost.opened;
+    await settled();
+    plugin.tamper = (payload) => payload;
+    page.comeBack();
+    await loading;
+    expect(texts(store.records)).toEqual(["b v0", "a v0", "o1 v0", "o2 v0"]);
+  });
+
+  test("opens a watch that Rust has forgotten again, then asks once more", async () => {
+    const store = await page.started();
+    plugin.forget();
+    await store.loadMore();
+    expect(plugin.handles("load_more")).toEqual([1, 2]);
+    expect(store.records).toHaveLength(4);
+  });
+
+  test("asks an open watch that says it does not know it twice, no more", async () => {
+    const store = await page.started();
+    plugin.intercept = ({ command }) => {
+      if (command === "load_more") throw { kind: "unknown-watch", message: "no such handle" };
+    };
+    await expect(store.loadMore()).rejects.toMatchObject({ kind: "unknown-watch" });
+    expect(plugin.handles("load_more")).toEqual([1, 1]);
+  });
+
   test("is rejected with what Rust says, and can be called again", async () => {
     const store = await page.started();
     plugin.intercept = ({ command }) => {

@@ -81,6 +81,29 @@ describe("a store", () => {
     expect(store.error).toBe(first);
   });
 
+  test("tells nobody of a record that was sent again without a change", async () => {
+    const store = await started();
+    const listener = vi.fn();
+    store.subscribe(listener);
+    listener.mockClear();
+    await plugin.send(
+      1,
+      JSON.stringify({
+        handle: 1,
+        rev: 2,
+        status: "live",
+        error: null,
+        cursor: store.cursor,
+        length: 2,
+        removed: [],
+        changed: [{ id: 0, index: 0, record: record("b") }],
+        more: false,
+      }),
+    );
+    await vi.waitFor(() => expect(plugin.handles("ack_watch")).toEqual([1]));
+    expect(listener).not.toHaveBeenCalled();
+  });
+
   test("acknowledges a delta only after the listeners have run", async () => {
     const store = await started();
     let acksSeenByListener = -1;

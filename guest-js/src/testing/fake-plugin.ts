@@ -31,6 +31,8 @@ interface Open {
   acked: number;
   /** What the page was told, in order. */
   told: Entry[];
+  /** The same with status, error and cursor, as JSON. */
+  knows: string;
   /** The page was told everything once. */
   whole: boolean;
   inFlight: boolean;
@@ -174,6 +176,7 @@ export class FakePlugin {
       rev: 0,
       acked: 0,
       told: [],
+      knows: "",
       whole: false,
       inFlight: false,
       changed: false,
@@ -183,14 +186,16 @@ export class FakePlugin {
     return this.#state(open, handle);
   }
 
-  /** Counts as acknowledged; what it leaves out follows in deltas. */
+  /** Counts as acknowledged; what it leaves out follows in deltas. A revision of its own only if it tells news. */
   #state(open: Open, handle: number): State {
     const all = this.#current();
+    if (this.#hasNews(open)) open.rev += 1;
     open.told = all.slice(0, this.chunk);
     open.inFlight = false;
     open.changed = open.told.length < all.length;
     open.whole ||= !open.changed;
-    open.acked = ++open.rev;
+    open.acked = open.rev;
+    this.#note(open);
     if (open.changed) setTimeout(() => void this.#flush(handle));
     const { error, cursor } = this;
     return structuredClone({
@@ -237,10 +242,9 @@ export class FakePlugin {
   #loadMore(open: Open): number {
     this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
     this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
-    const deltas = Math.max(1, Math.ceil(this.#news(open, this.#current()).length / this.chunk));
-    const shownAt = open.rev + deltas;
+    const toldFrom = open.rev + Number(this.#hasNews(open));
     void this.#tell();
-    return shownAt;
+    return toldFrom;
   }
 
   async #tell(): Promise<void> {
@@ -276,8 +280,22 @@ export class FakePlugin {
     open.rev += 1;
     const { error, cursor } = this;
     const status = this.#status(open);
-    const { rev, changed: more } = open;
+    this.#note(open);
+    const { rev } = open;
+    const more = open.changed || ["connecting", "snapshot"].includes(this.status);
     return { handle, rev, status, error, cursor, length: next.length, removed, changed, more };
+  }
+
+  #hasNews(open: Open): boolean {
+    return open.knows !== this.#heading(this.#current());
+  }
+
+  #note(open: Open): void {
+    open.knows = this.#heading(open.told);
+  }
+
+  #heading(entries: Entry[]): string {
+    return JSON.stringify([entries, this.status, this.error, this.cursor]);
   }
 
   /** What the page has not been told of, by ascending index. */
