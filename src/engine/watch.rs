@@ -18,40 +18,39 @@ use super::{
     keeper::{self, Keeper, News},
     machine::{DOUBT_SPACING, Effect, Input, Machine, MachineOptions, SNAPSHOT_SPACING, Status},
     optimistic::{EditRefused, Home, MAX_OPTIMISTIC},
-    pager::{Paged, Pager, Waiting},
-    pages::{Outdated, Page},
+    pager::Pager,
     store::{Change, Store, Unknowable},
     subscription::{Admission, Alive, Subscriber},
     wire::ServerEvent,
 };
 use crate::{
     tickets::{Desk, DeskConfig, Minter},
-    transport::{ConnectRequest, Events, Refusal, Transport, http, http::Http, list},
+    transport::{ConnectRequest, Events, Transport, http, http::Http},
 };
 
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
 pub(super) struct Watch {
-    spec: WatchSpec,
+    pub(super) spec: WatchSpec,
     max_event_bytes: usize,
     linger: Duration,
     transport: Arc<dyn Transport>,
-    http: Http,
-    desk: Arc<Desk>,
+    pub(super) http: Http,
+    pub(super) desk: Arc<Desk>,
     /// The desk's when the connection began: a ticket that it brings after a logout is not kept.
     generation: u64,
     keeper: Option<Keeper>,
-    machine: Machine,
-    store: Store,
-    pager: Pager,
+    pub(super) machine: Machine,
+    pub(super) store: Store,
+    pub(super) pager: Pager,
     effects: Vec<Effect>,
     connection: Connection,
     wait: Option<Pin<Box<Sleep>>>,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     gone: Arc<Notify>,
-    subscribers: HashMap<u64, Subscriber>,
+    pub(super) subscribers: HashMap<u64, Subscriber>,
     next_subscriber: u64,
     lingering: Option<Pin<Box<Sleep>>>,
     /// Nobody follows, and nobody is waited for.
@@ -371,7 +370,7 @@ impl Watch {
     }
 
     /// A request for this watch, still without a ticket.
-    fn request(&self) -> ConnectRequest {
+    pub(super) fn request(&self) -> ConnectRequest {
         ConnectRequest {
             url: self.spec.url.clone(),
             ticket: None,
@@ -382,7 +381,7 @@ impl Watch {
     }
 
     /// Those who can mint, the newest first: its window is the likeliest to be awake.
-    fn minters(&self) -> Vec<Arc<dyn Minter>> {
+    pub(super) fn minters(&self) -> Vec<Arc<dyn Minter>> {
         let mut followers: Vec<_> = self.subscribers.iter().collect();
         followers.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(**id));
         followers
@@ -391,7 +390,7 @@ impl Watch {
             .collect()
     }
 
-    fn note_changes(&mut self) {
+    pub(super) fn note_changes(&mut self) {
         for change in self.store.take_changes() {
             tell(&mut self.subscribers, &change);
             if let Some(keeper) = &mut self.keeper {
@@ -405,82 +404,6 @@ impl Watch {
         for subscriber in self.subscribers.values_mut() {
             subscriber.flush(&self.machine, &self.store);
         }
-    }
-}
-
-/// Older records.
-impl Watch {
-    fn load_more(&mut self, waiting: Waiting) {
-        self.pager.want(waiting);
-        self.page();
-    }
-
-    /// Fetches a page if one is wanted, or answers that there is none.
-    fn page(&mut self) {
-        if !self.pager.is_idle() {
-            return;
-        }
-        let Some(page) = self.store.begin_page(self.pager.is_wanted()) else {
-            return self.answer_pages();
-        };
-        let (http, desk, followers) = (self.http.clone(), self.desk.clone(), self.minters());
-        let (mut request, cursor) = (self.request(), page.cursor().clone());
-        let fetch = async move {
-            request.ticket = desk.ticket(followers.clone()).await?;
-            match list::list(&http, &request, &cursor).await {
-                // An expired ticket matters only now: the connection outlives it.
-                Err(error) if error.refusal() == Some(Refusal::Ticket) => {
-                    desk.refused_this(request.ticket.as_ref());
-                    request.ticket = desk.ticket(followers).await?;
-                    Ok(list::list(&http, &request, &cursor).await?)
-                }
-                listed => Ok(listed?),
-            }
-        };
-        self.pager.fetch(page, fetch.boxed());
-    }
-
-    fn paged(&mut self, paged: Paged) {
-        let (page, answer) = match paged {
-            Paged::Due => return self.page(),
-            Paged::Answer(page, answer) => (page, answer),
-        };
-        let joined = match answer {
-            Ok(listed) => self.store.end_page(&page, listed),
-            Err(error) => {
-                debug!(url = %http::bare(&self.spec.url), %error, "no older records");
-                self.pager.answer(|_| Err(error.clone()));
-                if self.store.has_stale_pages() {
-                    self.pager.refresh_later();
-                }
-                return;
-            }
-        };
-        if joined.is_ok() {
-            self.pager.went_well();
-        }
-        match (joined, page) {
-            (Err(Outdated), _) if !self.pager.may_try_again() => {
-                self.pager.answer(|_| Err(WatchError::Disconnected));
-                if self.store.has_stale_pages() {
-                    self.pager.refresh_later();
-                }
-            }
-            (Ok(()), Page::Older(_)) => self.answer_pages(),
-            _ if self.pager.is_wanted() => self.page(),
-            _ if self.store.has_stale_pages() => self.pager.refresh_soon(),
-            _ => {}
-        }
-    }
-
-    /// What there is, is there.
-    fn answer_pages(&mut self) {
-        self.note_changes();
-        let (subscribers, machine, store) = (&self.subscribers, &self.machine, &self.store);
-        self.pager.answer(|id| {
-            let subscriber = subscribers.get(&id).ok_or(WatchError::Ended)?;
-            Ok(subscriber.next_rev(machine, store))
-        });
     }
 }
 

@@ -1,0 +1,149 @@
+use super::*;
+use crate::error::ErrorKind;
+
+fn spec(json: &str) -> Result<WatchSpec> {
+    let options: WatchOptions = serde_json::from_str(json).unwrap();
+    let scope = Scope::new(
+        vec![Arc::new("https://appview.example".parse().unwrap())],
+        vec![],
+    );
+    let surroundings = Surroundings {
+        base_url: Some("https://appview.example/base".parse().unwrap()),
+        minters: vec![NamedMinter::new("session", |_| async {
+            Ok::<_, String>(String::new())
+        })],
+        cached: true,
+    };
+    options.into_spec(&surroundings, scope)
+}
+
+fn kind(json: &str) -> ErrorKind {
+    spec(json).err().unwrap().kind()
+}
+
+#[test]
+fn relative_urls_resolve_against_the_base() {
+    let spec = spec(r#"{"url":"/xrpc/x.watchRecords?actor=did:plc:a"}"#).unwrap();
+    assert_eq!(
+        spec.url.as_str(),
+        "https://appview.example/xrpc/x.watchRecords?actor=did:plc:a"
+    );
+}
+
+#[test]
+fn wrong_urls_and_options_are_typed_errors() {
+    for url in [
+        "https://[",
+        "ftp://appview.example/x",
+        "https://u:p@appview.example/x",
+        "https://appview.example/x?ticket=t",
+    ] {
+        assert_eq!(
+            kind(&format!(r#"{{"url":"{url}"}}"#)),
+            ErrorKind::InvalidUrl,
+            "{url}"
+        );
+    }
+    assert_eq!(
+        kind(r#"{"url":"https://evil.example/x"}"#),
+        ErrorKind::NotAllowed
+    );
+    assert_eq!(
+        kind(r#"{"url":"/x","ticket":" "}"#),
+        ErrorKind::InvalidOptions
+    );
+    assert_eq!(
+        kind(r#"{"url":"/x","idleTimeout":5}"#),
+        ErrorKind::InvalidOptions
+    );
+    let options: WatchOptions = serde_json::from_str(r#"{"url":"/x"}"#).unwrap();
+    let error = options
+        .into_spec(&Surroundings::default(), Scope::default())
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+}
+
+#[test]
+fn tickets_come_from_one_source() {
+    let source = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.tickets);
+    assert_eq!(source("").unwrap(), TicketSource::Public);
+    assert!(matches!(
+        source(r#","ticket":"t""#).unwrap(),
+        TicketSource::Static(_)
+    ));
+    assert_eq!(source(r#","mint":true"#).unwrap(), TicketSource::Followers);
+    assert!(matches!(
+        source(r#","minter":"session""#).unwrap(),
+        TicketSource::Minter(_)
+    ));
+    for bad in [
+        r#","minter":"other""#,
+        r#","ticket":"t","mint":true"#,
+        r#","ticket":"t","minter":"session""#,
+    ] {
+        assert_eq!(
+            source(bad).unwrap_err().kind(),
+            ErrorKind::InvalidOptions,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn the_cache_is_on_unless_the_app_or_the_watch_turns_it_off() {
+    let cache = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.cache);
+    assert_eq!(cache("").unwrap(), Some(CacheOptions::default()));
+    assert_eq!(cache(r#","cache":false"#).unwrap(), None);
+    let named = cache(r#","cacheKey":"k","cacheMaxRecords":9"#)
+        .unwrap()
+        .unwrap();
+    assert_eq!((named.key.as_deref(), named.max_records), (Some("k"), 9));
+    for bad in [r#","cacheKey":"""#, r#","cacheMaxRecords":0"#] {
+        assert_eq!(cache(bad).unwrap_err().kind(), ErrorKind::InvalidOptions);
+    }
+    let off: WatchOptions = serde_json::from_str(r#"{"url":"/x","cache":true}"#).unwrap();
+    let error = off.cache(&Surroundings::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn sort_where_and_max_records_make_the_view() {
+    let view = |rest: &str| spec(&format!(r#"{{"url":"/x"{rest}}}"#)).map(|it| it.view);
+    assert_eq!(view("").unwrap(), View::default());
+    let all = r#","sort":{"by":"value.n","order":"asc"},"where":{"value.room":"A"},"maxRecords":9"#;
+    let all = view(all).unwrap();
+    assert!(all.sort.ascending && matches!(all.sort.by, SortBy::Value(_)));
+    assert_eq!(all.max_records, Some(9));
+    assert_ne!(all.filter, Filter::default());
+    for bad in [
+        r#","sort":{"by":"did"}"#,
+        r#","sort":{"by":"value."}"#,
+        r#","where":{"did":"x"}"#,
+        r#","where":{"value.x":[1]}"#,
+        r#","maxRecords":0"#,
+        r#","maxRecords":200001"#,
+    ] {
+        assert_eq!(
+            view(bad).unwrap_err().kind(),
+            ErrorKind::InvalidOptions,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn unknown_options_and_settings_are_named() {
+    let error = WatchOptions::read(serde_json::json!({ "url": "/x", "mint": "sekret" }));
+    let message = error.err().unwrap().to_string();
+    assert!(
+        message.contains("boolean") && !message.contains("sekret"),
+        "{message}"
+    );
+    let error = serde_json::from_str::<WatchOptions>(r#"{"url":"/x","urls":1}"#)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("urls"));
+    let error = serde_json::from_str::<Config>(r#"{"baseURL":"https://a"}"#).unwrap_err();
+    assert!(error.to_string().contains("baseURL"));
+}
