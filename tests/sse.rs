@@ -91,6 +91,21 @@ async fn watches_of_the_same_query_share_one_connection_and_linger() {
 }
 
 #[tokio::test]
+async fn one_query_at_two_appviews_is_two_watches_side_by_side() {
+    let (here, there) = (Lounge::open().await, Lounge::open().await);
+    here.say("a", "here");
+    there.say("a", "there");
+    let engine = engine();
+    let first = engine.watch(here.spec()).await;
+    let second = engine.watch(there.spec()).await;
+    assert_eq!(texts(&until_live(&first).await), ["here"]);
+    assert_eq!(texts(&until_live(&second).await), ["there"]);
+    there.say("b", "news");
+    until(&second, |it| texts(it) == ["news", "there"]).await;
+    assert_eq!(texts(&first.state().await.unwrap()), ["here"]);
+}
+
+#[tokio::test]
 async fn another_ticket_is_another_watch() {
     let lounge = Lounge::open().await;
     lounge.say("a", "secret");

@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use tauri_plugin_contrail_sync::tickets::{NamedMinter, TicketSource};
+
+use super::common::*;
 use super::session::{Machine, SERVICE, Session, on};
 use super::*;
 
@@ -153,6 +156,29 @@ fn a_locked_keyring_with_nobody_at_the_prompt_is_given_up_within_the_time_out() 
     on(Machine::Keyring, async |session| {
         let _prompter = session.prompter_that_waits_for_ever();
         given_up_when_locked(session, Reason::Timeout).await;
+    });
+}
+
+#[test]
+fn a_keyring_that_hangs_does_not_keep_a_watch_from_going_live() {
+    on(Machine::Keyring, async |session| {
+        let lounge = Lounge::open().await;
+        // It would be waited for longer than this test.
+        let vault = impatient(3_600_000);
+        vault.set("a", secret(1, 20)).await.unwrap();
+        session.lock();
+        let _prompter = session.prompter_that_waits_for_ever();
+        let engine = engine_with(|config| config.vault = vault.clone());
+        let ticket = lounge.ticket(ALICE, &[]);
+        let minter = NamedMinter::new("fixed", move |_| {
+            let ticket = ticket.clone();
+            async { Ok::<_, String>(ticket) }
+        });
+        let mut spec = lounge.spec();
+        spec.tickets = TicketSource::Minter(minter);
+        let watch = engine.watch(spec).await;
+        until_live(&watch).await;
+        assert_eq!(vault.state(), VaultState::Keyring, "it hangs all the time");
     });
 }
 

@@ -67,7 +67,7 @@ pub fn on<F: AsyncFnOnce(&mut Session)>(machine: Machine, body: F) {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
+        .enable_all()
         .build()
         .expect("runtime");
     runtime.block_on(body(&mut session));
