@@ -284,7 +284,7 @@ fn without_reconnect_a_failure_closes() {
 #[test]
 fn every_way_to_fail_for_ever_stays_within_the_bounds() {
     type Way = (&'static str, fn(&mut Driver));
-    let ways: [Way; 5] = [
+    let ways: [Way; 8] = [
         ("refused", |it| it.fail(cut())),
         ("401", |it| it.fail(refused_ticket())),
         ("accepted then closed", |it| {
@@ -299,6 +299,19 @@ fn every_way_to_fail_for_ever_stays_within_the_bounds() {
         ("a fresh snapshot wanted each time", |it| {
             it.go_live();
             it.input(Input::NeedSnapshot(SNAPSHOT_SPACING));
+        }),
+        ("woken each time", |it| {
+            it.fail(cut());
+            it.input(Input::Wake);
+        }),
+        ("started anew each time", |it| {
+            it.fail(cut());
+            it.input(Input::Stop);
+            it.input(Input::Start);
+        }),
+        ("put to sleep each time", |it| {
+            it.input(Input::Suspend);
+            it.input(Input::Wake);
         }),
     ];
     for (way, fail) in ways {
