@@ -3,13 +3,19 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use appview::{Fault, On};
 use common::*;
 use tauri_plugin_contrail_sync::{
     ErrorKind,
-    engine::{Engine, EngineConfig, Subscription, TransportKind},
+    engine::{Engine, EngineConfig, Status, Subscription, TransportKind},
     tickets::{NamedMinter, TicketSource},
 };
 
@@ -261,5 +267,67 @@ fn a_peer_that_never_answers_is_given_up_in_time() {
             (bound..bound + 5).contains(&seconds),
             "{on:?} after {seconds} s"
         );
+    }
+}
+
+#[test]
+fn an_outage_shows_before_a_second_has_passed() {
+    for kind in [TransportKind::Sse, TransportKind::Ws] {
+        let healthy = Fault::default();
+        stepped(kind, healthy, async |seconds, lounge, watch| {
+            if watch.state().await.unwrap().status != Status::Live {
+                assert!(seconds < 60, "{kind:?} is never live");
+                return false;
+            }
+            lounge.server.drop_connections();
+            // From here on the client's clock stands still.
+            for _ in 0..2000 {
+                if watch.state().await.unwrap().status == Status::Reconnecting {
+                    return true;
+                }
+                tokio::task::spawn_blocking(|| std::thread::sleep(REACTION))
+                    .await
+                    .unwrap();
+            }
+            panic!("{kind:?} hears nothing of it");
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minter_that_fails_for_ever_is_asked_no_more_often_than_a_peer() {
+    for hangs in [false, true] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let minter = NamedMinter::new("failing", move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Err::<String, _>("no session")
+            }
+        });
+        let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
+        let url = "https://appview.invalid/xrpc/x.watchRecords?spaceUri=s";
+        let mut spec = anywhere(url.parse().unwrap());
+        spec.tickets = TicketSource::Minter(minter);
+        let watch = engine.unwrap().watch(spec).await;
+        let (mut minutes, mut before) = (Vec::new(), 0);
+        for _ in 0..MINUTES {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let now = asked.load(Ordering::SeqCst);
+            minutes.push(now - before);
+            before = now;
+        }
+        assert!(minutes[0] <= 10, "hangs: {hangs}, {minutes:?}");
+        let later = &minutes[1..];
+        assert!(
+            later.iter().all(|it| (1..=3).contains(it)),
+            "hangs: {hangs}, {minutes:?}"
+        );
+        let state = watch.state().await.unwrap();
+        assert_eq!(state.status, Status::Reconnecting);
+        assert!(state.error.is_some());
     }
 }

@@ -6,6 +6,8 @@ use std::{path::Path, time::Duration};
 
 use appview::{Bulk, Options, Server};
 use common::*;
+use futures_util::FutureExt;
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tauri_plugin_contrail_sync::{
     ErrorKind,
     cache::{Cache, CacheConfig},
@@ -116,6 +118,21 @@ async fn live_changes_reach_the_cache_and_a_stop_leaves_it_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_stop_before_anything_was_known_leaves_the_cache_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let spec = cached(lounge.spec());
+    once(&file, &spec).await;
+    lounge.server.shutdown().await;
+    let engine = session(&file);
+    drop(engine.watch(spec).await);
+    engine.flush(Duration::from_secs(5)).await;
+    assert_eq!(rows(&engine).await, 1);
+}
+
+#[tokio::test]
 async fn losing_access_leaves_no_row() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cache.sqlite");
@@ -179,6 +196,34 @@ async fn a_cache_that_cannot_be_written_does_not_keep_a_watch_from_going_live() 
     let lounge = Lounge::open().await;
     lounge.say("a", "x");
     assert_eq!(once(&file, &cached(lounge.spec())).await, ["x"]);
+}
+
+#[tokio::test]
+async fn a_cache_that_hangs_does_not_delay_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let options = SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true)
+        .pragma("locking_mode", "EXCLUSIVE");
+    let mut holder = SqliteConnection::connect_with(&options).await.unwrap();
+    let lock = holder.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+    let mut config = CacheConfig::new(Some(file));
+    config.busy_timeout = Duration::from_secs(3600);
+    let cache = Cache::open(config, &tokio::runtime::Handle::current());
+    let engine = engine_with(|engine| engine.cache = Some(cache.clone()));
+    let lounge = Lounge::open().await;
+    lounge.say("a", "x");
+    let watch = engine.watch(cached(lounge.spec())).await;
+    assert_eq!(texts(&until_live(&watch).await), ["x"]);
+    // Nor does it hold up what goes on.
+    lounge.say("b", "y");
+    until(&watch, |it| texts(it) == ["y", "x"]).await;
+    let asked = std::pin::pin!(cache.info()).now_or_never();
+    assert!(asked.is_none(), "the cache waits for the file all the time");
+    lock.rollback().await.unwrap();
+    holder.close().await.unwrap();
+    end(engine).await;
 }
 
 #[tokio::test]

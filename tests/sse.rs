@@ -91,6 +91,25 @@ async fn watches_of_the_same_query_share_one_connection_and_linger() {
 }
 
 #[tokio::test]
+async fn one_query_at_two_appviews_is_two_watches_side_by_side() {
+    let (here, there) = (Lounge::open().await, Lounge::open().await);
+    here.say("a", "here");
+    there.say("a", "there");
+    let engine = engine();
+    let [first, second] = [&here, &there].map(|it| {
+        let path = "xrpc/com.example.message.watchRecords";
+        let url = format!("{}/{path}?actor={ALICE}", it.server.url());
+        engine.watch(anywhere(url.parse().unwrap()))
+    });
+    let (first, second) = (first.await, second.await);
+    assert_eq!(texts(&until_live(&first).await), ["here"]);
+    assert_eq!(texts(&until_live(&second).await), ["there"]);
+    there.say("b", "news");
+    until(&second, |it| texts(it) == ["news", "there"]).await;
+    assert_eq!(texts(&first.state().await.unwrap()), ["here"]);
+}
+
+#[tokio::test]
 async fn another_ticket_is_another_watch() {
     let lounge = Lounge::open().await;
     lounge.say("a", "secret");
@@ -170,27 +189,32 @@ async fn a_half_open_connection_is_noticed_within_the_idle_time_out() {
 
 #[tokio::test]
 async fn one_uri_in_two_spaces_is_two_records_and_an_unclear_deletion_asks_again() {
-    let lounge = Lounge::open().await;
-    let second = lounge.server.space("den", ALICE).unwrap();
-    for space in [&lounge.space, &second] {
-        let put = appview::Put {
-            space_uri: Some(space.clone()),
-            collection: "message".into(),
-            did: ALICE.into(),
-            rkey: "self".into(),
-            record: serde_json::json!({ "text": space }),
-            ..appview::Put::default()
-        };
-        lounge.server.put(put).unwrap();
+    for first in [true, false] {
+        let mut lounge = Lounge::open().await;
+        let mut kept = lounge.server.space("den", ALICE).unwrap();
+        for space in [&lounge.space, &kept] {
+            let put = appview::Put {
+                space_uri: Some(space.clone()),
+                collection: "message".into(),
+                did: ALICE.into(),
+                rkey: "self".into(),
+                record: serde_json::json!({ "text": space }),
+                ..appview::Put::default()
+            };
+            lounge.server.put(put).unwrap();
+        }
+        let url = format!(
+            "{}/xrpc/com.example.message.watchRecords?actor={ALICE}",
+            lounge.server.url()
+        );
+        let watch = engine().watch(anywhere(url.parse().unwrap())).await;
+        let live = until_live(&watch).await;
+        assert_eq!(rkeys(&live), ["self", "self"]);
+        if first {
+            std::mem::swap(&mut lounge.space, &mut kept);
+        }
+        lounge.delete(ALICE, "message", "self", false);
+        let left = until(&watch, |it| it.entries.len() == 1).await;
+        assert_eq!(texts(&left), [kept]);
     }
-    let url = format!(
-        "{}/xrpc/com.example.message.watchRecords?actor={ALICE}",
-        lounge.server.url()
-    );
-    let watch = engine().watch(anywhere(url.parse().unwrap())).await;
-    let live = until_live(&watch).await;
-    assert_eq!(rkeys(&live), ["self", "self"]);
-    lounge.delete(ALICE, "message", "self", false);
-    let left = until(&watch, |it| it.entries.len() == 1).await;
-    assert_eq!(texts(&left), [second]);
 }

@@ -43,6 +43,14 @@ describe("apply", () => {
     expect(next.records).not.toBe(mirror.records);
   });
 
+  test("puts an edited record in its place and keeps the others' objects", () => {
+    const edited = record("b", 1);
+    const next = applied({ changed: [{ id: 2, index: 1, record: edited }] });
+    expect(next.records).toEqual([a, edited, c]);
+    expect(next.records[0]).toBe(a);
+    expect(next.records[2]).toBe(c);
+  });
+
   test("removes records", () => {
     expect(applied({ length: 1, removed: [1, 3] }).records).toEqual([b]);
     expect(applied({ length: 0, removed: [1, 2, 3] }).records).toEqual([]);
@@ -65,6 +73,7 @@ describe("apply", () => {
   test("never changes the mirror it started from", () => {
     const before = structuredClone(mirror);
     applied({ length: 2, removed: [2], changed: [{ id: 3, index: 0, record: record("c", 1) }] });
+    applied({ changed: [{ id: 2, index: 1, record: record("b", 1) }] });
     expect(mirror).toEqual(before);
   });
 

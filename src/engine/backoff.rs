@@ -126,27 +126,33 @@ mod tests {
         connects
     }
 
-    #[test]
-    fn no_failing_peer_sees_more_than_ten_connects_in_a_minute_nor_three_a_minute_after() {
-        for seed in 0..500 {
-            let times = failing(seed, 20, Duration::ZERO);
-            let minute = Duration::from_secs(60);
-            let first = times.iter().filter(|t| **t < minute).count();
-            assert!(first <= 10, "seed {seed}: {first}");
-            for start in times.iter().filter(|t| **t >= minute) {
-                let window = times
-                    .iter()
-                    .filter(|t| *t >= start && **t < *start + minute);
-                assert!(window.count() <= 3, "seed {seed}");
-            }
+    /// Holds the connects of a peer that is live for so long each time against the bounds.
+    fn check(seed: u64, live: Duration) {
+        let times = failing(seed, 20, live);
+        let minute = Duration::from_secs(60);
+        let first = times.iter().filter(|t| **t < minute).count();
+        assert!(first <= 10, "seed {seed}, {live:?}: {first}");
+        for start in times.iter().filter(|t| **t >= minute) {
+            let window = times
+                .iter()
+                .filter(|t| *t >= start && **t < *start + minute);
+            assert!(window.count() <= 3, "seed {seed}, {live:?}");
         }
     }
 
     #[test]
-    fn a_peer_that_lives_a_minute_each_time_sees_no_more_than_that_either() {
+    fn no_failing_peer_sees_more_than_ten_connects_in_a_minute_nor_three_a_minute_after() {
+        for seed in 0..500 {
+            check(seed, Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_lives_for_a_while_each_time_sees_no_more_than_that_either() {
         for seed in 0..100 {
-            let times = failing(seed, 30, STABLE_AFTER);
-            assert!(times.len() <= 31, "seed {seed}: {}", times.len());
+            for seconds in [1, 5, 15, 60] {
+                check(seed, Duration::from_secs(seconds));
+            }
         }
     }
 
@@ -188,7 +194,14 @@ mod tests {
         backoff.connecting(now);
         now += Duration::from_secs(3600);
         backoff.ended(Duration::from_secs(3600));
-        assert!(backoff.next_delay(now, None) <= Duration::from_secs(1));
+        // The next trouble has a first minute of its own.
+        for ceiling in [1, 2, 4] {
+            let delay = backoff.next_delay(now, None);
+            assert!(delay <= Duration::from_secs(ceiling), "{delay:?}");
+            now += delay;
+            backoff.connecting(now);
+            backoff.ended(Duration::ZERO);
+        }
     }
 
     #[test]

@@ -339,6 +339,25 @@ mod tests {
     }
 
     #[test]
+    fn children_are_edited_and_removed_in_groups_as_in_a_list() {
+        let two = r#","reactionsCount":2,"reactions":{"+":[{"did":"bob","rkey":"self","value":{"e":"+"}}],"-":[{"did":"alice","rkey":"self","value":{"e":"-"}}]}"#;
+        let edit = added("reactions", "alice", "self", r#"{"e":"-","x":1}"#);
+        let edited = joined(&parent(two), &edit).unwrap();
+        assert_eq!(field(&edited, "reactions")["-"][0]["value"]["x"], 1);
+        assert_eq!(field(&edited, "reactionsCount"), 2);
+        let one = remove(&edited, &removed("self", Some("bob")))
+            .unwrap()
+            .unwrap();
+        assert_eq!(field(&one, "reactions")["-"][0]["did"], "alice");
+        assert_eq!(field(&one, "reactionsCount"), 1);
+        let none = remove(&one, &removed("self", Some("alice")))
+            .unwrap()
+            .unwrap();
+        assert!(none.extra("reactions").is_none());
+        assert_eq!(field(&none, "reactionsCount"), 0);
+    }
+
+    #[test]
     fn the_group_of_a_child_is_the_one_it_shares_a_value_with_or_its_own_or_unknowable() {
         let groups = r#","rsvps":{"going":[{"did":"bob","rkey":"1","value":{"status":"going","x":"y"}}],"no":[{"did":"eve","rkey":"1","value":{"status":"no","x":"y"}}]}"#;
         let parent = parent(groups);

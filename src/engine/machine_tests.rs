@@ -284,7 +284,7 @@ fn without_reconnect_a_failure_closes() {
 #[test]
 fn every_way_to_fail_for_ever_stays_within_the_bounds() {
     type Way = (&'static str, fn(&mut Driver));
-    let ways: [Way; 5] = [
+    let ways: [Way; 8] = [
         ("refused", |it| it.fail(cut())),
         ("401", |it| it.fail(refused_ticket())),
         ("accepted then closed", |it| {
@@ -300,6 +300,19 @@ fn every_way_to_fail_for_ever_stays_within_the_bounds() {
             it.go_live();
             it.input(Input::NeedSnapshot(SNAPSHOT_SPACING));
         }),
+        ("woken each time", |it| {
+            it.fail(cut());
+            it.input(Input::Wake);
+        }),
+        ("started anew each time", |it| {
+            it.fail(cut());
+            it.input(Input::Stop);
+            it.input(Input::Start);
+        }),
+        ("put to sleep each time", |it| {
+            it.input(Input::Suspend);
+            it.input(Input::Wake);
+        }),
     ];
     for (way, fail) in ways {
         let mut it = Driver::new(|options| options.can_mint = true);
@@ -309,6 +322,7 @@ fn every_way_to_fail_for_ever_stays_within_the_bounds() {
             if it.wait.is_some() {
                 it.wait();
             }
+            assert!(it.connects.len() < 1000, "{way} storms");
         }
         let within = |from: u32, to: u32| {
             it.connects

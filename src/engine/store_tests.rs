@@ -317,6 +317,36 @@ fn a_child_that_moves_leaves_its_old_parent_and_the_counts_follow() {
 }
 
 #[test]
+fn a_child_that_moves_to_a_grouped_parent_leaves_its_old_group() {
+    let mut store = Store::default();
+    let of = |did: &str| {
+        format!(
+            r#","value":"x","reactionsCount":1,"reactions":{{"+":[{{"did":"{did}","rkey":"k","value":{{"e":"+"}}}}]}}"#
+        )
+    };
+    let rows = [("1", of("bob")), ("2", of("carol"))];
+    snapshot(
+        &mut store,
+        rows.map(|(rkey, rest)| record(None, "a", rkey, US, &rest)),
+    );
+    let moved = r#"{"parentUri":"at://a/c/2","relation":"reactions","child":{"did":"bob","rkey":"k","value":{"e":"+"}}}"#;
+    store
+        .add_child(&serde_json::from_str(moved).unwrap())
+        .unwrap();
+    let field = |rkey: &str, name: &str| {
+        let entry = store.entries().find(|it| it.record.rkey() == rkey).unwrap();
+        let raw = entry.record.extra(name)?.get();
+        Some(serde_json::from_str::<serde_json::Value>(raw).unwrap())
+    };
+    assert_eq!(field("1", "reactions"), None);
+    assert_eq!(field("1", "reactionsCount"), Some(0.into()));
+    let both = field("2", "reactions").unwrap();
+    assert_eq!(both["+"][0]["did"], "bob");
+    assert_eq!(both["+"][1]["did"], "carol");
+    assert_eq!(field("2", "reactionsCount"), Some(2.into()));
+}
+
+#[test]
 fn a_parent_that_arrived_live_gets_children_and_counts_too() {
     let mut store = Store::default();
     store.upsert(text("a", "1", US, "live"));

@@ -113,7 +113,12 @@ async fn a_minter_that_hangs_fails_in_time_and_the_next_one_is_asked() {
     let hang: Arc<dyn Minter> = Arc::new(|_| std::future::pending::<Result<String, String>>());
     let good: Arc<dyn Minter> = Arc::new(|_| async { Ok::<_, String>("fresh".to_owned()) });
     let desk = desk(config(), TicketSource::Followers);
+    let start = tokio::time::Instant::now();
     let error = desk.ticket(vec![hang.clone()]).await.unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(11),
+        "10 s, as configured"
+    );
     assert!(matches!(error, TicketError::Timeout { .. }));
     let minted = desk.ticket(vec![hang, good]).await.unwrap();
     assert_eq!(minted, Some(Ticket::new("fresh")));

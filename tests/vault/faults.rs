@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::session::{Machine, SERVICE, Session, on};
+use tauri_plugin_contrail_sync::tickets::{NamedMinter, TicketSource};
+
+use super::common::*;
+use super::session::{Machine, Outside, SERVICE, Session, TIMEOUT, on};
 use super::*;
 
 fn impatient(millis: u64) -> Vault {
@@ -153,6 +156,38 @@ fn a_locked_keyring_with_nobody_at_the_prompt_is_given_up_within_the_time_out() 
     on(Machine::Keyring, async |session| {
         let _prompter = session.prompter_that_waits_for_ever();
         given_up_when_locked(session, Reason::Timeout).await;
+    });
+}
+
+#[test]
+fn a_keyring_that_hangs_does_not_keep_a_watch_from_going_live() {
+    on(Machine::Keyring, async |session| {
+        let lounge = Lounge::open().await;
+        let ticket = lounge.ticket(ALICE, &[]);
+        let minter = NamedMinter::new("fixed", move |_| {
+            let ticket = ticket.clone();
+            async { Ok::<_, String>(ticket) }
+        });
+        let mut spec = lounge.spec();
+        spec.tickets = TicketSource::Minter(minter);
+        let earlier = engine_with(|config| config.vault = vault(Layout::PerName));
+        until_live(&earlier.watch(spec.clone()).await).await;
+        // The ticket is stored beside the connection.
+        let stored = async {
+            let keyring = Outside::open();
+            while !keyring.names().iter().any(|it| it.contains("/ticket:")) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, stored).await.expect("stored");
+        session.lock();
+        let _prompter = session.prompter_that_waits_for_ever();
+        // It would be waited for longer than this test.
+        let vault = impatient(3_600_000);
+        let engine = engine_with(|config| config.vault = vault.clone());
+        let watch = engine.watch(spec).await;
+        until_live(&watch).await;
+        assert_eq!(vault.state(), VaultState::Keyring, "it hangs all the time");
     });
 }
 

@@ -1,6 +1,8 @@
 //! The vault on a real keyring, and without one.
 #![cfg(target_os = "linux")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod layouts;
 mod session;

@@ -41,7 +41,7 @@ pub const SERVICE: &str = "org.example.chat";
 
 /// The keyring's name on the bus.
 const SECRETS: &str = "org.freedesktop.secrets";
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// A name on the bus, its old and its new owner.
 type Names = (String, String, String);
 
@@ -67,7 +67,7 @@ pub fn on<F: AsyncFnOnce(&mut Session)>(machine: Machine, body: F) {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
+        .enable_all()
         .build()
         .expect("runtime");
     runtime.block_on(body(&mut session));
