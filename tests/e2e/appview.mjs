@@ -49,11 +49,17 @@ export class Appview {
   }
 }
 
-/** A fixed address for appviews that come and go: it passes bytes on, and refuses connections while shut. */
+/**
+ * A fixed address for appviews that come and go: it passes bytes on. It can be shut, or closed to newcomers only, who
+ * are then refused or have to wait, while those who are in go on.
+ */
 export class Door {
   #sockets = new Set();
   #server = null;
   #port = 0;
+  #appview = 0;
+  /** Who waits to get in; `null` if nobody has to. */
+  #queue = null;
 
   get url() {
     return `http://127.0.0.1:${this.#port}`;
@@ -62,35 +68,63 @@ export class Door {
   /** Lets connections through to `port`, at the same address as before. */
   async open(port) {
     await this.shut();
-    this.#server = createServer((near) => this.#join(near, connect(port, "127.0.0.1")));
+    this.#appview = port;
+    await this.unlock();
+  }
+
+  /** Cuts every connection and refuses new ones. */
+  async shut() {
+    const closed = this.#server && once(this.#server, "close");
+    this.lock();
+    this.#queue = null;
+    this.#sockets.forEach((socket) => socket.destroy());
+    await closed;
+  }
+
+  /** Refuses new connections. */
+  lock() {
+    this.#server?.close();
+    this.#server = null;
+  }
+
+  /** Ends what `lock` began. */
+  async unlock() {
+    this.#server = createServer((near) => this.#come(near));
     this.#server.listen(this.#port, "127.0.0.1");
     await once(this.#server, "listening");
     this.#port = this.#server.address().port;
   }
 
-  /** Cuts every connection and refuses new ones. */
-  async shut() {
-    if (!this.#server) return;
-    const closed = once(this.#server, "close");
-    this.#server.close();
-    this.#sockets.forEach((socket) => socket.destroy());
-    await closed;
-    this.#server = null;
+  /** Lets new connections wait. */
+  hold() {
+    this.#queue ??= [];
   }
 
-  #join(near, far) {
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ]) {
-      this.#sockets.add(from);
-      // An error is always followed by a close.
-      from.on("error", () => {});
-      from.on("close", () => {
-        this.#sockets.delete(from);
-        to.destroy();
-      });
-      from.pipe(to);
-    }
+  /** Ends what `hold` began. */
+  release() {
+    const waiting = this.#queue ?? [];
+    this.#queue = null;
+    for (const near of waiting) if (!near.destroyed) this.#join(near);
+  }
+
+  #come(near) {
+    this.#keep(near);
+    if (this.#queue) this.#queue.push(near);
+    else this.#join(near);
+  }
+
+  #join(near) {
+    const far = connect(this.#appview, "127.0.0.1");
+    this.#keep(far);
+    near.on("close", () => far.destroy());
+    far.on("close", () => near.destroy());
+    near.pipe(far).pipe(near);
+  }
+
+  #keep(socket) {
+    this.#sockets.add(socket);
+    // An error is always followed by a close.
+    socket.on("error", () => {});
+    socket.on("close", () => this.#sockets.delete(socket));
   }
 }

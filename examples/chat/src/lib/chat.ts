@@ -13,6 +13,12 @@ export interface MessageBody {
   reply?: { uri: string };
 }
 
+/** The collection that messages live in. */
+export const MESSAGES = "com.example.chat.message";
+
+/** How many messages come at first, and with each step back. */
+const PAGE = "50";
+
 export type MessageRecord = WatchRecord<MessageBody>;
 
 /** What the app was started with. */
@@ -36,7 +42,7 @@ export function watchMessages(spaceUri: string, did: string, transport: Transpor
     spaceUri,
     hydrateReactions: "20",
     hydrateParent: "true",
-    limit: "200",
+    limit: PAGE,
   });
   return createWatchStore<MessageBody>({
     url: `/xrpc/com.example.message.watchRecords?${query}`,
@@ -48,10 +54,8 @@ export function watchMessages(spaceUri: string, did: string, transport: Transpor
 }
 
 /** Stores a message of `did`; it shows up when the watch brings it. Rejects with a text for people. */
-export function sendMessage(did: string, text: string, replyTo?: string): Promise<void> {
-  const record: MessageBody = { text, createdAt: new Date().toISOString() };
-  if (replyTo) record.reply = { uri: replyTo };
-  return invoke("send_message", { did, rkey: recordKey(), record });
+export function postMessage(did: string, rkey: string, record: MessageBody): Promise<void> {
+  return invoke("send_message", { did, rkey, record });
 }
 
 const SORTABLE = "234567abcdefghijklmnopqrstuvwxyz";

@@ -1,5 +1,5 @@
 import type { Snapshot } from "tauri-plugin-contrail-sync-api";
-import type { MessageBody } from "./chat.js";
+import type { MessageBody, MessageRecord } from "./chat.js";
 
 export type Messages = Snapshot<MessageBody>;
 
@@ -7,11 +7,24 @@ export const NOTHING: Messages = { records: [], status: "idle", error: null };
 
 /**
  * What to show after a store's `next` snapshot: a new store of the same person, over another transport, begins
- * empty, and the messages on screen stay until it has its own.
+ * with nothing but what that person has just written, and the messages on screen stay until it has its own.
  */
 export function follow(shown: Messages, next: Messages): Messages {
-  const begins = next.status !== "live" && next.status !== "closed" && next.records.length === 0;
-  return begins ? { ...next, records: shown.records } : next;
+  const { records, status } = next;
+  const begins = status !== "live" && status !== "closed" && records.every((it) => it.optimistic);
+  if (!begins) return next;
+  const own = new Map(records.map((it) => [it.uri, it]));
+  const stay = shown.records.map((it) => {
+    const newer = own.get(it.uri);
+    own.delete(it.uri);
+    return newer ?? it;
+  });
+  return { ...next, records: [...own.values(), ...stay] };
+}
+
+/** The same without one message. */
+export function without(shown: Messages, message: MessageRecord): Messages {
+  return { ...shown, records: shown.records.filter((it) => it.uri !== message.uri) };
 }
 
 const REFUSALS = ["access-lost", "forbidden", "not-found"];

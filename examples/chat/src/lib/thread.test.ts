@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type MessageRecord, recordKey } from "./chat.js";
 import { dayName } from "./dates.js";
 import { person, spaceName } from "./people.js";
-import { people, thread } from "./thread.js";
+import { arrivals, people, thread } from "./thread.js";
 
 const NOON = new Date(2026, 4, 20, 12).getTime();
 
@@ -84,6 +84,34 @@ describe("a thread", () => {
   ])("shows %s as nothing", (_, more) => {
     const [row] = thread([message("bob", "a", 0, { value: {}, ...more })], "");
     expect(row).toMatchObject({ text: "", quote: null, reactions: [] });
+  });
+
+  test("says what became of a message that was sent", () => {
+    const error = { name: "Error", message: "no answer" };
+    const rows = thread(
+      [
+        message("bob", "c", 2, { optimistic: "failed", optimisticError: error }),
+        message("bob", "b", 1, { optimistic: "pending" }),
+        message("bob", "a", 0),
+      ],
+      "",
+    );
+    expect(rows.map(({ state, reason }) => [state, reason])).toEqual([
+      ["sent", ""],
+      ["pending", ""],
+      ["failed", "no answer"],
+    ]);
+  });
+
+  test("tells what came in from what is merely older", () => {
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((rkey, i) => message("bob", rkey, i));
+    const rows = thread([d!, c!, b!, a!], "");
+    const arrived = (...seen: number[]) =>
+      arrivals(rows, new Set(seen.map((at) => rows[at]!.key))).map(({ text }) => text);
+    expect(arrived(1, 3)).toEqual(["c"]);
+    expect(arrived(0, 1)).toEqual(["c", "d"]);
+    expect(arrived(0, 1, 2, 3)).toEqual([]);
+    expect(arrived()).toEqual([]);
   });
 
   test("lists everybody who wrote, the last one first", () => {

@@ -16,6 +16,10 @@ export interface Row {
   newDay: boolean;
   quote: Quote | null;
   reactions: Reaction[];
+  /** Whether the server has it, may get it, or will not. */
+  state: "sent" | "pending" | "failed";
+  /** Why it failed. */
+  reason: string;
 }
 
 /** What a message answers; without an author if it is not to be had any more. */
@@ -58,9 +62,17 @@ export function thread(records: readonly MessageRecord[], me: string): Row[] {
       newDay,
       quote: quote(record, byUri),
       reactions: reactions(record["reactions"], me),
+      state: record.optimistic ?? "sent",
+      reason: record.optimisticError?.message ?? "",
     });
   }
   return rows;
+}
+
+/** The rows that came in since these keys were seen; those above all that were seen are merely older. */
+export function arrivals(rows: readonly Row[], seen: ReadonlySet<string>): Row[] {
+  const known = rows.findIndex(({ key }) => seen.has(key));
+  return known < 0 ? [] : rows.slice(known).filter(({ key }) => !seen.has(key));
 }
 
 /** Everybody who wrote, whoever wrote last first. */

@@ -1,16 +1,20 @@
 import type { Transport, WatchStore } from "tauri-plugin-contrail-sync-api";
-import { type MessageBody, watchMessages } from "./chat.js";
+import { type MessageBody, type MessageRecord, postMessage, watchMessages } from "./chat.js";
+import { Outbox } from "./outbox.js";
 import { type Person, person } from "./people.js";
-import { follow, NOTHING } from "./snapshot.js";
+import { follow, NOTHING, without } from "./snapshot.js";
 
 /** One person signed in to one space: their store over the chosen transport, and what it shows. */
 export class Watching {
   readonly me: Person;
   readonly #spaceUri: string;
   #store!: WatchStore<MessageBody>;
+  #outbox!: Outbox;
   /** How to reach the appview. */
   transport = $state<Transport>("auto");
   snapshot = $state.raw(NOTHING);
+  /** There are messages older than those on screen. */
+  hasEarlier = $state(false);
   /** Was live once: whoever is refused after that had been a member. */
   member = $state(false);
 
@@ -24,17 +28,43 @@ export class Watching {
   reach(transport: Transport): void {
     this.end();
     this.transport = transport;
-    this.#store = watchMessages(this.#spaceUri, this.me.did, transport);
-    this.#store.subscribe((next) => {
+    const store = watchMessages(this.#spaceUri, this.me.did, transport);
+    const outbox = new Outbox(this.me.did, store, postMessage);
+    [this.#store, this.#outbox] = [store, outbox];
+    outbox.carry(this.snapshot.records);
+    store.subscribe((next) => {
       this.member ||= next.status === "live";
       this.snapshot = follow(this.snapshot, next);
+      this.hasEarlier = store.hasMore;
+      outbox.see(next.records);
     });
-    this.#store.start();
+    store.start();
   }
 
   /** Tries once more after the watch was closed. */
   again(): void {
     this.#store.start();
+  }
+
+  /** Loads some older messages. Rejects with a `WatchError`. */
+  earlier(): Promise<void> {
+    return this.#store.loadMore();
+  }
+
+  /** Sends a message, which shows at once. */
+  send(text: string, replyTo?: string): void {
+    this.#outbox.write(text, replyTo);
+  }
+
+  /** Sends a failed message once more. */
+  resend(message: MessageRecord): void {
+    this.#outbox.again(message);
+  }
+
+  /** Forgets a failed message. */
+  discard(message: MessageRecord): void {
+    this.#outbox.discard(message);
+    this.snapshot = without(this.snapshot, message);
   }
 
   /** Ends for good. */

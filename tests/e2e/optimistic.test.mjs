@@ -1,0 +1,254 @@
+// What one writes shows before the server has it, and older messages come when they are asked for.
+// With E2E_SCREENSHOTS=1 the picture of messages under way goes to docs/optimistic.png.
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe } from "node:test";
+import { ALICE, BOB, CAROL, Scene, step as stepOf } from "./scene.mjs";
+
+const PICTURE = join(import.meta.dirname, "../../docs/optimistic.png");
+
+/** Two pages and some more of older messages, the oldest first: the chat asks for 50 at a time. */
+const OLD = Array.from({ length: 110 }, (_, i) => [
+  `m${i - 110}`,
+  [BOB, CAROL][i % 2],
+  `Older message ${i + 1}`,
+]);
+const SEED = [
+  ["m20", CAROL, "I have a filter for the lake, just in case"],
+  ["m24", BOB, "Who looks up the last train?"],
+];
+
+let scene;
+const step = (promise, run) => stepOf(() => scene, promise, run);
+
+/** Writes a message in the window; its rkey, once it is shown. */
+async function write(text) {
+  await scene.window.type("[data-testid=composer]", text);
+  await scene.click("send");
+  return scene.window.until(
+    `"${text}" is shown`,
+    (text) =>
+      [...document.querySelectorAll("[data-testid=message]")].find(
+        (message) => message.querySelector("[data-testid=text]").textContent.trim() === text,
+      )?.dataset.rkey,
+    [text],
+  );
+}
+
+/** Waits until a message is `sent`, `pending` or `failed`. */
+function is(rkey, state) {
+  const look = (rkey, state) => document.querySelector(`[data-rkey="${rkey}"]`)?.dataset.state === state;
+  return scene.window.until(`${rkey} is ${state}`, look, [rkey, state]);
+}
+
+/** From now on every change of the page is checked: the message is there once, in the same element. */
+function watch(rkey) {
+  return scene.window.run((rkey) => {
+    const find = () => [...document.querySelectorAll(`[data-rkey="${rkey}"]`)];
+    const [element] = find();
+    const seen = (globalThis.watched = { states: [element.dataset.state], wrong: [] });
+    new MutationObserver(() => {
+      const found = find();
+      if (found.length !== 1 || found[0] !== element) seen.wrong.push(`${found.length} elements`);
+      if (seen.states.at(-1) !== element.dataset.state) seen.states.push(element.dataset.state);
+    }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  }, rkey);
+}
+
+/** The message that is watched was in these states one after the other, and never absent, doubled or replaced. */
+async function went(...states) {
+  assert.deepEqual(await scene.window.run(() => globalThis.watched), { states, wrong: [] });
+}
+
+/** What the server has, the newest first, as rkeys. */
+async function onServer() {
+  const query = new URLSearchParams({ spaceUri: scene.space, limit: "10" });
+  const url = `${scene.appview.url}/xrpc/com.example.message.listRecords?${query}`;
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${ALICE}` } });
+  assert.equal(answer.status, 200);
+  return (await answer.json()).records.map(({ rkey, uri }) => rkey ?? uri.split("/").at(-1));
+}
+
+/** Where a message is on the screen, in pixels from the top. */
+function top(rkey) {
+  return scene.window.run(
+    (rkey) => Math.round(document.querySelector(`[data-rkey="${rkey}"]`).getBoundingClientRect().top),
+    rkey,
+  );
+}
+
+describe("older messages", { timeout: 300_000 }, () => {
+  let list = [...OLD, ...SEED];
+
+  before(async () => {
+    scene = await Scene.set(list);
+    await scene.open(ALICE);
+  });
+
+  after(() => scene?.strike());
+
+  step("are not there at first, and come page by page; the ones in sight stay where they are", async () => {
+    for (const [shown, next] of [
+      [50, 100],
+      [100, 112],
+    ]) {
+      await scene.shows("live", list.slice(-shown), 30_000);
+      const [first] = list.at(-shown);
+      await scene.window.run(() => (document.querySelector("[role=region]").scrollTop = 0));
+      const before = await top(first);
+      await scene.click("earlier");
+      await scene.shows("live", list.slice(-next));
+      assert.equal(await top(first), before);
+    }
+  });
+
+  step("are all there once the button is gone", async () => {
+    const left = await scene.window.run(() => ({
+      button: document.querySelectorAll("[data-testid=earlier]").length,
+      text: document.querySelector("[role=region]").textContent,
+    }));
+    assert.equal(left.button, 0);
+    assert.match(left.text, /This is where Trail talk begins/);
+  });
+
+  step("stay where they are when a new one arrives, which is announced", async () => {
+    const [[first]] = list;
+    await scene.window.run(() => (document.querySelector("[role=region]").scrollTop = 0));
+    await scene.window.until("the way to the end is offered", () =>
+      document.querySelector("[data-testid=latest]"),
+    );
+    assert.match(await scene.text("latest"), /^Latest$/);
+    const before = await top(first);
+    const created = ["m200", BOB, "18:42"];
+    await scene.put(...created);
+    list = [...list, created];
+    await scene.shows("live", list);
+    assert.match(await scene.text("latest"), /^1 new message$/);
+    assert.equal(await top(first), before);
+  });
+
+  step("are left for one's own message as soon as it is written", async () => {
+    const rkey = await write("Thanks!");
+    await is(rkey, "sent");
+    const bottom = await scene.window.run(() => {
+      const { clientHeight, scrollHeight, scrollTop } = document.querySelector("[role=region]");
+      return scrollHeight - scrollTop - clientHeight < 2;
+    });
+    assert.ok(bottom, "the thread is at its end");
+  });
+});
+
+describe("a message under way", { timeout: 300_000 }, () => {
+  let list = SEED;
+
+  before(async () => {
+    scene = await Scene.set(SEED);
+    await scene.open(ALICE);
+    await scene.shows("live", SEED, 30_000);
+  });
+
+  after(() => scene?.strike());
+
+  step("is shown before the server has it, and then becomes the real one in the same element", async () => {
+    scene.door.hold();
+    const text = "I do";
+    const rkey = await write(text);
+    await is(rkey, "pending");
+    await watch(rkey);
+    assert.ok(!(await onServer()).includes(rkey), "the server does not have it yet");
+    assert.equal(await scene.window.run(() => document.querySelector("[data-testid=composer]").value), "");
+    scene.door.release();
+    await is(rkey, "sent");
+    list = [...list, [rkey, ALICE, text]];
+    await scene.shows("live", list);
+    assert.ok((await onServer()).includes(rkey), "the server has it");
+    await went("pending", "sent");
+  });
+
+  step("stays what it is while others write, and arrives after what was written before it", async () => {
+    scene.door.hold();
+    const first = ["18:42, and one at 20:10", await write("18:42, and one at 20:10")];
+    const second = ["Who books?", await write("Who books?")];
+    await watch(second[1]);
+    const other = ["m30", BOB, "I can ask at the counter"];
+    await scene.put(...other);
+    await scene.window.until("bob's message is shown", () => document.querySelector("[data-rkey=m30]"));
+    await is(first[1], "pending");
+    scene.door.release();
+    await is(second[1], "sent");
+    await went("pending", "sent");
+    list = [...list, other, ...[first, second].map(([text, rkey]) => [rkey, ALICE, text])];
+    await scene.shows("live", list);
+    const [newest, before] = await onServer();
+    assert.deepEqual([before, newest], [first[1], second[1]]);
+  });
+
+  step("that cannot be sent says so with the reason, and is sent when it is tried again", async () => {
+    scene.door.lock();
+    const text = "I book it tonight";
+    const rkey = await write(text);
+    await watch(rkey);
+    await is(rkey, "failed");
+    assert.match(await scene.text("unsent"), /Not sent: the appview cannot be reached/);
+    await scene.shows("live", [...list, [rkey, ALICE, text]]);
+    await scene.click("again");
+    await scene.window.until("it has failed again", () => globalThis.watched.states.length === 4);
+    await scene.door.unlock();
+    await scene.click("again");
+    await is(rkey, "sent");
+    list = [...list, [rkey, ALICE, text]];
+    await scene.shows("live", list);
+    await went("pending", "failed", "pending", "failed", "pending", "sent");
+  });
+
+  step("that cannot be sent is gone for good when it is discarded", async () => {
+    scene.door.lock();
+    const rkey = await write("Or rather not");
+    await is(rkey, "failed");
+    await scene.click("discard");
+    await scene.shows("live", list);
+    await scene.door.unlock();
+    assert.ok(!(await onServer()).includes(rkey));
+    const focused = await scene.window.run(() => document.activeElement.dataset.testid);
+    assert.equal(focused, "composer");
+  });
+
+  step("outlives a reload of the page, and is sent", async () => {
+    scene.door.hold();
+    const text = "Two seats by the window";
+    const rkey = await write(text);
+    await is(rkey, "pending");
+    await scene.window.reload();
+    await is(rkey, "pending");
+    await watch(rkey);
+    scene.door.release();
+    await is(rkey, "sent");
+    await went("pending", "sent");
+    list = [...list, [rkey, ALICE, text]];
+    await scene.shows("live", list);
+  });
+
+  step("outlives a change of the transport, as one that failed does", async () => {
+    scene.door.lock();
+    const failed = await write("And the sleeper back");
+    await is(failed, "failed");
+    await scene.door.unlock();
+    scene.door.hold();
+    const text = "Booked";
+    const rkey = await write(text);
+    await is(rkey, "pending");
+    await watch(rkey);
+    await scene.window.still();
+    const picture = await scene.window.screenshot();
+    if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
+    await scene.click("transport-ws");
+    scene.door.release();
+    await is(rkey, "sent");
+    await is(failed, "failed");
+    await went("pending", "sent");
+    await scene.click("discard");
+    list = [...list, [rkey, ALICE, text]];
+    await scene.shows("live", list);
+  });
+});
