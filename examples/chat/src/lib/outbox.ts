@@ -43,9 +43,9 @@ export class Outbox {
     this.#store.removeOptimistic(rkey, did);
   }
 
-  /** Shows what another store, of which these are the records, had not sent. */
-  carry(records: readonly MessageRecord[]): void {
-    for (const message of records.filter((it) => it.optimistic).reverse()) {
+  /** Shows what another store, which has these pending or failed, had not sent. */
+  carry(messages: readonly MessageRecord[]): void {
+    for (const message of messages.toReversed()) {
       const { rkey, did, optimistic, optimisticError } = message;
       // What failed is pending for a moment there, but not to be sent.
       if (optimistic === "failed") this.#taken.add(rkey);

@@ -1,6 +1,6 @@
 import { WatchError } from "tauri-plugin-contrail-sync-api";
 import { describe, expect, test } from "vitest";
-import { accessLost, follow, type Messages, NOTHING, without } from "./snapshot.js";
+import { absent, accessLost, follow, type Messages, NOTHING, without } from "./snapshot.js";
 
 const records = [{ rkey: "m1" }] as unknown as Messages["records"];
 const live: Messages = { records, status: "live", error: null };
@@ -24,24 +24,37 @@ describe("a store over another transport", () => {
 });
 
 describe("what was just written", () => {
-  const message = (uri: string, optimistic?: string) => ({ uri, optimistic });
+  const message = (uri: string, optimistic?: string) => ({
+    uri,
+    optimistic,
+    time_us: uri.charCodeAt(0),
+  });
   const list = (status: Messages["status"], ...records: unknown[]) =>
     ({ records, status, error: null }) as unknown as Messages;
+  const [a, b, c] = [message("a"), message("b", "failed"), message("c", "pending")];
 
   test("shows above the messages that stay on screen, or in its own place among them", () => {
-    const shown = list("live", message("b", "failed"), message("a"));
-    const next = list("connecting", message("c", "pending"), message("b", "pending"));
-    const merged = [message("c", "pending"), message("b", "pending"), message("a")];
-    expect(follow(shown, next)).toEqual(list("connecting", ...merged));
+    const again = message("b", "pending");
+    expect(follow(list("live", b, a), list("connecting", c, again))).toEqual(list("connecting", c, again, a));
+  });
+
+  test("stays in its place while another store is still to show it", () => {
+    const { records } = list("live", c, b);
+    const carried = absent(records, list("snapshot", c, a).records);
+    expect(follow(list("live", c, b, a), list("snapshot", c, a), carried).records).toEqual([c, b, a]);
+    expect(absent(carried, list("snapshot", c, b, a).records)).toEqual([]);
+  });
+
+  test("goes with the rest when the watch is over", () => {
+    expect(follow(list("live", c, a), list("closed"), list("live", c).records).records).toEqual([]);
   });
 
   test("is nothing but what the store says once that is live", () => {
-    const next = list("live", message("c", "pending"));
-    expect(follow(list("connecting", message("c", "pending"), message("a")), next)).toBe(next);
+    const next = list("live", c);
+    expect(follow(list("connecting", c, a), next)).toBe(next);
   });
 
   test("is gone at once when it is discarded", () => {
-    const [b, a] = [message("b", "failed"), message("a")];
     expect(without(list("connecting", b, a), b as never)).toEqual(list("connecting", a));
   });
 });

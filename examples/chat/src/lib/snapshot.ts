@@ -8,18 +8,25 @@ export const NOTHING: Messages = { records: [], status: "idle", error: null };
 /**
  * What to show after a store's `next` snapshot: a new store of the same person, over another transport, begins
  * with nothing but what that person has just written, and the messages on screen stay until it has its own.
+ * `carried` are messages that the store is about to show: they stay on screen, too.
  */
-export function follow(shown: Messages, next: Messages): Messages {
+export function follow(shown: Messages, next: Messages, carried: readonly MessageRecord[] = []): Messages {
   const { records, status } = next;
-  const begins = status !== "live" && status !== "closed" && records.every((it) => it.optimistic);
-  if (!begins) return next;
-  const own = new Map(records.map((it) => [it.uri, it]));
-  const stay = shown.records.map((it) => {
-    const newer = own.get(it.uri);
-    own.delete(it.uri);
-    return newer ?? it;
-  });
-  return { ...next, records: [...own.values(), ...stay] };
+  if (status === "closed") return next;
+  const begins = status !== "live" && records.every((it) => it.optimistic);
+  const kept = absent(begins ? shown.records : carried, records);
+  if (kept.length === 0) return next;
+  return { ...next, records: [...records, ...kept].sort((a, b) => b.time_us - a.time_us) };
+}
+
+/** Those of `messages` that are not among `records`. */
+export function absent(
+  messages: readonly MessageRecord[],
+  records: readonly MessageRecord[],
+): readonly MessageRecord[] {
+  if (messages.length === 0) return messages;
+  const there = new Set(records.map((it) => it.uri));
+  return messages.filter((it) => !there.has(it.uri));
 }
 
 /** The same without one message. */

@@ -2,7 +2,7 @@ import type { Transport, WatchStore } from "tauri-plugin-contrail-sync-api";
 import { type MessageBody, type MessageRecord, postMessage, watchMessages } from "./chat.js";
 import { Outbox } from "./outbox.js";
 import { type Person, person } from "./people.js";
-import { follow, NOTHING, without } from "./snapshot.js";
+import { absent, follow, NOTHING, without } from "./snapshot.js";
 
 /** One person signed in to one space: their store over the chosen transport, and what it shows. */
 export class Watching {
@@ -10,6 +10,8 @@ export class Watching {
   readonly #spaceUri: string;
   #store!: WatchStore<MessageBody>;
   #outbox!: Outbox;
+  /** What the store before this one had not sent, as far as this one does not show it yet. */
+  #carried: readonly MessageRecord[] = [];
   /** How to reach the appview. */
   transport = $state<Transport>("auto");
   snapshot = $state.raw(NOTHING);
@@ -31,10 +33,12 @@ export class Watching {
     const store = watchMessages(this.#spaceUri, this.me.did, transport);
     const outbox = new Outbox(this.me.did, store, postMessage);
     [this.#store, this.#outbox] = [store, outbox];
-    outbox.carry(this.snapshot.records);
+    this.#carried = this.snapshot.records.filter((it) => it.optimistic);
+    outbox.carry(this.#carried);
     store.subscribe((next) => {
       this.member ||= next.status === "live";
-      this.snapshot = follow(this.snapshot, next);
+      this.#carried = absent(this.#carried, next.records);
+      this.snapshot = follow(this.snapshot, next, this.#carried);
       this.hasEarlier = store.hasMore;
       outbox.see(next.records);
     });
@@ -64,6 +68,7 @@ export class Watching {
   /** Forgets a failed message. */
   discard(message: MessageRecord): void {
     this.#outbox.discard(message);
+    this.#carried = absent(this.#carried, [message]);
     this.snapshot = without(this.snapshot, message);
   }
 
