@@ -36,6 +36,13 @@ async function write(text) {
   );
 }
 
+/** Clicks what stands still. */
+async function press(testid) {
+  await scene.text(testid);
+  await scene.window.still();
+  await scene.click(testid);
+}
+
 /** Waits until a message is `sent`, `pending` or `failed`. */
 function is(rkey, state) {
   const look = (rkey, state) => document.querySelector(`[data-rkey="${rkey}"]`)?.dataset.state === state;
@@ -78,6 +85,13 @@ function top(rkey) {
   );
 }
 
+/** Goes up to the oldest message that is there. */
+async function goUp() {
+  await scene.window.run(() => (document.querySelector("[role=region]").scrollTop = 0));
+  // The page has noticed once it offers the way back.
+  await scene.text("latest");
+}
+
 describe("older messages", { timeout: 300_000 }, () => {
   let list = [...OLD, ...SEED];
 
@@ -95,9 +109,9 @@ describe("older messages", { timeout: 300_000 }, () => {
     ]) {
       await scene.shows("live", list.slice(-shown), 30_000);
       const [first] = list.at(-shown);
-      await scene.window.run(() => (document.querySelector("[role=region]").scrollTop = 0));
+      await goUp();
       const before = await top(first);
-      await scene.click("earlier");
+      await press("earlier");
       await scene.shows("live", list.slice(-next));
       assert.equal(await top(first), before);
     }
@@ -114,10 +128,7 @@ describe("older messages", { timeout: 300_000 }, () => {
 
   step("stay where they are when a new one arrives, which is announced", async () => {
     const [[first]] = list;
-    await scene.window.run(() => (document.querySelector("[role=region]").scrollTop = 0));
-    await scene.window.until("the way to the end is offered", () =>
-      document.querySelector("[data-testid=latest]"),
-    );
+    await goUp();
     assert.match(await scene.text("latest"), /^Latest$/);
     const before = await top(first);
     const created = ["m200", BOB, "18:42"];
@@ -192,10 +203,10 @@ describe("a message under way", { timeout: 300_000 }, () => {
     await is(rkey, "failed");
     assert.match(await scene.text("unsent"), /Not sent: the appview cannot be reached/);
     await scene.shows("live", [...list, [rkey, ALICE, text]]);
-    await scene.click("again");
+    await press("again");
     await scene.window.until("it has failed again", () => globalThis.watched.states.length === 4);
     await scene.door.unlock();
-    await scene.click("again");
+    await press("again");
     await is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
@@ -206,7 +217,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     scene.door.lock();
     const rkey = await write("Or rather not");
     await is(rkey, "failed");
-    await scene.click("discard");
+    await press("discard");
     await scene.shows("live", list);
     await scene.door.unlock();
     assert.ok(!(await onServer()).includes(rkey));
@@ -247,7 +258,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     await is(rkey, "sent");
     await is(failed, "failed");
     await went("pending", "sent");
-    await scene.click("discard");
+    await press("discard");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
   });
