@@ -76,15 +76,16 @@ export class Door {
   async shut() {
     const closed = this.#server && once(this.#server, "close");
     this.lock();
-    this.#queue = null;
     this.#sockets.forEach((socket) => socket.destroy());
     await closed;
   }
 
-  /** Refuses new connections. */
+  /** Refuses new connections, and those that wait. */
   lock() {
     this.#server?.close();
     this.#server = null;
+    this.#queue?.forEach((near) => near.destroy());
+    this.#queue = null;
   }
 
   /** Ends what `lock` began. */
