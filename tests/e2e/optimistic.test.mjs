@@ -196,21 +196,23 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("that cannot be sent says so with the reason, and is sent when it is tried again", async () => {
-    scene.door.lock();
+    scene.door.hold();
     const text = "I book it tonight";
     const rkey = await write(text);
-    await is(rkey, "failed");
+    await is(rkey, "pending");
     await watch(rkey);
+    scene.door.lock();
+    await is(rkey, "failed");
     assert.match(await scene.text("unsent"), /Not sent: the appview cannot be reached/);
     await scene.shows("live", [...list, [rkey, ALICE, text]]);
     await press("again");
-    await scene.window.until("it has failed again", () => globalThis.watched.states.length === 3);
+    await scene.window.until("it has failed again", () => globalThis.watched.states.length === 4);
     await scene.door.unlock();
     await press("again");
     await is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
-    await went("failed", "pending", "failed", "pending", "sent");
+    await went("pending", "failed", "pending", "failed", "pending", "sent");
   });
 
   step("that cannot be sent is gone for good when it is discarded", async () => {
