@@ -88,7 +88,6 @@ fn rust_code_follows_a_watch_without_a_window() {
         assert_eq!(texts(&all), ["d", "c", "b", "a"]);
         assert_eq!(server.stats().watches, 1, "one connection for all of it");
         watch.stop();
-        drop(changes);
     });
 }
 
