@@ -144,15 +144,16 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
-    // Rust makes the next part ready while this one is applied.
-    if (delta.more) this.#acknowledge(delta.rev);
+    // Rust makes the next part ready while this one is applied. One that a state overtook is acknowledged with that.
+    const more = delta.more && delta.rev > this.#mirror.rev;
+    if (more) this.#acknowledge(delta.rev);
     const next = apply(this.#mirror, delta, this.#held);
     if (next === "broken") return this.resync();
     if (next !== "stale") {
       this.#mirror = next;
       this.#update(delta);
     }
-    if (delta.more) return;
+    if (more) return;
     // In the next frame, after the listeners, so that a page that is slow to render is sent less.
     const acknowledge = () => this.#acknowledge(this.#mirror.rev);
     this.#cancel();
@@ -213,7 +214,7 @@ export class Link implements Receiver {
 
   /** Asks for a state, and indexes meanwhile what stays on screen. */
   #ask(command: string, args: object): Promise<[State, Index]> {
-    return Promise.all([call<State>(command, args), this.#held ?? indexOf(this.#shown)]);
+    return Promise.all([call<State>(command, args), indexOf(this.#shown)]);
   }
 
   #take([state, held]: [State, Index]): void {

@@ -197,6 +197,12 @@ test("a record that is held already keeps the held object", async () => {
   expect(typeof next === "object" && next.records[0]).toBe(held);
 });
 
+test("a record that was told again without a change keeps its object, whatever is held of it", async () => {
+  const held = await indexOf([record("b", 7)]);
+  const next = apply(mirror, delta({ changed: [{ id: 2, index: 1, record: record("b") }] }), held);
+  expect(typeof next === "object" && next.records[1]).toBe(b);
+});
+
 describe("reuse", () => {
   const all = async (records: WireRecord[], previous: WireRecord[]) => {
     const index = await indexOf(previous);

@@ -65,7 +65,7 @@ export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | "sta
 
   /** What a change puts in its place. */
   const settled = changed.map(({ id, record }) =>
-    same(held?.get(identity(record)) ?? records[dropped.get(id)!], record),
+    same(records[dropped.get(id)!], held ? reuse(record, held) : record),
   );
   const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
