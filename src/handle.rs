@@ -14,7 +14,7 @@ use crate::{
 
 /// Follows a watch until it is dropped, or stopped. Made by [`ContrailSync::watch`](crate::ContrailSync::watch).
 ///
-/// All its methods fail with [`WatchError::Ended`] only when the app is ending.
+/// Its methods fail with [`WatchError::Ended`] once the app is ending.
 pub struct WatchHandle {
     engine: Engine,
     spec: WatchSpec,
@@ -99,7 +99,8 @@ impl WatchHandle {
         self.edit(Edit::Remove { rkey, did }).await
     }
 
-    /// Fetches the next page of older records, where [`State::cursor`] says that there are some.
+    /// Fetches the next page of older records, where [`State::cursor`] says that there are some. Fails as any request may,
+    /// and with [`WatchError::Ended`] when access is lost meanwhile.
     pub async fn load_more(&self) -> Result<()> {
         self.subscription.load_more().await?;
         Ok(())

@@ -5,25 +5,9 @@ mod common;
 use std::{path::Path as FilePath, time::Duration};
 
 use common::*;
-use tauri_plugin_contrail_sync::{
-    cache::{Cache, CacheConfig},
-    engine::{
-        CacheOptions, Edit, EditRecord, Engine, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
-    },
+use tauri_plugin_contrail_sync::engine::{
+    CacheOptions, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
 };
-
-fn session(file: &FilePath) -> Engine {
-    let cache = Cache::open(
-        CacheConfig::new(Some(file.to_owned())),
-        &tokio::runtime::Handle::current(),
-    );
-    engine_with(|engine| engine.cache = Some(cache))
-}
-
-async fn end(engine: Engine) {
-    engine.flush(Duration::from_secs(5)).await;
-    engine.cache().unwrap().close().await.unwrap();
-}
 
 fn keeping(mut spec: WatchSpec, max_records: usize) -> WatchSpec {
     spec.cache = Some(CacheOptions {

@@ -15,19 +15,6 @@ use tauri_plugin_contrail_sync::{
     tickets::{Ticket, TicketSource},
 };
 
-/// A new process, as far as the engine can tell: a cache opened on the file.
-fn session(file: &Path) -> Engine {
-    let config = CacheConfig::new(Some(file.to_owned()));
-    let cache = Cache::open(config, &tokio::runtime::Handle::current());
-    engine_with(|engine| engine.cache = Some(cache))
-}
-
-/// Ends it as an app does.
-async fn end(engine: Engine) {
-    engine.flush(Duration::from_secs(5)).await;
-    engine.cache().unwrap().close().await.unwrap();
-}
-
 fn cached(mut spec: WatchSpec) -> WatchSpec {
     spec.cache = Some(CacheOptions::default());
     spec

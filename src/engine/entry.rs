@@ -72,23 +72,21 @@ impl Entry {
 }
 
 impl Optimistic {
-    /// Whether the record was there before somebody added it here: then it is what they changed.
-    pub(super) fn is_older_than_edit(&self, record: &Record) -> bool {
-        self.base.is_none() && record.time_us < self.since
-    }
-
-    /// Whether `record` says what the entry with this body says.
-    pub(super) fn is_body(&self, body: &RawValue, record: &Record) -> bool {
-        same_json(body, &record.value)
-    }
-
-    /// Whether `record`, which the server sent, is what the entry with this body waits for.
-    pub(super) fn is_confirmed_by(&self, body: &RawValue, record: &Record) -> bool {
+    /// Whether `record`, which the server sent, is what the entry with this body waits for. What `may_be_base` and was
+    /// there before the entry was added is not: it is what was changed.
+    pub(super) fn is_confirmed_by(
+        &self,
+        body: &RawValue,
+        record: &Record,
+        may_be_base: bool,
+    ) -> bool {
         if same_json(body, &record.value) {
             return true;
         }
-        let base = self.base.as_ref();
-        let old = base.is_some_and(|base| same_json(&base.record.value, &record.value));
+        let old = match &self.base {
+            Some(base) => same_json(&base.record.value, &record.value),
+            None => may_be_base && record.time_us < self.since,
+        };
         let earlier = || self.earlier.iter().any(|it| same_json(it, &record.value));
         !old && !earlier()
     }

@@ -332,10 +332,7 @@ impl Keeper {
             first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         } else {
             let (mut kept, mut left) = (FastSet::default(), 0);
-            // As many may have been pushed out of what is kept as came in. The file trims by time alone.
-            let pushed_out = store.entries().skip(self.max_records).take(self.set.len());
-            let pushed_out: Vec<_> = pushed_out.map(|it| (it.id, identity(it))).collect();
-            self.gone.extend(pushed_out);
+            let changed = self.set.len();
             for id in self.set.drain() {
                 match store.find(id) {
                     Some((index, _)) if index < self.max_records => {
@@ -351,6 +348,9 @@ impl Keeper {
             }
             // Where records went, others moved up into what is kept.
             let risen = (self.gone.len() + left).min(self.max_records);
+            // Where some came in, as many may have been pushed out: the file itself trims by time alone.
+            let pushed_out = store.entries().skip(self.max_records).take(changed);
+            self.gone.extend(pushed_out.map(|it| (it.id, identity(it))));
             let moved_up = store
                 .entries()
                 .take(self.max_records)

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use url::Url;
-
 use super::{
     edit::{Edit, EditError, EditRecord},
     entry::{Entry, Optimistic, same_json},
@@ -22,47 +20,6 @@ pub enum EditRefused {
     TooMany,
     /// Nobody knows the record's URI: neither it nor its collection was given, and no other record of the watch has one.
     Nameless,
-}
-
-/// What a watch's URL says of where its records live.
-#[derive(Debug, Clone)]
-pub struct Home {
-    collection: Option<Box<str>>,
-    space: Option<Arc<str>>,
-    /// The records may live in any space.
-    any_space: bool,
-    pub(super) newest_first: bool,
-}
-
-impl Default for Home {
-    fn default() -> Self {
-        Self {
-            collection: None,
-            space: None,
-            any_space: true,
-            newest_first: true,
-        }
-    }
-}
-
-impl Home {
-    /// Reads it off a `watchRecords` URL.
-    pub fn of(url: &Url) -> Self {
-        let param = |name: &str| {
-            let mut pairs = url.query_pairs();
-            let value = pairs.find(|(key, _)| key == name)?.1;
-            (!value.is_empty()).then(|| value.into_owned())
-        };
-        let method = url.path().rsplit('/').next().unwrap_or_default();
-        let space: Option<Arc<str>> = param("spaceUri").map(Into::into);
-        Self {
-            collection: method.strip_suffix(".watchRecords").map(Into::into),
-            any_space: space.is_none(),
-            space,
-            newest_first: param("order").is_none_or(|it| it == "desc")
-                && param("sort").is_none_or(|it| it == "time_us"),
-        }
-    }
 }
 
 impl Store {

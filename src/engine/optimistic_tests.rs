@@ -1,7 +1,10 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::engine::store::{Change, Touch};
+use crate::engine::{
+    spec::Home,
+    store::{Change, Touch},
+};
 
 const ALICE: &str = "did:plc:alice";
 const BOB: &str = "did:plc:bob";

@@ -12,11 +12,11 @@ use super::{
     children::ChildIndex,
     entry::{Entry, Optimistic},
     filter::Filter,
-    optimistic::Home,
     order::Order,
     pages::Window,
     record::Record,
     sort::Sort,
+    spec::Home,
 };
 
 /// Keys here are the server's: hashed fast, with a seed of this process.
@@ -258,6 +258,7 @@ impl Store {
         self.order.clear();
         self.optimistic.clear();
         self.unconfirmed = None;
+        self.synced = false;
         self.window.clear();
         self.children.clear();
     }
@@ -280,12 +281,12 @@ impl Store {
             }
             return;
         };
-        let waits = known.optimistic.as_ref().is_some_and(|edit| {
-            // Before the first snapshot an edit does not know what it changes.
-            let is_base = is_stored && !self.synced && edit.is_older_than_edit(&record);
-            let body = &known.record.value;
-            (is_base && !edit.is_body(body, &record)) || !edit.is_confirmed_by(body, &record)
-        });
+        // Before the first snapshot an edit does not know what it changes.
+        let may_be_base = is_stored && !self.synced;
+        let waits = known
+            .optimistic
+            .as_ref()
+            .is_some_and(|it| !it.is_confirmed_by(&known.record.value, &record, may_be_base));
         match (matches, waits) {
             (true, true) => self.put_under(&known, Some((record, live_time))),
             (true, false) if known.optimistic.is_none() && known.record.same_content(&record) => {}

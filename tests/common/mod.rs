@@ -1,11 +1,12 @@
 //! What the integration tests share: a real appview, a real engine, and waits that end.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use appview::{Options, Put, Server, TicketFor};
 use tauri_plugin_contrail_sync::{
     ErrorKind,
+    cache::{Cache, CacheConfig},
     engine::{
         Engine, EngineConfig, State, Status, Subscription, WatchSpec, backoff::BackoffPolicy,
     },
@@ -33,6 +34,19 @@ pub fn engine_with(change: impl FnOnce(&mut EngineConfig)) -> Engine {
     };
     change(&mut config);
     Engine::new(tokio::runtime::Handle::current(), config).unwrap()
+}
+
+/// A new process, as far as the engine can tell: a cache opened on the file.
+pub fn session(file: &Path) -> Engine {
+    let config = CacheConfig::new(Some(file.to_owned()));
+    let cache = Cache::open(config, &tokio::runtime::Handle::current());
+    engine_with(|engine| engine.cache = Some(cache))
+}
+
+/// Ends it as an app does.
+pub async fn end(engine: Engine) {
+    engine.flush(Duration::from_secs(5)).await;
+    engine.cache().unwrap().close().await.unwrap();
 }
 
 /// An appview with one space of alice's.

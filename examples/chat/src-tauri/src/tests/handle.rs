@@ -63,16 +63,18 @@ fn windowless() -> (App<MockRuntime>, Server) {
 
 const URL: &str = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice&limit=2";
 
+async fn live(app: &App<MockRuntime>) -> WatchHandle {
+    let watch = app.contrail_sync().watch(WatchOptions::new(URL)).await;
+    let watch = watch.unwrap();
+    watch.live().await.unwrap();
+    watch
+}
+
 #[test]
 fn rust_code_follows_a_watch_without_a_window() {
     let (app, server) = windowless();
     async_runtime::block_on(async {
-        let watch = app
-            .contrail_sync()
-            .watch(WatchOptions::new(URL))
-            .await
-            .unwrap();
-        watch.live().await.unwrap();
+        let watch = live(&app).await;
         assert_eq!(texts(&watch.state().await.unwrap()), ["c", "b"]);
         let (state, changes) = watch.changes().await.unwrap();
         let mut changes = std::pin::pin!(changes);
@@ -95,12 +97,7 @@ fn rust_code_follows_a_watch_without_a_window() {
 fn rust_code_edits_before_the_server_does() {
     let (app, _server) = windowless();
     async_runtime::block_on(async {
-        let watch = app
-            .contrail_sync()
-            .watch(WatchOptions::new(URL))
-            .await
-            .unwrap();
-        watch.live().await.unwrap();
+        let watch = live(&app).await;
         let value = serde_json::value::to_raw_value(&json!({ "text": "edited" })).unwrap();
         let edit = EditRecord {
             rkey: "b".into(),
