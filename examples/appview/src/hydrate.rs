@@ -24,8 +24,10 @@ pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> 
         known: HashMap::new(),
     };
     let mut hydrate_one = |record: &Arc<Record>| {
-        let mut snapshot = Snapshot::of(record, &query.scope);
-        tracker.parents.insert(record.uri());
+        let mut snapshot = Snapshot::of(record.clone(), &query.scope);
+        if !query.relations.is_empty() {
+            tracker.parents.insert(record.uri());
+        }
         for (relation, limit) in &query.relations {
             let children = sources.children(relation, record);
             add_children(
@@ -40,7 +42,7 @@ pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> 
         }
         for reference in &query.references {
             if let Some(target) = sources.target(reference, record) {
-                let target = Snapshot::nested(&target, &query.scope);
+                let target = Snapshot::nested(target, &query.scope);
                 let field = Field::Target(Box::new(target));
                 snapshot.hydrated.0.push((reference.name.into(), field));
             }
@@ -74,7 +76,7 @@ fn add_children(
             .or_default();
         if group.len() < limit {
             tracker.remember(&child.rkey, &parent.uri(), relation.name);
-            group.push(Snapshot::nested(child, scope));
+            group.push(Snapshot::nested(child.clone(), scope));
         }
     }
     let field = match relation.group_by {
@@ -157,7 +159,9 @@ impl Tracker {
     ) -> Option<Event> {
         match &change.what {
             What::Put(record) if record.collection.nsid == spec.collection => {
-                self.parents.insert(record.uri());
+                if !spec.hydrate.is_empty() {
+                    self.parents.insert(record.uri());
+                }
                 Some(Event::record_created(record, change.at_ms, body))
             }
             What::Put(child) => self.child_put(child, spec, body),

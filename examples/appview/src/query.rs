@@ -1,5 +1,6 @@
 //! One query: its parameters, and the page of records it answers.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) struct Query {
     pub(crate) relations: Vec<(&'static Relation, usize)>,
     pub(crate) references: Vec<&'static Reference>,
     limit: usize,
-    cursor: Option<Position>,
+    cursor: Option<Position<'static>>,
     sort: Option<String>,
     ascending: bool,
     filters: Vec<(&'static str, String)>,
@@ -62,12 +63,12 @@ pub(crate) struct Page {
 
 /// Where a record stands in a query's order; a cursor is the position of the page's last record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Position {
-    field: Option<Value>,
+struct Position<'a> {
+    field: Option<Cow<'a, Value>>,
     created_ms: i64,
-    rkey: String,
-    did: String,
-    space: Option<String>,
+    rkey: Cow<'a, str>,
+    did: Cow<'a, str>,
+    space: Option<Cow<'a, str>>,
 }
 
 /// The parameters of a request, in order.
@@ -170,8 +171,8 @@ impl Query {
         };
         records.retain(|record| self.keeps(record));
         let mut ordered: Vec<_> = records
-            .into_iter()
-            .map(|record| (self.position(&record), record))
+            .iter()
+            .map(|record| (self.position(record), record))
             .filter(|(position, _)| {
                 let cursor = self.cursor.as_ref();
                 cursor.is_none_or(|cursor| self.order(cursor, position).is_lt())
@@ -183,7 +184,10 @@ impl Query {
         let last = ordered.last().filter(|_| more);
         Page {
             cursor: last.map(|(position, _)| position.encode()),
-            records: ordered.into_iter().map(|(_, record)| record).collect(),
+            records: ordered
+                .into_iter()
+                .map(|(_, record)| record.clone())
+                .collect(),
         }
     }
 
@@ -196,21 +200,22 @@ impl Query {
         })
     }
 
-    fn position(&self, record: &Record) -> Position {
+    fn position<'a>(&self, record: &'a Record) -> Position<'a> {
         let field = self.sort.as_deref().and_then(|sort| match sort {
-            "rkey" => Some(Value::String(record.rkey.clone())),
-            path => at_path(&record.value, path.strip_prefix("value.").unwrap_or(path)).cloned(),
+            "rkey" => Some(Cow::Owned(Value::String(record.rkey.clone()))),
+            path => at_path(&record.value, path.strip_prefix("value.").unwrap_or(path))
+                .map(Cow::Borrowed),
         });
         Position {
             field,
             created_ms: record.created_ms,
-            rkey: record.rkey.clone(),
-            did: record.did.clone(),
-            space: record.space.as_deref().map(str::to_owned),
+            rkey: Cow::Borrowed(&record.rkey),
+            did: Cow::Borrowed(&record.did),
+            space: record.space.as_deref().map(Cow::Borrowed),
         }
     }
 
-    fn order(&self, a: &Position, b: &Position) -> Ordering {
+    fn order(&self, a: &Position<'_>, b: &Position<'_>) -> Ordering {
         let ascending = a.compare(b);
         if self.ascending {
             ascending
@@ -234,19 +239,16 @@ pub(crate) fn hydrate_specs(
         .collect()
 }
 
-impl Position {
-    fn compare(&self, other: &Self) -> Ordering {
-        let field = match (&self.field, &other.field) {
+impl Position<'_> {
+    fn compare(&self, other: &Position<'_>) -> Ordering {
+        let field = match (self.field.as_deref(), other.field.as_deref()) {
             (Some(Value::Number(a)), Some(Value::Number(b))) => {
                 let (a, b) = (a.as_f64().unwrap_or(0.0), b.as_f64().unwrap_or(0.0));
                 a.total_cmp(&b)
             }
             (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
             (None, None) => Ordering::Equal,
-            (a, b) => a
-                .as_ref()
-                .map(Value::to_string)
-                .cmp(&b.as_ref().map(Value::to_string)),
+            (a, b) => a.map(Value::to_string).cmp(&b.map(Value::to_string)),
         };
         field
             .then_with(|| self.created_ms.cmp(&other.created_ms))

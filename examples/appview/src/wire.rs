@@ -1,5 +1,7 @@
 //! The JSON that goes over the wire, key by key in the order in which the real server writes it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
@@ -196,48 +198,58 @@ impl<'a> Live<'a> {
 }
 
 /// A record as snapshots carry it. Hydrated children and references have no `cid`.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Snapshot {
-    uri: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cid: Option<Option<String>>,
-    value: Value,
-    did: String,
-    collection: &'static str,
-    rkey: String,
+    record: Arc<Record>,
+    is_nested: bool,
     time_us: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    space: Option<String>,
-    #[serde(flatten)]
     pub(crate) hydrated: Fields,
 }
 
 impl Snapshot {
     /// A record of the result. `time_us` is in milliseconds when a space was asked, else in microseconds.
-    pub(crate) fn of(record: &Record, scope: &Scope) -> Self {
-        Self {
-            cid: Some(record.cid.clone()),
-            ..Self::nested(record, scope)
-        }
-    }
-
-    /// A hydrated record.
-    pub(crate) fn nested(record: &Record, scope: &Scope) -> Self {
+    pub(crate) fn of(record: Arc<Record>, scope: &Scope) -> Self {
         let scale = match scope {
             Scope::Space(_) => 1,
             Scope::Actor(_) => 1000,
         };
         Self {
-            uri: record.uri(),
-            cid: None,
-            value: record.value.clone(),
-            did: record.did.clone(),
-            collection: record.collection.nsid,
-            rkey: record.rkey.clone(),
+            is_nested: false,
             time_us: record.created_ms.saturating_mul(scale),
-            space: record.space.as_deref().map(str::to_owned),
+            record,
             hydrated: Fields::default(),
         }
+    }
+
+    /// A hydrated record.
+    pub(crate) fn nested(record: Arc<Record>, scope: &Scope) -> Self {
+        Self {
+            is_nested: true,
+            ..Self::of(record, scope)
+        }
+    }
+}
+
+impl Serialize for Snapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = &*self.record;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("uri", &record.uri())?;
+        if !self.is_nested {
+            map.serialize_entry("cid", &record.cid)?;
+        }
+        map.serialize_entry("value", &record.value)?;
+        map.serialize_entry("did", &record.did)?;
+        map.serialize_entry("collection", record.collection.nsid)?;
+        map.serialize_entry("rkey", &record.rkey)?;
+        map.serialize_entry("time_us", &self.time_us)?;
+        if let Some(space) = &record.space {
+            map.serialize_entry("space", &**space)?;
+        }
+        for (name, field) in &self.hydrated.0 {
+            map.serialize_entry(name, field)?;
+        }
+        map.end()
     }
 }
 
@@ -253,14 +265,4 @@ pub(crate) enum Field {
     Children(Vec<Snapshot>),
     Groups(std::collections::BTreeMap<String, Vec<Snapshot>>),
     Target(Box<Snapshot>),
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, field) in &self.0 {
-            map.serialize_entry(name, field)?;
-        }
-        map.end()
-    }
 }
