@@ -60,7 +60,7 @@ export function onCacheWarning(listener: (warning: CacheWarning) => void): () =>
   if (!isTauri()) return () => {};
   let over = false;
   const told = new Set<number>();
-  const failed = (reason: unknown) => reportUncaught("listening for warnings", toWatchError(reason));
+  const failed = (reason: unknown) => reportUncaught(toWatchError(reason));
   const tell = (warning: CacheWarning | null | undefined) => {
     // Anybody can send an event by this name.
     if (over || typeof warning?.kind !== "string" || told.has(warning.seq)) return;
@@ -68,7 +68,7 @@ export function onCacheWarning(listener: (warning: CacheWarning) => void): () =>
     try {
       listener(warning);
     } catch (reason) {
-      reportUncaught("a listener for warnings of the cache threw", reason);
+      reportUncaught(reason);
     }
   };
   const listening = listenTo<CacheWarning>("cache-warning", tell).catch((reason: unknown) => failed(reason));

@@ -29,9 +29,9 @@ export class WatchError extends Error {
 }
 
 /** Reports what nobody waits for as an uncaught error, as the platform does with listeners that throw. */
-export function reportUncaught(message: string, reason: unknown): void {
-  if (typeof reportError === "function") reportError(reason);
-  else console.error(`contrail-sync: ${message}`, reason);
+export function reportUncaught(reason: unknown): void {
+  // Older webviews lack it.
+  (globalThis.reportError ?? console.error)(reason);
 }
 
 /** Whatever a call rejected with, as a {@link WatchError}: the plugin's `{kind, message}`, or Tauri's own text. */

@@ -131,6 +131,25 @@ describe("an acknowledgement", () => {
     expect(store.status).toBe("closed");
   });
 
+  test("is not taken back by a part that arrives after a state that overtook it", async () => {
+    Object.assign(plugin, { records: many(10), chunk: 3 });
+    const answer = gate();
+    answerLate("ack_watch", answer);
+    const store = page.make();
+    store.start();
+    await vi.waitFor(() => expect(acks()).toBe(2));
+    plugin.chunk = Infinity;
+    page.comeBack();
+    await store.ready;
+    await plugin.push({ records: many(11) });
+    answer.open();
+    await settled();
+    expect(acks()).toBe(2);
+    frame();
+    await plugin.caughtUp();
+    expect(acks()).toBe(3);
+  });
+
   test("is not sent by a stopped store", async () => {
     const store = await page.started();
     await plugin.push({ records: [record("c")] });

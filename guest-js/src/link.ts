@@ -4,11 +4,11 @@ import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
-import type { WireRecord } from "./bindings/WireRecord.js";
+import { unpack, type WireRecord } from "./record.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
 import type { Edit } from "./edits.js";
-import { toWatchError, WatchError } from "./error.js";
+import { toWatchError, type WatchError } from "./error.js";
 import { answerMint } from "./mint.js";
 import { apply, type Index, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
 
@@ -126,7 +126,7 @@ export class Link implements Receiver {
         await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
       } catch (reason) {
         if (opened.lost || (reason as WatchError).kind !== "unknown-watch") {
-          this.#events.warn("an optimistic edit was not made", reason);
+          this.#events.warn("an edit was not made", reason);
         } else {
           // Rust took the handle back meanwhile: the next one takes the edit.
           opened.lost = true;
@@ -144,16 +144,16 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
-    // Rust makes the next part ready while this one is applied. One that a state overtook is acknowledged with that.
-    const more = delta.more && delta.rev > this.#mirror.rev;
-    if (more) this.#acknowledge(delta.rev);
-    const next = apply(this.#mirror, delta, this.#held);
-    if (next === "broken") return this.resync();
-    if (next !== "stale") {
+    // Not one that a state overtook, or that comes twice.
+    if (delta.rev > this.#mirror.rev) {
+      // Rust makes the next part ready while this one is applied.
+      if (delta.more) this.#acknowledge(delta.rev);
+      const next = apply(this.#mirror, delta, this.#held);
+      if (!next) return this.resync();
       this.#mirror = next;
       this.#update(delta);
+      if (delta.more) return;
     }
-    if (more) return;
     // In the next frame, after the listeners, so that a page that is slow to render is sent less.
     const acknowledge = () => this.#acknowledge(this.#mirror.rev);
     this.#cancel();
@@ -173,14 +173,14 @@ export class Link implements Receiver {
     if (this.#closed) return;
     call("answer_mint", { handle, request, ...answer }).catch(({ kind }: WatchError) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
-      this.#events.warn("mintTicket's answer was lost", new WatchError(kind, "answer_mint failed"));
+      this.#events.warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
     });
   }
 
   async #open(): Promise<void> {
     this.#busy = true;
     this.#waiting = [];
-    this.#own = this.#shown.length === 0;
+    this.#own = !this.#shown.length;
     let handle = 0;
     try {
       await listenToRust();
@@ -206,7 +206,7 @@ export class Link implements Receiver {
       if (!this.#closed) this.#take(answer);
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("watch_state failed, opening anew", reason);
+      this.#events.warn("watch_state failed", reason);
       this.#release();
       await this.#open();
     }
@@ -218,8 +218,11 @@ export class Link implements Receiver {
   }
 
   #take([state, held]: [State, Index]): void {
-    this.#held = held.size > 0 ? held : undefined;
-    this.#mirror = { ...state, records: state.records.map((record) => reuse(record, held)) };
+    this.#held = held.size ? held : undefined;
+    this.#mirror = {
+      ...state,
+      records: state.records.map((record) => reuse(unpack(record, state.common), held)),
+    };
     // It has what was loaded before it, whatever its revision.
     this.#due = 0;
     this.#whole = -1;

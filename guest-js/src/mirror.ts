@@ -1,5 +1,5 @@
 import type { Delta } from "./bindings/Delta.js";
-import type { WireRecord } from "./bindings/WireRecord.js";
+import { unpack, type WireRecord } from "./record.js";
 
 /** What a page knows of a watch: the records in Rust's order, as of revision `rev`. Never changed in place. */
 export interface Mirror {
@@ -18,10 +18,9 @@ const SLICE = 4096;
 /** An index of `records`, made in slices, so that no frame is late. */
 export async function indexOf(records: readonly WireRecord[]): Promise<Index> {
   const index = new Map<string, WireRecord>();
-  let done = 0;
   for (const record of records) {
     index.set(identity(record), record);
-    if (++done % SLICE === 0) await new Promise((resolve) => setTimeout(resolve));
+    if (index.size % SLICE === 0) await new Promise((resolve) => setTimeout(resolve));
   }
   return index;
 }
@@ -53,20 +52,19 @@ export function overlay(held: Index, now: readonly WireRecord[], whole: boolean)
  * index and the others keep their order around it. At most one pass over the records, and none but a copy where
  * records only changed in place or came in. Unchanged records keep their object, be it one of `held`.
  *
- * @returns `"stale"` for a delta that the mirror already contains, `"broken"` for one that does not follow it:
- * after the latter the whole state must be fetched.
+ * @returns nothing for a delta that does not follow the mirror: the whole state must be fetched then
  */
-export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | "stale" | "broken" {
-  const { changed, length, rev } = delta;
-  if (rev <= mirror.rev) return "stale";
+export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | undefined {
+  const { changed, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
-  if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return "broken";
+  if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return;
 
   /** What a change puts in its place. */
-  const settled = changed.map(({ id, record }) =>
-    same(records[dropped.get(id)!], held ? reuse(record, held) : record),
-  );
+  const settled = changed.map(({ id, record: packed }) => {
+    const record = unpack(packed, common);
+    return same(records[dropped.get(id)!], held ? reuse(record, held) : record);
+  });
   const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
   const next = records.slice();
@@ -83,7 +81,7 @@ function drops(ids: readonly number[], { changed, length, removed }: Delta): Map
     if (ids[index - added] === id) found.set(id, index - added);
     else added += 1;
   }
-  if (removed.length === 0 && ids.length + added === length) return found;
+  if (!removed.length && ids.length + added === length) return found;
   // There is more to it: look at every one.
   const gone = new Set(removed);
   for (const { id } of changed) gone.add(id);
@@ -98,7 +96,7 @@ function merge(
   { changed, length, rev }: Delta,
   settled: readonly WireRecord[],
   holes: readonly number[],
-): Mirror | "broken" {
+): Mirror | undefined {
   const ids = new Array<number>(length);
   const records = new Array<WireRecord>(length);
   let next = 0;
@@ -112,7 +110,7 @@ function merge(
       due = changed[++next]?.index;
     } else {
       for (; from === holes[hole]; hole++) from += 1;
-      if (from === old.ids.length) return "broken";
+      if (from === old.ids.length) return;
       ids[to] = old.ids[from]!;
       records[to] = old.records[from++]!;
     }

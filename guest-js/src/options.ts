@@ -12,7 +12,7 @@ import type { WatchStoreOptions } from "./types.js";
 export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   const { compareRecords, logger, mintTicket, ...wire } = options;
   if (wire.cache instanceof Object) {
-    throw new WatchError("unsupported", "cache: Rust has one of its own, give true");
+    throw new WatchError("unsupported", "cache: Rust has one, give true");
   }
   return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
 }

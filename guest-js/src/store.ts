@@ -1,5 +1,5 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
-import type { WireRecord } from "./bindings/WireRecord.js";
+import type { WireRecord } from "./record.js";
 import { checkTauri } from "./bridge.js";
 import { type Edit, failure, MAX_EDITS } from "./edits.js";
 import { plain } from "./plain.js";
@@ -153,7 +153,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
       this.#edits.push(plain(edit));
       void this.#link?.send();
     } catch (reason) {
-      this.warn("an optimistic edit was not made", reason);
+      this.warn("an edit was not made", reason);
     }
   }
 
@@ -205,7 +205,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     const { logger } = this.#options;
     try {
       // What an app's own code threw is not swallowed.
-      if (level === "error" && !logger?.error) reportUncaught(message, detail);
+      if (level === "error" && !logger?.error) reportUncaught(detail);
       else logger?.[level]?.(line, detail);
     } catch {
       console[level](line, detail);

@@ -2,7 +2,7 @@
 import type { SortOptions } from "./bindings/SortOptions.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
-import type { WireRecord } from "./bindings/WireRecord.js";
+import type { WireRecord } from "./record.js";
 import type { WatchError } from "./error.js";
 
 /** A record: its place in the network, its body in `value`, and whatever the watch's query hydrates beside it. */

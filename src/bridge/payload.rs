@@ -1,12 +1,12 @@
 //! States and deltas as JSON text: the types that guest-js is generated from.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 #[cfg(test)]
-use crate::engine::{EditError, Record};
+use crate::engine::EditError;
 use crate::{
     cache::{CacheInfo, CacheWarning, WarningKind},
-    engine::{self, Entry, Status},
+    engine::{self, Entry, Record, Status},
     error::ErrorPayload,
 };
 
@@ -26,9 +26,11 @@ struct State<'a> {
     /// Ids of the records, in order.
     #[cfg_attr(test, ts(type = "Array<number>"))]
     ids: Vec<u64>,
+    /// What the records share.
+    common: Common<'a>,
     /// The records, in order.
-    #[cfg_attr(test, ts(as = "Vec<WireRecord>"))]
-    records: Vec<&'a Entry>,
+    #[cfg_attr(test, ts(as = "Vec<PackedRecord>"))]
+    records: Vec<Packed<'a>>,
     /// Whether these are only the first ones, and the next deltas tell the others.
     more: bool,
 }
@@ -53,6 +55,8 @@ struct Delta<'a> {
     /// Ids that are gone.
     #[cfg_attr(test, ts(type = "Array<number>"))]
     removed: &'a [u64],
+    /// What the changed records share.
+    common: Common<'a>,
     /// New, changed and moved records, by ascending index.
     changed: Vec<Changed<'a>>,
     /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
@@ -69,40 +73,97 @@ struct Changed<'a> {
     /// Final index.
     index: usize,
     /// The record.
-    #[cfg_attr(test, ts(as = "WireRecord"))]
-    record: &'a Entry,
+    #[cfg_attr(test, ts(as = "PackedRecord"))]
+    record: Packed<'a>,
 }
 
-/// The named fields of a record. What the query hydrated stands beside them, under its own names.
+/// What all records of a message share is told once: it is half of what there is to tell of small ones.
+#[derive(Clone, Copy, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+struct Common<'a> {
+    /// DID of the author.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a str>,
+    /// NSID of the collection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collection: Option<&'a str>,
+    /// The space that holds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<&'a str>,
+}
+
+impl<'a> Common<'a> {
+    fn of(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let parts = |Record { uri, space, .. }: &'a Record| Self {
+            did: Some(uri.did()),
+            collection: Some(uri.collection()),
+            space: space.as_deref(),
+        };
+        let parts = entries.into_iter().map(|it| parts(&it.record));
+        parts.reduce(Self::with).unwrap_or_default()
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            did: self.did.filter(|_| self.did == other.did),
+            collection: self
+                .collection
+                .filter(|_| self.collection == other.collection),
+            space: self.space.filter(|_| self.space == other.space),
+        }
+    }
+}
+
+/// A record without its URI, which its parts say, and without what is common.
+struct Packed<'a>(&'a Entry, Common<'a>);
+
+impl Serialize for Packed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(Entry { record, .. }, common) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("rkey", record.rkey())?;
+        if common.did.is_none() {
+            map.serialize_entry("did", record.did())?;
+        }
+        if common.collection.is_none() {
+            map.serialize_entry("collection", record.collection())?;
+        }
+        if let (Some(space), None) = (&record.space, common.space) {
+            map.serialize_entry("space", &**space)?;
+        }
+        self.0.serialize_content(&mut map)?;
+        map.end()
+    }
+}
+
+/// The named fields of a record as it travels: without its URI, and without what all records of the message share.
 #[cfg(test)]
 #[derive(ts_rs::TS)]
-#[ts(export)]
-#[allow(dead_code)] // it only tells ts-rs what Record's serializer writes; a test below compares them
-struct WireRecord {
-    /// `at://<did>/<collection>/<rkey>`.
-    uri: String,
+#[ts(export, optional_fields)]
+#[allow(dead_code)] // it only tells ts-rs what Packed's serializer writes; a test below compares them
+struct PackedRecord {
+    /// Record key, unique within author and collection only.
+    rkey: String,
+    /// DID of the author.
+    did: Option<String>,
+    /// NSID of the collection.
+    collection: Option<String>,
+    /// The space that holds the record; absent for public records.
+    space: Option<String>,
     /// Content hash, where the server knows one.
-    cid: Option<String>,
+    #[ts(type = "string | null")]
+    cid: (),
     /// The record's body.
     #[ts(type = "unknown")]
     value: (),
-    /// DID of the author.
-    did: String,
-    /// NSID of the collection.
-    collection: String,
-    /// Record key, unique within author and collection only.
-    rkey: String,
     /// Creation time in microseconds since the Unix epoch.
     #[ts(type = "number")]
     time_us: i64,
-    /// The space that holds the record; absent for public records.
-    #[ts(optional)]
-    space: Option<String>,
     /// Shown before the server says it, or although it never will; absent for the server's own word.
     #[ts(optional, type = "\"pending\" | \"failed\"")]
     optimistic: Option<()>,
     /// Why it failed; only where it did.
-    #[ts(optional, rename = "optimisticError")]
+    #[ts(rename = "optimisticError")]
     optimistic_error: Option<EditError>,
 }
 
@@ -172,23 +233,27 @@ impl From<CacheInfo> for InfoPayload {
 
 /// A state as JSON.
 pub fn state(state: &engine::State) -> serde_json::Result<String> {
+    let entries = || state.entries.iter().map(|entry| &**entry);
+    let common = Common::of(entries());
     serde_json::to_string(&State {
         rev: state.rev,
         status: state.status,
         error: &state.error,
         cursor: state.cursor.as_deref(),
-        ids: state.entries.iter().map(|entry| entry.id).collect(),
-        records: state.entries.iter().map(|entry| &**entry).collect(),
+        ids: entries().map(|entry| entry.id).collect(),
+        common,
+        records: entries().map(|entry| Packed(entry, common)).collect(),
         more: state.more,
     })
 }
 
 /// A delta as JSON.
 pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
+    let common = Common::of(delta.changed.iter().map(|it| &*it.entry));
     let changed = delta.changed.iter().map(|changed| Changed {
         id: changed.entry.id,
         index: changed.index,
-        record: &changed.entry,
+        record: Packed(&changed.entry, common),
     });
     serde_json::to_string(&Delta {
         handle,
@@ -198,6 +263,7 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
         cursor: delta.cursor.as_deref(),
         length: delta.len,
         removed: &delta.removed,
+        common,
         changed: changed.collect(),
         more: delta.more,
     })
@@ -205,20 +271,66 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::engine::store::Store;
+
+    fn entry(text: &str) -> Arc<Entry> {
+        let mut store = Store::default();
+        store.confirm(serde_json::from_str(text).unwrap());
+        let entry = store.entries().next().unwrap();
+        entry.clone()
+    }
+
+    fn told(records: &[&str]) -> serde_json::Value {
+        let entries: Vec<_> = records.iter().map(|it| entry(it)).collect();
+        let state = engine::State {
+            rev: 1,
+            status: Status::Live,
+            error: None,
+            cursor: None,
+            entries,
+            more: false,
+        };
+        serde_json::from_str(&super::state(&state).unwrap()).unwrap()
+    }
+
+    const A: &str =
+        r#"{"uri":"at://d/c/r/1","cid":null,"value":1,"time_us":1,"space":"ats://d/t/k"}"#;
 
     #[test]
     fn the_generated_record_type_names_what_the_serializer_writes() {
-        let json = r#"{"uri":"at://d/c/r","cid":null,"value":1,"time_us":1,"space":"ats://d/t/k"}"#;
-        let record: Record = serde_json::from_str(json).unwrap();
-        let written = serde_json::to_value(&record).unwrap();
+        let public = A.replace(r#","space":"ats://d/t/k""#, "");
+        let other = A.replace("at://d/c/", "at://e/f/");
+        let told = told(&[A, &public, &other]);
         let config = ts_rs::Config::default();
-        let declared = <WireRecord as ts_rs::TS>::inline(&config);
-        for name in written.as_object().unwrap().keys() {
+        let declared = <PackedRecord as ts_rs::TS>::inline(&config);
+        let names = told["records"].as_array().unwrap().iter();
+        for name in names.flat_map(|it| it.as_object().unwrap().keys()) {
             assert!(
                 declared.contains(&format!("{name}:")) || declared.contains(&format!("{name}?:")),
                 "{name} in {declared}"
             );
         }
+    }
+
+    #[test]
+    fn what_all_records_share_is_told_once_and_what_they_do_not_with_each() {
+        let same = told(&[A, &A.replace("r/1", "2")]);
+        let common = json!({ "did": "d", "collection": "c", "space": "ats://d/t/k" });
+        assert_eq!(same["common"], common);
+        assert_eq!(
+            same["records"][0],
+            json!({ "rkey": "r/1", "cid": null, "value": 1, "time_us": 1000 })
+        );
+        let other = told(&[A, &A.replace("at://d", "at://e").replace("/t/", "/u/")]);
+        assert_eq!(other["common"], json!({ "collection": "c" }));
+        assert_eq!(other["records"][0]["did"], "d");
+        assert_eq!(other["records"][1]["did"], "e");
+        assert_eq!(other["records"][1]["space"], "ats://d/u/k");
+        assert_eq!(told(&[])["common"], json!({}));
     }
 }

@@ -66,8 +66,8 @@ impl Entry {
     pub(super) fn size(&self) -> usize {
         let extra = self.record.extra.iter();
         let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
-        // Names of fields, index, id, and the parts of the URI that are told once more.
-        160 + 2 * self.record.uri.as_str().len() + self.record.value.get().len() + extra
+        // Names of fields, numbers, and the content hash.
+        140 + self.record.rkey().len() + self.record.value.get().len() + extra
     }
 }
 
@@ -130,7 +130,16 @@ impl Serialize for Entry {
     /// The record, and `optimistic` (`pending` or `failed`) with `optimisticError` where it is not the server's word.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        self.record.serialize_fields(&mut map)?;
+        self.record.serialize_identity(&mut map)?;
+        self.serialize_content(&mut map)?;
+        map.end()
+    }
+}
+
+impl Entry {
+    /// Writes what does not identify it into an object that may hold more.
+    pub(crate) fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        self.record.serialize_content(map)?;
         if let Some(optimistic) = &self.optimistic {
             let failed = optimistic.failed.is_some();
             map.serialize_entry("optimistic", if failed { "failed" } else { "pending" })?;
@@ -138,6 +147,6 @@ impl Serialize for Entry {
                 map.serialize_entry("optimisticError", error)?;
             }
         }
-        map.end()
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Records as the appview sends them, with bodies left as raw JSON.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -71,6 +71,22 @@ impl AtUri {
         &self.text
     }
 
+    /// DID of the author.
+    pub fn did(&self) -> &str {
+        self.part(SCHEME.len(), self.ends.0 as usize)
+    }
+
+    /// NSID of the collection.
+    pub fn collection(&self) -> &str {
+        let (did, collection) = self.ends;
+        self.part(did as usize + 1, collection as usize)
+    }
+
+    /// Record key, unique within author and collection only.
+    pub fn rkey(&self) -> &str {
+        self.part(self.ends.1 as usize + 1, self.text.len())
+    }
+
     fn part(&self, from: usize, to: usize) -> &str {
         self.text.get(from..to).unwrap_or_default()
     }
@@ -99,19 +115,17 @@ impl Eq for AtUri {}
 impl Record {
     /// DID of the author.
     pub fn did(&self) -> &str {
-        self.uri.part(SCHEME.len(), self.uri.ends.0 as usize)
+        self.uri.did()
     }
 
     /// NSID of the collection.
     pub fn collection(&self) -> &str {
-        let (did, collection) = self.uri.ends;
-        self.uri.part(did as usize + 1, collection as usize)
+        self.uri.collection()
     }
 
     /// Record key, unique within author and collection only.
     pub fn rkey(&self) -> &str {
-        self.uri
-            .part(self.uri.ends.1 as usize + 1, self.uri.text.len())
+        self.uri.rkey()
     }
 
     /// The raw JSON of a field that is not one of the named ones.
@@ -159,24 +173,30 @@ impl fmt::Debug for Record {
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        self.serialize_fields(&mut map)?;
+        self.serialize_identity(&mut map)?;
+        self.serialize_content(&mut map)?;
         map.end()
     }
 }
 
 impl Record {
-    /// Writes its fields into an object that may hold more.
-    pub(super) fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    /// Writes what identifies it into an object that may hold more.
+    pub(super) fn serialize_identity<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("uri", self.uri.as_str())?;
-        map.serialize_entry("cid", &self.cid)?;
-        map.serialize_entry("value", &self.value)?;
         map.serialize_entry("did", self.did())?;
         map.serialize_entry("collection", self.collection())?;
         map.serialize_entry("rkey", self.rkey())?;
-        map.serialize_entry("time_us", &self.time_us)?;
-        if let Some(space) = &self.space {
-            map.serialize_entry("space", &**space)?;
+        match &self.space {
+            Some(space) => map.serialize_entry("space", &**space),
+            None => Ok(()),
         }
+    }
+
+    /// Writes its other fields.
+    pub(super) fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("cid", &self.cid)?;
+        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("time_us", &self.time_us)?;
         for (name, raw) in &self.extra {
             map.serialize_entry(&**name, raw)?;
         }
@@ -190,6 +210,10 @@ impl<'de> Deserialize<'de> for Record {
     }
 }
 
+/// A string that is copied only where it has escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
 /// Hand-written because `RawValue` cannot pass through serde's `flatten`.
 struct RecordVisitor;
 
@@ -201,10 +225,10 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-        let (mut uri, mut space) = (None::<String>, None::<String>);
+        let (mut uri, mut space) = (None::<Text<'de>>, None::<Text<'de>>);
         let (mut cid, mut time, mut value, mut do_body) = (None, None::<f64>, None, None);
         let mut extra = Vec::new();
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Text(key)) = map.next_key()? {
             match &*key {
                 "uri" => uri = Some(map.next_value()?),
                 "space" => space = map.next_value()?,
@@ -221,11 +245,11 @@ impl<'de> Visitor<'de> for RecordVisitor {
             }
         }
         let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
-        let uri = AtUri::parse(uri)
+        let uri = AtUri::parse(uri.0)
             .ok_or_else(|| A::Error::custom("`uri` is not at://<did>/<collection>/<rkey>"))?;
         Ok(Record {
             uri,
-            space: space.map(Into::into),
+            space: space.map(|it| it.0.into()),
             cid,
             time_us: to_micros(time.ok_or_else(|| A::Error::missing_field("time_us"))? as i64),
             value: value

@@ -7,7 +7,8 @@ import type { Delta } from "../bindings/Delta.js";
 import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
 import type { Status } from "../bindings/Status.js";
-import type { WireRecord } from "../bindings/WireRecord.js";
+import type { WireRecord } from "../record.js";
+import { pack } from "./pack.js";
 
 /** A call that reached the plugin. */
 export interface Call {
@@ -198,13 +199,15 @@ export class FakePlugin {
     this.#note(open);
     if (open.changed) setTimeout(() => void this.#flush(handle));
     const { error, cursor } = this;
+    const { common, packed } = pack(open.told.map(({ record }) => record));
     return structuredClone({
       rev: open.rev,
       status: this.#status(open),
       error,
       cursor,
       ids: open.told.map(({ id }) => id),
-      records: open.told.map(({ record }) => record),
+      common,
+      records: packed,
       more: open.changed,
     });
   }
@@ -272,7 +275,8 @@ export class FakePlugin {
       const before = now[now.indexOf(entry) - 1];
       next.splice(before ? next.findIndex(({ id }) => id === before.id) + 1 : 0, 0, entry);
     }
-    const changed = some.map((it) => ({ ...it, index: next.indexOf(it) }));
+    const { common, packed } = pack(some.map(({ record }) => record));
+    const changed = some.map((it, i) => ({ id: it.id, index: next.indexOf(it), record: packed[i]! }));
     open.told = next;
     open.inFlight = true;
     open.changed = some.length < news.length;
@@ -283,7 +287,7 @@ export class FakePlugin {
     this.#note(open);
     const { rev } = open;
     const more = open.changed || ["connecting", "snapshot"].includes(this.status);
-    return { handle, rev, status, error, cursor, length: next.length, removed, changed, more };
+    return { handle, rev, status, error, cursor, length: next.length, removed, common, changed, more };
   }
 
   #hasNews(open: Open): boolean {

@@ -1,4 +1,4 @@
-import type { WireRecord } from "../bindings/WireRecord.js";
+import type { WireRecord } from "../record.js";
 
 /** A record as Rust sends it; `version` tells edits apart, `time` decides the order. */
 export function record(rkey: string, version = 0, time = 0): WireRecord {
