@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
+use super::record::Text;
+
 /// Deepest path.
 const MAX_STEPS: usize = 16;
 /// Longest path, in bytes.
@@ -53,7 +55,7 @@ impl<'de> Visitor<'de> for Seek<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Text(key)) = map.next_key()? {
             if key == self.0 {
                 // Of a field that stands there twice the last one counts, as in JSON.parse.
                 found = Some(map.next_value()?);

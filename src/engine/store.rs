@@ -364,7 +364,7 @@ impl Store {
         let was_shown = known.is_some_and(|it| self.is_shown(it));
         let touch = match known {
             Some(known) => {
-                self.unlist(known);
+                self.relist(known, &entry);
                 match self.order.replace(known, entry.clone()) {
                     true => Touch::Moved,
                     false => Touch::Content,
@@ -372,11 +372,11 @@ impl Store {
             }
             None => {
                 self.next_id += 1;
+                self.list(&entry);
                 self.order.insert(entry.clone());
                 Touch::New
             }
         };
-        self.list(&entry);
         self.by_id.insert(id, entry.clone());
         match (was_shown, self.is_shown(&entry)) {
             (true, true) => self.changes.push(Change::Set(entry, touch)),
@@ -461,6 +461,20 @@ impl Store {
             .entry(entry.record.uri.shared().clone())
             .or_default();
         spaces.push(entry.clone());
+    }
+
+    /// Lists an entry in the place of `known`.
+    fn relist(&mut self, known: &Entry, entry: &Arc<Entry>) {
+        let spaces = self.by_uri.get_mut(entry.record.uri.as_str());
+        let mut spaces = spaces.into_iter().flatten();
+        match spaces.find(|it| it.id == known.id) {
+            Some(listed) => *listed = entry.clone(),
+            // The server knows it by another URI than was guessed.
+            None => {
+                self.unlist(known);
+                self.list(entry);
+            }
+        }
     }
 
     fn unlist(&mut self, entry: &Entry) {

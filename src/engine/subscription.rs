@@ -394,13 +394,18 @@ impl Subscriber {
     /// others those beyond the budget wait: a new one is not there yet, a changed one still has its old content.
     fn first_changed(&mut self, store: &Store, budget: usize) -> Vec<Changed> {
         let (mut changed, mut bytes, mut index) = (Vec::new(), 0, 0);
+        let mut moved = self.set.values().filter(|it| **it == Touch::Moved).count();
         for entry in store.entries() {
+            if bytes >= budget && moved == 0 {
+                break;
+            }
             let Some(touch) = self.set.get(&entry.id).copied() else {
                 index += 1;
                 continue;
             };
             if bytes < budget || touch == Touch::Moved {
                 bytes += entry.size();
+                moved -= usize::from(touch == Touch::Moved);
                 changed.push(Changed {
                     index,
                     entry: entry.clone(),

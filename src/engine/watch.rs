@@ -32,6 +32,11 @@ use crate::{
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
+/// Records of a list that begins to arrive are told once there are so many, …
+const SCREENFUL: usize = 64;
+/// … or have waited for so long, half a frame: a list that fills in two steps flickers, and costs twice the painting.
+const GATHER: Duration = Duration::from_millis(8);
+
 pub(super) struct Watch {
     pub(super) spec: WatchSpec,
     max_event_bytes: usize,
@@ -48,6 +53,8 @@ pub(super) struct Watch {
     effects: Vec<Effect>,
     connection: Connection,
     wait: Option<Pin<Box<Sleep>>>,
+    /// How long the first records of a snapshot may wait for more; over once it has elapsed.
+    gathering: Option<Pin<Box<Sleep>>>,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     gone: Arc<Notify>,
@@ -97,6 +104,7 @@ impl Watch {
             effects: Vec::new(),
             connection: Connection::None,
             wait: None,
+            gathering: None,
             epoch: Instant::now(),
             commands,
             gone,
@@ -125,6 +133,7 @@ impl Watch {
                     self.input(Input::Waited);
                 }
                 () = elapsed(&mut self.lingering) => break,
+                () = elapsed(&mut self.gathering), if self.gathers() => {}
             }
             if self.ended {
                 break;
@@ -402,9 +411,22 @@ impl Watch {
 
     fn flush(&mut self) {
         self.note_changes();
+        if self.machine.status() != Status::Snapshot || !(1..SCREENFUL).contains(&self.store.len())
+        {
+            self.gathering = None;
+        } else if self.gathering.is_none() {
+            self.gathering = Some(Box::pin(tokio::time::sleep(GATHER)));
+        }
+        if self.gathers() {
+            return;
+        }
         for subscriber in self.subscribers.values_mut() {
             subscriber.flush(&self.machine, &self.store);
         }
+    }
+
+    fn gathers(&self) -> bool {
+        self.gathering.as_ref().is_some_and(|it| !it.is_elapsed())
     }
 }
 

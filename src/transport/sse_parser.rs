@@ -6,15 +6,18 @@ use memchr::memchr2;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Bytes of an allocation that are kept for the next line or event.
+const KEPT: usize = 64 * 1024;
+
 /// What the parser found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parsed {
+pub enum Parsed<'a> {
     /// A complete event.
     Event {
         /// Its `event` field, or `message`.
-        kind: String,
+        kind: &'a str,
         /// Its `data` lines, joined by line feeds.
-        data: String,
+        data: &'a str,
     },
     /// A complete event that is not UTF-8 text.
     NotUtf8,
@@ -56,7 +59,7 @@ impl SseParser {
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
-        emit: &mut impl FnMut(Parsed),
+        emit: &mut impl FnMut(Parsed<'_>),
     ) -> Result<(), TooLarge> {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
@@ -79,7 +82,7 @@ impl SseParser {
                 self.line(&whole, emit);
                 // Reuse the allocation unless it was an exception.
                 whole.clear();
-                whole.shrink_to(64 * 1024);
+                whole.shrink_to(KEPT);
                 self.partial = whole;
             }
             bytes = rest;
@@ -94,7 +97,7 @@ impl SseParser {
         Ok(())
     }
 
-    fn line(&mut self, mut line: &[u8], emit: &mut impl FnMut(Parsed)) {
+    fn line(&mut self, mut line: &[u8], emit: &mut impl FnMut(Parsed<'_>)) {
         if std::mem::take(&mut self.first_line) {
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
@@ -122,20 +125,25 @@ impl SseParser {
         }
     }
 
-    fn dispatch(&mut self, emit: &mut impl FnMut(Parsed)) {
-        let kind = std::mem::take(&mut self.kind);
-        let data = std::mem::take(&mut self.data);
-        if !std::mem::take(&mut self.has_data) {
-            return;
+    fn dispatch(&mut self, emit: &mut impl FnMut(Parsed<'_>)) {
+        if std::mem::take(&mut self.has_data) {
+            let texts = str::from_utf8(&self.kind)
+                .ok()
+                .zip(str::from_utf8(&self.data).ok());
+            emit(match texts {
+                Some(("", data)) => Parsed::Event {
+                    kind: "message",
+                    data,
+                },
+                Some((kind, data)) => Parsed::Event { kind, data },
+                None => Parsed::NotUtf8,
+            });
         }
-        emit(match (String::from_utf8(kind), String::from_utf8(data)) {
-            (Ok(kind), Ok(data)) if kind.is_empty() => Parsed::Event {
-                kind: "message".to_owned(),
-                data,
-            },
-            (Ok(kind), Ok(data)) => Parsed::Event { kind, data },
-            _ => Parsed::NotUtf8,
-        });
+        // Reuse the allocations unless they were an exception.
+        for buffer in [&mut self.kind, &mut self.data] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
+        }
     }
 }
 
@@ -143,19 +151,24 @@ impl SseParser {
 mod tests {
     use super::*;
 
-    fn parse(chunks: &[&[u8]], limit: usize) -> Result<Vec<Parsed>, TooLarge> {
+    /// An event's kind and data, or nothing where they are not UTF-8.
+    type Found = Option<(String, String)>;
+
+    fn parse(chunks: &[&[u8]], limit: usize) -> Result<Vec<Found>, TooLarge> {
         let (mut parser, mut found) = (SseParser::new(limit), Vec::new());
         for chunk in chunks {
-            parser.feed(chunk, &mut |parsed| found.push(parsed))?;
+            parser.feed(chunk, &mut |parsed| {
+                found.push(match parsed {
+                    Parsed::Event { kind, data } => event(kind, data),
+                    Parsed::NotUtf8 => None,
+                });
+            })?;
         }
         Ok(found)
     }
 
-    fn event(kind: &str, data: &str) -> Parsed {
-        Parsed::Event {
-            kind: kind.into(),
-            data: data.into(),
-        }
+    fn event(kind: &str, data: &str) -> Found {
+        Some((kind.into(), data.into()))
     }
 
     #[test]
@@ -187,12 +200,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             found,
-            [
-                event("message", "a"),
-                Parsed::NotUtf8,
-                Parsed::NotUtf8,
-                event("message", "d")
-            ]
+            [event("message", "a"), None, None, event("message", "d")]
         );
     }
 
