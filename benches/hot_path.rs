@@ -3,16 +3,13 @@
 mod common;
 
 use std::{
-    borrow::Cow,
     hint::black_box,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use common::{Row, event, record};
+use common::{Keys, Row, event, record};
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tauri_plugin_contrail_sync::engine::{store::Store, wire};
 
 /// Bytes of an event where that is not what is varied.
@@ -49,24 +46,6 @@ fn decode(criterion: &mut Criterion) {
             bencher.iter(|| serde_json::from_str::<Keys>(black_box(&data)).map(drop));
         });
     }
-}
-
-/// The least that can be decoded of a record.
-#[derive(Deserialize)]
-#[expect(dead_code)]
-struct Keys<'a> {
-    #[serde(borrow)]
-    record: KeysOfRecord<'a>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code)]
-struct KeysOfRecord<'a> {
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
-    time_us: f64,
-    #[serde(borrow)]
-    value: &'a RawValue,
 }
 
 fn store(criterion: &mut Criterion) {

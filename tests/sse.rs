@@ -50,6 +50,24 @@ async fn what_was_deleted_while_offline_disappears_and_stays_visible_until_then(
 }
 
 #[tokio::test]
+async fn the_first_records_of_a_snapshot_that_falls_silent_show_all_the_same() {
+    let lounge = Lounge::open().await;
+    for n in 0..20 {
+        lounge.say(&format!("{n:02}"), "x");
+    }
+    let fault = Fault {
+        cut_after_events: Some(6),
+        stall: true,
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    let watch = engine().watch(lounge.spec()).await;
+    while watch.next().await.unwrap().len < 5 {}
+    let state = watch.state().await.unwrap();
+    assert_eq!((state.entries.len(), state.status), (5, Status::Snapshot));
+}
+
+#[tokio::test]
 async fn nothing_moves_at_a_reconnect() {
     let lounge = Lounge::open().await;
     lounge.say("0", "from the snapshot");

@@ -1,9 +1,10 @@
 //! What the benches share: rows of the report, medians of what is measured in turns, and records to measure with.
 #![allow(dead_code, unreachable_pub)] // each bench uses its own part
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 use tauri_plugin_contrail_sync::engine::Record;
 
 /// Where `cargo xtask bench` finds the rows among what else is printed.
@@ -90,10 +91,26 @@ pub fn event(n: usize, version: usize, bytes: usize) -> String {
 
 /// Record `n` in its `version`, of about `bytes` as JSON.
 pub fn record(n: usize, version: usize, bytes: usize) -> Record {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Data {
         record: Record,
     }
     let data: Data = serde_json::from_str(&event(n, version, bytes)).expect("it is a record");
     data.record
+}
+
+/// The least that can be decoded of a record event.
+#[derive(Deserialize)]
+pub struct Keys<'a> {
+    #[serde(borrow)]
+    pub record: KeysOfRecord<'a>,
+}
+
+#[derive(Deserialize)]
+pub struct KeysOfRecord<'a> {
+    #[serde(borrow)]
+    pub uri: Cow<'a, str>,
+    pub time_us: f64,
+    #[serde(borrow)]
+    pub value: &'a RawValue,
 }
