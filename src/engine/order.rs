@@ -11,8 +11,16 @@ const CHUNK: usize = 512;
 #[derive(Debug, Default)]
 pub struct Order {
     sort: Sort,
-    chunks: Vec<Vec<Slot>>,
+    /// None is empty.
+    chunks: Vec<Chunk>,
     len: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// Prefix of the last slot: a search looks into one chunk only.
+    last: u64,
+    slots: Vec<Slot>,
 }
 
 /// An entry beside the part of its place that nearly always decides: a search follows no pointer for it.
@@ -51,15 +59,16 @@ impl Order {
 
     /// The entries in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
-        self.chunks.iter().flatten().map(|slot| &slot.entry)
+        let slots = self.chunks.iter().flat_map(|chunk| &chunk.slots);
+        slots.map(|slot| &slot.entry)
     }
 
     /// The entry at an index.
     pub fn nth(&self, mut index: usize) -> Option<&Arc<Entry>> {
         for chunk in &self.chunks {
-            match chunk.get(index) {
+            match chunk.slots.get(index) {
                 Some(slot) => return Some(&slot.entry),
-                None => index -= chunk.len(),
+                None => index -= chunk.slots.len(),
             }
         }
         None
@@ -78,13 +87,15 @@ impl Order {
         self.len += 1;
         let slot = Slot { prefix, entry };
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(vec![slot]);
+            self.chunks.extend(Chunk::of(vec![slot]));
             return;
         };
-        chunk.insert(place, slot);
-        if chunk.len() > CHUNK {
-            let half = chunk.split_off(CHUNK / 2);
-            self.chunks.insert(at + 1, half);
+        chunk.slots.insert(place, slot);
+        chunk.refresh();
+        if chunk.slots.len() > CHUNK {
+            let half = Chunk::of(chunk.slots.split_off(CHUNK / 2));
+            chunk.refresh();
+            self.chunks.splice(at + 1..at + 1, half);
         }
     }
 
@@ -94,7 +105,10 @@ impl Order {
         let stays = prefix == self.sort.prefix(old) && self.sort.compare(old, &entry).is_eq();
         if stays
             && let (at, Ok(place)) = self.place(prefix, old)
-            && let Some(slot) = self.chunks.get_mut(at).and_then(|it| it.get_mut(place))
+            && let Some(slot) = self
+                .chunks
+                .get_mut(at)
+                .and_then(|it| it.slots.get_mut(place))
         {
             slot.entry = entry;
             return false;
@@ -112,8 +126,9 @@ impl Order {
         let Some(chunk) = self.chunks.get_mut(at) else {
             return false;
         };
-        chunk.remove(place);
-        if chunk.is_empty() {
+        chunk.slots.remove(place);
+        chunk.refresh();
+        if chunk.slots.is_empty() {
             self.chunks.remove(at);
         }
         self.len -= 1;
@@ -123,23 +138,36 @@ impl Order {
     /// The entry's index in the whole order.
     pub fn rank(&self, entry: &Entry) -> Option<usize> {
         let (at, place) = self.place(self.sort.prefix(entry), entry);
-        let before: usize = self.chunks.get(..at)?.iter().map(Vec::len).sum();
+        let before: usize = self.chunks.get(..at)?.iter().map(|it| it.slots.len()).sum();
         Some(before + place.ok()?)
     }
 
     /// The chunk that holds the entry, or would (the last one for entries beyond all others), and the place in it.
     fn place(&self, prefix: u64, entry: &Entry) -> Place {
-        let compare = |slot: &Slot| -> Ordering {
-            slot.prefix
-                .cmp(&prefix)
-                .then_with(|| self.sort.compare(&slot.entry, entry))
-        };
-        let before = self
-            .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(|last| compare(last).is_lt()));
+        let then = |slot: &Slot| self.sort.compare(&slot.entry, entry);
+        let compare = |slot: &Slot| slot.prefix.cmp(&prefix).then_with(|| then(slot));
+        let before = self.chunks.partition_point(|chunk| {
+            let last = chunk.last.cmp(&prefix);
+            last.then_with(|| chunk.slots.last().map_or(Ordering::Equal, then))
+                .is_lt()
+        });
         let at = before.min(self.chunks.len().saturating_sub(1));
-        let chunk = self.chunks.get(at).map(Vec::as_slice).unwrap_or_default();
-        (at, chunk.binary_search_by(compare))
+        let slots = self.chunks.get(at).map(|it| it.slots.as_slice());
+        (at, slots.unwrap_or_default().binary_search_by(compare))
+    }
+}
+
+impl Chunk {
+    fn of(slots: Vec<Slot>) -> Option<Self> {
+        let last = slots.last()?.prefix;
+        Some(Self { last, slots })
+    }
+
+    /// After the last slot may have changed.
+    fn refresh(&mut self) {
+        if let Some(slot) = self.slots.last() {
+            self.last = slot.prefix;
+        }
     }
 }
 
