@@ -108,7 +108,9 @@ impl Bare {
             while let Some(end) = memchr(b'\n', &self.buffer[at..]) {
                 let line = &self.buffer[at..at + end];
                 at += end + 1;
-                let data = line.strip_prefix(b"data: ").unwrap_or_default();
+                let Some(data) = line.strip_prefix(b"data: ") else {
+                    continue;
+                };
                 left -= usize::from(serde_json::from_slice::<Keys>(data).is_ok());
                 if left == 0 {
                     self.buffer.drain(..at);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use appview::{Fault, Options, Server};
 use common::*;
+use futures_util::FutureExt;
 use tauri_plugin_contrail_sync::{ErrorKind, engine::Status};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 #[tokio::test]
 async fn a_watch_follows_what_happens_in_its_space() {
@@ -47,6 +49,56 @@ async fn what_was_deleted_while_offline_disappears_and_stays_visible_until_then(
     assert_eq!(rkeys(&back), ["kept"]);
     assert_eq!(back.error, None);
     drop((watch, spec));
+}
+
+/// While the sender lives no time passes, however idle the test is.
+fn stop_the_clock() -> std::sync::mpsc::Sender<()> {
+    let (running, stopped) = std::sync::mpsc::channel();
+    tokio::task::spawn_blocking(move || stopped.recv());
+    running
+}
+
+fn snapshot_records(numbers: std::ops::Range<i64>) -> String {
+    let event = |n: i64| {
+        let (uri, time) = (format!("at://{ALICE}/c/{n}"), 1_795_432_906_409_000 - n);
+        format!(
+            "event: snapshot.record\ndata: {{\"record\":{{\"uri\":\"{uri}\",\"time_us\":{time},\"value\":0}}}}\n\n"
+        )
+    };
+    numbers.map(event).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_begins_to_show_with_a_screenful() {
+    let _clock = stop_the_clock();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap();
+    let url = format!("http://{host}/xrpc/com.example.message.watchRecords?actor={ALICE}");
+    let (engine, spec) = (engine(), anywhere(url.parse().unwrap()));
+    let (watch, witness) = (engine.watch(spec.clone()).await, engine.watch(spec).await);
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: snapshot.start\ndata: {}\n\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let few = snapshot_records(0..10);
+    socket.write_all(few.as_bytes()).await.unwrap();
+    while witness.state().await.unwrap().entries.len() < 10 {
+        tokio::task::yield_now().await;
+    }
+    let mut told = std::pin::pin!(async {
+        loop {
+            let delta = watch.next().await.unwrap();
+            if delta.len > 0 {
+                return delta.len;
+            }
+        }
+    });
+    for _ in 0..1000 {
+        assert_eq!((&mut told).now_or_never(), None);
+        tokio::task::yield_now().await;
+    }
+    let more = snapshot_records(10..80);
+    socket.write_all(more.as_bytes()).await.unwrap();
+    assert!(told.await >= 64);
 }
 
 #[tokio::test]

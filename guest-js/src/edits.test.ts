@@ -54,6 +54,21 @@ describe("an optimistic record", () => {
     await vi.waitFor(() => expect(texts(store.records)).toEqual(["b v0", "a v0"]));
   });
 
+  test("gives back the record that only the page still has, although the page asked for the state meanwhile", async () => {
+    const store = await started();
+    store.stop();
+    Object.assign(plugin, { records: [], status: "reconnecting" });
+    store.start();
+    const { space } = record("b");
+    store.addOptimistic({ rkey: "b", did: alice, space, value: { text: "b hi" } });
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["b hi", "a v0"]));
+    page.comeBack();
+    await vi.waitFor(() => expect(plugin.handles("watch_state")).toHaveLength(1));
+    await settled();
+    store.removeOptimistic("b", alice);
+    await vi.waitFor(() => expect(texts(store.records)).toEqual(["b v0", "a v0"]));
+  });
+
   test("is replaced by the real one, without a moment in which it is absent or doubled", async () => {
     const store = await started();
     add(store, "new");

@@ -62,6 +62,8 @@ export class Link implements Receiver {
   #shown: readonly WireRecord[];
   /** Those that stay there until what comes is whole. */
   #held: Index | undefined;
+  /** Those that were there when the last state was asked for: until then what did not change keeps its object. */
+  #known: Index | undefined;
   /** What is held comes from this watch. Else it stays until this one is live. */
   #own = false;
   /** The last revision with which there was no more to come. */
@@ -148,7 +150,7 @@ export class Link implements Receiver {
     if (delta.rev > this.#mirror.rev) {
       // Rust makes the next part ready while this one is applied.
       if (delta.more) this.#acknowledge(delta.rev);
-      const next = apply(this.#mirror, delta, this.#held);
+      const next = apply(this.#mirror, delta, this.#known);
       if (!next) return this.resync();
       this.#mirror = next;
       this.#update(delta);
@@ -217,11 +219,12 @@ export class Link implements Receiver {
     return Promise.all([call<State>(command, args), indexOf(this.#shown)]);
   }
 
-  #take([state, held]: [State, Index]): void {
-    this.#held = held.size ? held : undefined;
+  #take([state, known]: [State, Index]): void {
+    this.#known = known;
+    if (known.size) this.#held ??= known;
     this.#mirror = {
       ...state,
-      records: state.records.map((record) => reuse(unpack(record, state.common), held)),
+      records: state.records.map((record) => reuse(unpack(record, state.common), known)),
     };
     // It has what was loaded before it, whatever its revision.
     this.#due = 0;
@@ -246,7 +249,7 @@ export class Link implements Receiver {
     const { records, rev } = this.#mirror;
     if (!more) {
       this.#whole = rev;
-      if (this.#own) this.#held = undefined;
+      if (this.#own) this.#held = this.#known = undefined;
     }
     const shown = this.#held ? overlay(this.#held, records, this.#whole >= 0) : records;
     const old = this.#shown;

@@ -50,11 +50,11 @@ export function overlay(held: Index, now: readonly WireRecord[], whole: boolean)
 /**
  * The mirror after `delta`: what the delta removed or changed is dropped, then each changed record takes its final
  * index and the others keep their order around it. At most one pass over the records, and none but a copy where
- * records only changed in place or came in. Unchanged records keep their object, be it one of `held`.
+ * records only changed in place or came in. Unchanged records keep their object, be it one of `known`.
  *
  * @returns nothing for a delta that does not follow the mirror: the whole state must be fetched then
  */
-export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | undefined {
+export function apply(mirror: Mirror, delta: Delta, known?: Index): Mirror | undefined {
   const { changed, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
@@ -63,7 +63,7 @@ export function apply(mirror: Mirror, delta: Delta, held?: Index): Mirror | unde
   /** What a change puts in its place. */
   const settled = changed.map(({ id, record: packed }) => {
     const record = unpack(packed, common);
-    return same(records[dropped.get(id)!], held ? reuse(record, held) : record);
+    return same(records[dropped.get(id)!], known ? reuse(record, known) : record);
   });
   const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);

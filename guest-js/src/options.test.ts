@@ -45,7 +45,7 @@ describe("what Rust gets of the options", () => {
 describe("an option that cannot be had", () => {
   test.each([
     ["unsupported", /Rust has one.*give true/, { cache: { read: () => [], write: () => {} } }],
-    ["invalid-options", /^cacheMaxRecords: JSON cannot carry this Number$/, { cacheMaxRecords: Infinity }],
+    ["invalid-options", /^cacheMaxRecords: cannot send this Number$/, { cacheMaxRecords: Infinity }],
     ["invalid-options", /^idleTimeout: .* this Number$/, { idleTimeout: NaN }],
     ["invalid-options", /^value.n: .* this Number$/, { where: { "value.n": NaN } }],
     ["invalid-options", /^by: .* this Function$/, { sort: { by: () => "rkey" } }],

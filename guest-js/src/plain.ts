@@ -15,7 +15,7 @@ export function plain<T>(value: T): T {
     const json = JSON.stringify(value, (name, it: unknown) => {
       if (Number.isFinite(it) || /^(Object|Array|String|Boolean|Null|Undefined)$/.test(typeName(it)))
         return it;
-      throw Error(`${name}: JSON cannot carry this ${typeName(it)}`);
+      throw Error(`${name}: cannot send this ${typeName(it)}`);
     });
     return JSON.parse(json) as T;
   } catch (reason) {

@@ -62,12 +62,14 @@ impl Entry {
         }
     }
 
-    /// About how many bytes of JSON it is.
+    /// About how many bytes of JSON it is, or less where it has much in common with others.
     pub(super) fn size(&self) -> usize {
+        let Record { uri, space, .. } = &self.record;
         let extra = self.record.extra.iter();
         let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
+        let space = space.as_ref().map_or(0, |it| it.len());
         // Names of fields, numbers, and the content hash.
-        140 + self.record.rkey().len() + self.record.value.get().len() + extra
+        140 + uri.as_str().len() + space + self.record.value.get().len() + extra
     }
 }
 

@@ -36,6 +36,8 @@ const REST: u32 = 20;
 const LONGEST_REST: Duration = Duration::from_secs(10);
 /// Rows of the first page of a large watch: about a screenful, at once.
 const FIRST_PAGE: usize = 50;
+/// The other pages wait for this long, two frames: on few cores they would hold up the painting of the first one.
+const FIRST_PAINT: Duration = Duration::from_millis(33);
 /// A watch that keeps no more than this is read in one go: a page more would cost as much as the rows.
 const ONE_PAGE: usize = 200;
 /// Longest wait for the last write of a watch that ends.
@@ -172,11 +174,14 @@ impl Keeper {
                 Ok(Some(loaded)) => (vec![loaded.first], Some(loaded.rest)),
                 _ => (Vec::new(), None),
             };
-            let rest = stream::unfold(rest, |rest| async move {
-                let mut rest = rest?;
-                Some((rest.next().await?, Some(rest)))
+            let painted = tokio::time::sleep(FIRST_PAINT);
+            let rest = painted.map(|()| {
+                stream::unfold(rest, |rest| async move {
+                    let mut rest = rest?;
+                    Some((rest.next().await?, Some(rest)))
+                })
             });
-            stream::iter(page).chain(rest)
+            stream::iter(page).chain(rest.flatten_stream())
         };
         self.pages = Some(pages.flatten_stream().boxed());
     }

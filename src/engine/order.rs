@@ -18,7 +18,7 @@ pub struct Order {
 
 #[derive(Debug)]
 struct Chunk {
-    /// Prefix of the last slot: a search looks into one chunk only.
+    /// Prefix of the last slot: a search looks into one chunk only, and others that end with the very same prefix.
     last: u64,
     slots: Vec<Slot>,
 }

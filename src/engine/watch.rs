@@ -32,9 +32,9 @@ use crate::{
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
-/// Records of a list that begins to arrive are told once there are so many, …
+/// While a snapshot arrives and there are fewer records than this, those who follow hear of it …
 const SCREENFUL: usize = 64;
-/// … or have waited for so long, half a frame: a list that fills in two steps flickers, and costs twice the painting.
+/// … after this long, half a frame: a list that fills in two steps flickers, and costs twice the painting.
 const GATHER: Duration = Duration::from_millis(8);
 
 pub(super) struct Watch {
@@ -53,8 +53,10 @@ pub(super) struct Watch {
     effects: Vec<Effect>,
     connection: Connection,
     wait: Option<Pin<Box<Sleep>>>,
-    /// How long the first records of a snapshot may wait for more; over once it has elapsed.
+    /// How long the first records of a snapshot may wait for more.
     gathering: Option<Pin<Box<Sleep>>>,
+    /// They have waited.
+    gathered: bool,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     gone: Arc<Notify>,
@@ -105,6 +107,7 @@ impl Watch {
             connection: Connection::None,
             wait: None,
             gathering: None,
+            gathered: false,
             epoch: Instant::now(),
             commands,
             gone,
@@ -133,7 +136,10 @@ impl Watch {
                     self.input(Input::Waited);
                 }
                 () = elapsed(&mut self.lingering) => break,
-                () = elapsed(&mut self.gathering), if self.gathers() => {}
+                () = elapsed(&mut self.gathering) => {
+                    self.gathering = None;
+                    self.gathered = true;
+                }
             }
             if self.ended {
                 break;
@@ -183,7 +189,9 @@ impl Watch {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
                     subscriber.wait(seen, budget, reply);
                     if now {
-                        subscriber.flush(&self.machine, &self.store);
+                        if self.gathering.is_none() {
+                            subscriber.flush(&self.machine, &self.store);
+                        }
                         subscriber.stop_waiting();
                     }
                 }
@@ -413,20 +421,16 @@ impl Watch {
         self.note_changes();
         if self.machine.status() != Status::Snapshot || !(1..SCREENFUL).contains(&self.store.len())
         {
-            self.gathering = None;
-        } else if self.gathering.is_none() {
+            (self.gathering, self.gathered) = (None, false);
+        } else if !self.gathered && self.gathering.is_none() {
             self.gathering = Some(Box::pin(tokio::time::sleep(GATHER)));
         }
-        if self.gathers() {
+        if self.gathering.is_some() {
             return;
         }
         for subscriber in self.subscribers.values_mut() {
             subscriber.flush(&self.machine, &self.store);
         }
-    }
-
-    fn gathers(&self) -> bool {
-        self.gathering.as_ref().is_some_and(|it| !it.is_elapsed())
     }
 }
 

@@ -25,9 +25,7 @@ pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> 
     };
     let mut hydrate_one = |record: &Arc<Record>| {
         let mut snapshot = Snapshot::of(record.clone(), &query.scope);
-        if !query.relations.is_empty() {
-            tracker.parents.insert(record.uri());
-        }
+        tracker.parents.insert(record.uri());
         for (relation, limit) in &query.relations {
             let children = sources.children(relation, record);
             add_children(
