@@ -59,9 +59,9 @@ describe("the chat in a window", { timeout: 300_000 }, () => {
     await scene.window.type("[data-testid=composer]", text);
     await scene.window.click("[data-testid=send]");
     const rkey = await scene.window.until(
-      "the sent message is shown",
+      "the message is shown as sent",
       (text) =>
-        [...document.querySelectorAll("[data-testid=message]")].find(
+        [...document.querySelectorAll("[data-testid=message][data-state=sent]")].find(
           (message) => message.querySelector("[data-testid=text]")?.textContent.trim() === text,
         )?.dataset.rkey,
       [text],
