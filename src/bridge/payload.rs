@@ -140,7 +140,7 @@ impl Serialize for Packed<'_> {
 #[cfg(test)]
 #[derive(ts_rs::TS)]
 #[ts(export, optional_fields)]
-#[allow(dead_code)] // it only tells ts-rs what Packed's serializer writes; a test below compares them
+#[allow(dead_code)] // it only tells ts-rs what Packed's serializer writes; a test below compares the two for the server's word
 struct PackedRecord {
     /// Record key, unique within author and collection only.
     rkey: String,
