@@ -165,8 +165,10 @@ async fn retire(shared: Weak<Shared>, origin: String, mut leases: watch::Receive
     // An error means that the pool and all leases are gone.
     while leases.wait_for(|leases| *leases == 0).await.is_ok() {
         let used_again = leases.wait_for(|leases| *leases > 0);
-        if timeout(LINGER, used_again).await.is_ok() {
-            continue;
+        match timeout(LINGER, used_again).await {
+            Ok(Ok(_)) => continue,
+            Ok(Err(_)) => return,
+            Err(_) => {}
         }
         let Some(shared) = shared.upgrade() else {
             return;
@@ -320,6 +322,18 @@ mod tests {
         let mut clients = taken(&pool);
         clients.sort_unstable();
         assert_eq!(clients, [2 * STREAMS, 2 * STREAMS + 1]);
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_is_gone_keeps_no_task_busy() {
+        let (pool, url) = cold();
+        drop(pool.lease(&url).await.unwrap());
+        let leases = pool.shared.lock()["https://appview.example"].clients[0]
+            .leases
+            .subscribe();
+        drop(pool);
+        let retired = retire(Weak::new(), String::new(), leases);
+        assert!(retired.now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
