@@ -8,16 +8,18 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::{Keys, Row, event};
+use cpu_time::ThreadTime;
 use memchr::memchr;
 use tauri_plugin_contrail_sync::engine::Status;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream as Socket,
-    runtime::Builder,
+    runtime::{Builder, Runtime},
+    time::sleep,
 };
 use url::Url;
 
@@ -25,16 +27,25 @@ use url::Url;
 const BYTES: usize = 350;
 /// Records of the list.
 const RECORDS: usize = 10_000;
+/// Of a short list and of a long one.
+const SHORT_AND_LONG: [usize; 2] = [1_000, 100_000];
 /// Updates of them.
 const UPDATES: usize = 50_000;
 /// What a bare read reads at once.
 const BUFFER: usize = 64 * 1024;
+/// A page takes what changed once in a frame.
+const FRAME: Duration = Duration::from_micros(16_667);
 
 fn main() {
     let rounds = if common::quick() { 3 } else { 15 };
-    let feed = Feed::start().expect("a server starts");
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime starts");
+    beside_a_bare_read(&runtime, rounds);
+    short_beside_long(&runtime, rounds);
+}
+
+fn beside_a_bare_read(runtime: &Runtime, rounds: usize) {
+    let feed = Feed::start(RECORDS).expect("a server starts");
     let (ours, base) = runtime.block_on(common::in_turns(
         rounds,
         async || ours(&feed).await,
@@ -44,14 +55,12 @@ fn main() {
         ("socket to store, snapshot", RECORDS, 0),
         ("socket to store, updates among 10,000", UPDATES, 1),
     ] {
-        let per_event =
-            |all: &[[Duration; 2]]| common::median(all.iter().map(|it| it[which])) / n as f64;
         Row {
             case: &format!("{case} / bare read with key decoding"),
             n,
             unit: "µs/event",
-            ours: per_event(&ours),
-            base: per_event(&base),
+            ours: median(&ours, which) / n as f64,
+            base: median(&base, which) / n as f64,
             // Half the speed.
             bound: Some(2.0),
         }
@@ -59,37 +68,62 @@ fn main() {
     }
 }
 
-/// From the request to the end of the snapshot, and from there to the last update.
+fn short_beside_long(runtime: &Runtime, rounds: usize) {
+    let [short, long] = SHORT_AND_LONG.map(|n| Feed::start(n).expect("a server starts"));
+    let (long, short) = runtime.block_on(common::in_turns(
+        rounds,
+        async || ours(&long).await,
+        async || ours(&short).await,
+    ));
+    Row {
+        case: "socket to store, updates / among 1,000",
+        n: SHORT_AND_LONG[1],
+        unit: "µs/event",
+        ours: median(&long, 1) / UPDATES as f64,
+        base: median(&short, 1) / UPDATES as f64,
+        bound: Some(2.0),
+    }
+    .print();
+}
+
+fn median(all: &[[Duration; 2]], which: usize) -> f64 {
+    common::median(all.iter().map(|it| it[which]))
+}
+
+/// Processor time from the request to the end of the snapshot, and from there to the last update.
 async fn ours(feed: &Feed) -> [Duration; 2] {
     let engine = world::engine();
-    let start = Instant::now();
+    let start = ThreadTime::now();
     let watch = engine.watch(world::anywhere(feed.url())).await;
-    while watch.next().await.expect("the engine lives").status != Status::Live {}
+    while watch.next().await.expect("the engine lives").status != Status::Live {
+        sleep(FRAME).await;
+    }
     let snapshot = start.elapsed();
-    let start = Instant::now();
+    let start = ThreadTime::now();
     feed.go_on();
-    let last = format!("{RECORDS:08}");
+    let last = format!("{:08}", feed.records);
     loop {
         let delta = watch.next().await.expect("the engine lives");
         let mut changed = delta.changed.iter();
         if changed.any(|it| it.entry.record.rkey() == last) {
             return [snapshot, start.elapsed()];
         }
+        sleep(FRAME).await;
     }
 }
 
 /// The same of a reader that keeps nothing.
 async fn bare(feed: &Feed) -> io::Result<[Duration; 2]> {
-    let start = Instant::now();
+    let start = ThreadTime::now();
     let mut socket = Socket::connect(feed.address).await?;
     socket.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
     let mut reader = Bare {
         socket,
         buffer: Vec::with_capacity(2 * BUFFER),
     };
-    reader.read(RECORDS).await?;
+    reader.read(feed.records).await?;
     let snapshot = start.elapsed();
-    let start = Instant::now();
+    let start = ThreadTime::now();
     feed.go_on();
     reader.read(UPDATES + 1).await?;
     Ok([snapshot, start.elapsed()])
@@ -129,22 +163,27 @@ impl Bare {
 /// Serves one stream after another, as fast as it is read, on a thread of its own.
 struct Feed {
     address: SocketAddr,
+    records: usize,
     permits: mpsc::Sender<()>,
 }
 
 impl Feed {
-    fn start() -> io::Result<Self> {
+    fn start(records: usize) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (permits, permitted) = mpsc::channel();
         std::thread::spawn(move || {
-            let (snapshot, updates) = (snapshot(), updates());
+            let (snapshot, updates) = (snapshot(records), updates(records));
             for socket in listener.incoming() {
                 // One that leaves before the end is no fault of the server's.
                 let _ = socket.and_then(|it| serve(it, &snapshot, &updates, &permitted));
             }
         });
-        Ok(Self { address, permits })
+        Ok(Self {
+            address,
+            records,
+            permits,
+        })
     }
 
     /// The updates may come.
@@ -172,11 +211,12 @@ fn serve(
     if permitted.recv().is_ok() {
         socket.write_all(updates)?;
     }
-    Ok(())
+    // The client is the one to leave: else it would come again.
+    io::copy(&mut socket, &mut io::sink()).map(drop)
 }
 
-fn snapshot() -> Vec<u8> {
-    let newest_first = (0..RECORDS).rev();
+fn snapshot(records: usize) -> Vec<u8> {
+    let newest_first = (0..records).rev();
     let records = newest_first.map(|n| ("snapshot.record", event(n, 0, BYTES)));
     let start = std::iter::once(("snapshot.start", "{}".to_owned()));
     let end = std::iter::once(("snapshot.end", "{}".to_owned()));
@@ -184,9 +224,9 @@ fn snapshot() -> Vec<u8> {
 }
 
 /// Of all records in turn, and a new one at last.
-fn updates() -> Vec<u8> {
-    let updates = (0..UPDATES).map(|n| event(n * 7919 % RECORDS, n, BYTES));
-    let last = std::iter::once(event(RECORDS, 0, BYTES));
+fn updates(records: usize) -> Vec<u8> {
+    let updates = (0..UPDATES).map(|n| event(n * 7919 % records, n, BYTES));
+    let last = std::iter::once(event(records, 0, BYTES));
     stream(updates.chain(last).map(|data| ("record.created", data)))
 }
 

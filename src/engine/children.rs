@@ -31,12 +31,12 @@ type Parents = FastMap<Box<str>, SmallVec<[u64; 1]>>;
 
 impl ChildIndex {
     /// Follows a relation from now on.
-    pub fn build(&mut self, relation: &str, entries: &FastMap<u64, Arc<Entry>>) {
+    pub fn build<'a>(&mut self, relation: &str, entries: impl Iterator<Item = &'a Arc<Entry>>) {
         if self.relations.contains_key(relation) || self.relations.len() >= MAX_RELATIONS {
             return;
         }
         let mut parents = Parents::default();
-        for entry in entries.values() {
+        for entry in entries {
             for child in children(entry.record.extra(relation)) {
                 parents.entry(child).or_default().push(entry.id);
             }
@@ -45,10 +45,14 @@ impl ChildIndex {
     }
 
     /// Ids of the records of a DID.
-    pub fn of_did(&mut self, did: &str, entries: &FastMap<u64, Arc<Entry>>) -> Vec<u64> {
+    pub fn of_did<'a>(
+        &mut self,
+        did: &str,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+    ) -> Vec<u64> {
         let by_did = self.by_did.get_or_insert_with(|| {
             let mut by_did = FastMap::<Box<str>, FastSet<u64>>::default();
-            for entry in entries.values() {
+            for entry in entries {
                 let ids = by_did.entry(entry.record.did().into()).or_default();
                 ids.insert(entry.id);
             }
@@ -58,11 +62,15 @@ impl ChildIndex {
     }
 
     /// Whether a relation is grouped in any record. One that nobody knows is taken for a list.
-    pub fn is_grouped(&mut self, relation: &str, entries: &FastMap<u64, Arc<Entry>>) -> bool {
+    pub fn is_grouped<'a>(
+        &mut self,
+        relation: &str,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+    ) -> bool {
         if let Some(known) = self.grouped.get(relation) {
             return *known;
         }
-        let mut shown = entries.values().filter_map(|it| it.record.extra(relation));
+        let mut shown = entries.filter_map(|it| it.record.extra(relation));
         let grouped = shown.any(|raw| raw.get().starts_with('{'));
         if self.grouped.len() < MAX_RELATIONS {
             self.grouped.insert(relation.into(), grouped);

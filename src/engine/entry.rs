@@ -21,6 +21,8 @@ pub struct Entry {
     pub optimistic: Option<Box<Optimistic>>,
     /// Whether `time_us` is when the record was published live, not the server's stored creation time.
     pub(crate) live_time: bool,
+    /// Where the store keeps it.
+    pub(super) slot: usize,
     pub(super) sort_value: SortValue,
 }
 
@@ -51,6 +53,7 @@ impl Entry {
             record,
             optimistic: None,
             live_time,
+            slot: 0,
         }
     }
 

@@ -363,7 +363,7 @@ impl Keeper {
             kept.extend(moved_up.map(|it| it.id));
             let kept = kept
                 .into_iter()
-                .filter_map(|id| store.entry(id)?.confirmed());
+                .filter_map(|id| store.records.get(id)?.confirmed());
             kept.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
         };
         Changes {

@@ -126,7 +126,7 @@ impl Store {
             .optimistic
             .iter()
             .rev()
-            .filter_map(|id| self.entry(*id));
+            .filter_map(|id| self.records.get(*id));
         let mut meant = entries
             .filter(|it| it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did));
         meant.next().cloned()
@@ -134,7 +134,10 @@ impl Store {
 
     /// The optimistic entry that a record of the server stands for, though its identity was only guessed.
     pub(super) fn guessed(&self, record: &Record) -> Option<&Arc<Entry>> {
-        let mut entries = self.optimistic.iter().filter_map(|id| self.entry(*id));
+        let mut entries = self
+            .optimistic
+            .iter()
+            .filter_map(|id| self.records.get(*id));
         entries.find(|it| {
             it.optimistic
                 .as_ref()
@@ -147,7 +150,7 @@ impl Store {
     /// The entry that an edit is of. Where the space is not told, one record of that URI is enough.
     fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
         self.known(record).or_else(|| {
-            let mut spaces = self.spaces(record.uri.as_str()).iter();
+            let mut spaces = self.records.of(record.uri.as_str());
             let only = spaces.next().filter(|_| new.space.is_none())?;
             spaces.next().is_none().then(|| only.clone())
         })
@@ -178,8 +181,8 @@ impl Store {
     fn after_newest(&self, now_us: i64) -> i64 {
         let sort = self.order.sort();
         let newest = match (&sort.by, sort.ascending) {
-            (SortBy::TimeUs, false) => self.order.iter().next(),
-            (SortBy::TimeUs, true) => self.order.iter().next_back(),
+            (SortBy::TimeUs, false) => self.order.iter(&self.records).next(),
+            (SortBy::TimeUs, true) => self.order.iter(&self.records).next_back(),
             _ => None,
         };
         newest.map_or(now_us, |it| now_us.max(it.record.time_us.saturating_add(1)))

@@ -159,7 +159,7 @@ impl Store {
         let below = window.paged && window.newest_first && cursor.is_some();
         if evict {
             for id in unconfirmed {
-                let Some(entry) = self.entry(id).cloned() else {
+                let Some(entry) = self.records.get(id).cloned() else {
                     continue;
                 };
                 let place = entry.confirmed().map(|it| place(&it.record));
@@ -245,7 +245,7 @@ impl Store {
         }
         window.refreshed.clone_from(&end);
         for id in std::mem::take(&mut self.window.stale) {
-            let Some(entry) = self.entry(id).cloned() else {
+            let Some(entry) = self.records.get(id).cloned() else {
                 continue;
             };
             let place = entry.confirmed().map(|it| place(&it.record));

@@ -20,7 +20,7 @@ impl Store {
         // A parent without children does not tell whether its relation is grouped; others may.
         let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
         let grouped = |store: &mut Self| {
-            let (children, entries) = (&mut store.children, &store.by_id);
+            let (children, entries) = (&mut store.children, store.records.iter());
             children.is_grouped(&added.relation, entries)
         };
         if parents.iter().any(first) && grouped(self) {
@@ -52,10 +52,10 @@ impl Store {
         let Some(removed) = child.removal() else {
             return Ok(());
         };
-        self.children.build(&removed.relation, &self.by_id);
+        self.children.build(&removed.relation, self.records.iter());
         for id in self.children.parents(&removed) {
             let is_new_one = parents.iter().any(|parent| parent.id == id);
-            if let Some(parent) = self.entry(id).filter(|_| !is_new_one).cloned()
+            if let Some(parent) = self.records.get(id).filter(|_| !is_new_one).cloned()
                 && let Some(known) = parent.confirmed()
                 && child
                     .space()
@@ -85,12 +85,12 @@ impl Store {
     fn parents(&mut self, uri: &str) -> Vec<Arc<Entry>> {
         match split_at_uri(uri) {
             Some((did, _, "_")) => {
-                let ids = self.children.of_did(did, &self.by_id);
+                let ids = self.children.of_did(did, self.records.iter());
                 ids.iter()
-                    .filter_map(|id| self.entry(*id).cloned())
+                    .filter_map(|id| self.records.get(*id).cloned())
                     .collect()
             }
-            _ => self.spaces(uri).to_vec(),
+            _ => self.records.of(uri).cloned().collect(),
         }
     }
 }

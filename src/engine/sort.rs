@@ -71,6 +71,11 @@ impl Sort {
         if self.ascending { bits } else { !bits }
     }
 
+    /// Whether two versions of one record stand at one place.
+    pub(super) fn is_same_place(&self, a: &Entry, b: &Entry) -> bool {
+        self.prefix(a) == self.prefix(b) && self.compare(a, b).is_eq()
+    }
+
     /// The order of two entries.
     pub(super) fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
         let directed = |order: Ordering| {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use smallvec::SmallVec;
 
 use super::{
     children::ChildIndex,
@@ -15,6 +14,7 @@ use super::{
     order::Order,
     pages::Window,
     record::Record,
+    records::Records,
     sort::Sort,
     spec::Home,
 };
@@ -80,8 +80,7 @@ pub struct Store {
     capacity: usize,
     /// There was a whole snapshot already.
     synced: bool,
-    by_uri: FastMap<Arc<str>, SmallVec<[Arc<Entry>; 1]>>,
-    pub(super) by_id: FastMap<u64, Arc<Entry>>,
+    pub(super) records: Records,
     pub(super) order: Order,
     next_id: u64,
     /// Ids of optimistic entries, the oldest edit first.
@@ -110,8 +109,7 @@ impl Store {
             home,
             filter: view.filter,
             order: Order::new(view.sort),
-            by_uri: FastMap::default(),
-            by_id: FastMap::default(),
+            records: Records::default(),
             next_id: 0,
             optimistic: Vec::new(),
             unconfirmed: None,
@@ -140,31 +138,19 @@ impl Store {
 
     /// The records that it shows, in order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.order.iter().take(self.shown)
+        self.order.iter(&self.records).take(self.shown)
     }
 
     /// The record of an id, with its index in the order, if it shows it.
     pub fn find(&self, id: u64) -> Option<(usize, &Arc<Entry>)> {
-        let entry = self.by_id.get(&id)?;
-        let rank = self.order.rank(entry).filter(|rank| *rank < self.shown)?;
-        Some((rank, entry))
+        let entry = self.records.get(id)?;
+        let rank = self.order.rank(entry, &self.records)?;
+        (rank < self.shown).then_some((rank, entry))
     }
 
     /// Whether it shows as many records as it may.
     pub(super) fn is_full(&self) -> bool {
         self.order.len() >= self.shown
-    }
-
-    /// The entries of a URI, one for each space.
-    pub(super) fn spaces(&self, uri: &str) -> &[Arc<Entry>] {
-        self.by_uri
-            .get(uri)
-            .map(SmallVec::as_slice)
-            .unwrap_or_default()
-    }
-
-    pub(super) fn entry(&self, id: u64) -> Option<&Arc<Entry>> {
-        self.by_id.get(&id)
     }
 
     /// What changed since the last call.
@@ -176,7 +162,7 @@ impl Store {
     pub fn begin_snapshot(&mut self) {
         self.window.begin_snapshot();
         self.children.begin_snapshot();
-        let confirmed = self.by_id.values().filter_map(|it| it.confirmed());
+        let confirmed = self.records.iter().filter_map(|it| it.confirmed());
         self.unconfirmed = Some(confirmed.map(|it| it.id).collect());
     }
 
@@ -238,23 +224,24 @@ impl Store {
     /// A record was deleted; the event does not say in which space.
     pub fn delete(&mut self, uri: &str) -> Result<(), Unknowable> {
         self.window.touched(uri);
-        let mut spaces = self.spaces(uri).iter();
-        let Some(entry) = spaces.find(|it| it.confirmed().is_some()).cloned() else {
+        let confirmed = |it: &&Arc<Entry>| it.confirmed().is_some();
+        let mut spaces = self.records.of(uri).filter(confirmed);
+        let Some(entry) = spaces.next().cloned() else {
             return Ok(());
         };
-        if spaces.any(|it| it.confirmed().is_some()) {
+        if spaces.next().is_some() {
             return Err(Unknowable::Ambiguous);
         }
+        drop(spaces);
         self.lose(entry);
         Ok(())
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        let shown = self.order.iter().take(self.shown).cloned();
+        let shown = self.order.iter(&self.records).take(self.shown).cloned();
         self.changes.extend(shown.map(Change::Gone));
-        self.by_id.clear();
-        self.by_uri.clear();
+        self.records.clear();
         self.order.clear();
         self.optimistic.clear();
         self.unconfirmed = None;
@@ -338,7 +325,7 @@ impl Store {
 
     /// The entry of a record's identity, or the optimistic one that guessed it.
     pub(super) fn known(&self, record: &Record) -> Option<Arc<Entry>> {
-        let mut spaces = self.spaces(record.uri.as_str()).iter();
+        let mut spaces = self.records.of(record.uri.as_str());
         let known = spaces.find(|entry| entry.record.space == record.space);
         known.or_else(|| self.guessed(record)).cloned()
     }
@@ -355,29 +342,33 @@ impl Store {
         if let Some(known) = known.filter(|it| it.record.uri == record.uri) {
             record.uri = known.record.uri.clone();
         }
+        let slot = known.map_or_else(|| self.records.free_slot(), |known| known.slot);
         let entry = Entry::confirmed_with(id, record, live_time, self.order.sort());
         let entry = Arc::new(Entry {
             optimistic,
+            slot,
             ..entry
         });
         self.track(known, &entry);
         let was_shown = known.is_some_and(|it| self.is_shown(it));
         let touch = match known {
+            Some(known) if self.order.sort().is_same_place(known, &entry) => {
+                self.records.replace(entry.clone());
+                Touch::Content
+            }
             Some(known) => {
-                self.relist(known, &entry);
-                match self.order.replace(known, entry.clone()) {
-                    true => Touch::Moved,
-                    false => Touch::Content,
-                }
+                self.order.remove(known, &self.records);
+                self.records.replace(entry.clone());
+                self.order.insert(&entry, &self.records);
+                Touch::Moved
             }
             None => {
                 self.next_id += 1;
-                self.list(&entry);
-                self.order.insert(entry.clone());
+                self.records.insert(entry.clone());
+                self.order.insert(&entry, &self.records);
                 Touch::New
             }
         };
-        self.by_id.insert(id, entry.clone());
         match (was_shown, self.is_shown(&entry)) {
             (true, true) => self.changes.push(Change::Set(entry, touch)),
             (false, true) => {
@@ -398,18 +389,19 @@ impl Store {
 
     fn is_shown(&self, entry: &Entry) -> bool {
         // Nearly all watches show what they hold.
-        self.order.len() <= self.shown || self.order.rank(entry).is_some_and(|it| it < self.shown)
+        let rank = || self.order.rank(entry, &self.records);
+        self.order.len() <= self.shown || rank().is_some_and(|it| it < self.shown)
     }
 
     /// The record at this index is not shown any more.
     fn leave_at(&mut self, index: usize) {
-        let gone = self.order.nth(index).cloned();
+        let gone = self.order.nth(index, &self.records).cloned();
         self.changes.extend(gone.map(Change::Gone));
     }
 
     /// The record at this index is shown from now on.
     fn enter_at(&mut self, index: usize) {
-        let come = self.order.nth(index).cloned();
+        let come = self.order.nth(index, &self.records).cloned();
         self.changes
             .extend(come.map(|it| Change::Set(it, Touch::New)));
     }
@@ -428,7 +420,11 @@ impl Store {
     /// The last confirmed records go. What somebody just did stays in sight.
     pub(super) fn trim(&mut self) {
         while self.order.len() > self.capacity {
-            let last = self.order.iter().rev().find(|it| it.optimistic.is_none());
+            let last = self
+                .order
+                .iter(&self.records)
+                .rev()
+                .find(|it| it.optimistic.is_none());
             let Some(last) = last.cloned() else { return };
             self.remove(last);
         }
@@ -436,9 +432,8 @@ impl Store {
 
     pub(super) fn remove(&mut self, entry: Arc<Entry>) {
         let was_shown = self.is_shown(&entry);
-        self.order.remove(&entry);
-        self.by_id.remove(&entry.id);
-        self.unlist(&entry);
+        self.order.remove(&entry, &self.records);
+        self.records.remove(&entry);
         if entry.optimistic.is_some() {
             self.optimistic.retain(|id| *id != entry.id);
         }
@@ -453,37 +448,6 @@ impl Store {
     pub(super) fn synced(&mut self) {
         self.synced = true;
         self.trim();
-    }
-
-    fn list(&mut self, entry: &Arc<Entry>) {
-        let spaces = self
-            .by_uri
-            .entry(entry.record.uri.shared().clone())
-            .or_default();
-        spaces.push(entry.clone());
-    }
-
-    /// Lists an entry in the place of `known`.
-    fn relist(&mut self, known: &Entry, entry: &Arc<Entry>) {
-        let spaces = self.by_uri.get_mut(entry.record.uri.as_str());
-        let mut spaces = spaces.into_iter().flatten();
-        match spaces.find(|it| it.id == known.id) {
-            Some(listed) => *listed = entry.clone(),
-            // The server knows it by another URI than was guessed.
-            None => {
-                self.unlist(known);
-                self.list(entry);
-            }
-        }
-    }
-
-    fn unlist(&mut self, entry: &Entry) {
-        if let Some(spaces) = self.by_uri.get_mut(entry.record.uri.as_str()) {
-            spaces.retain(|other| other.id != entry.id);
-            if spaces.is_empty() {
-                self.by_uri.remove(entry.record.uri.as_str());
-            }
-        }
     }
 }
 
