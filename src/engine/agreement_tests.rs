@@ -18,7 +18,8 @@ use super::{
     machine::{Input, Machine, MachineOptions},
     model::{Model, Row},
     store::{Store, Unknowable},
-    subscription::{Alive, Subscriber},
+    subscriber::Subscriber,
+    subscription::Alive,
 };
 use crate::bridge::payload;
 

@@ -75,7 +75,7 @@ pub enum Effect {
     /// Mark every record as unconfirmed.
     BeginSnapshot,
     /// Confirm one record with the snapshot's content.
-    SnapshotRecord(Box<Record>),
+    SnapshotRecord(Record),
     /// The snapshot is complete.
     EndSnapshot {
         /// Where older records begin.
@@ -84,7 +84,7 @@ pub enum Effect {
         evict: bool,
     },
     /// Insert or update a record.
-    Upsert(Box<Record>),
+    Upsert(Record),
     /// Delete a record.
     Delete {
         /// Its `at://` URI.

@@ -62,8 +62,13 @@ impl Order {
         &'a self,
         records: &'a Records,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Entry>> {
+        self.slots().filter_map(|slot| records.at(slot))
+    }
+
+    /// The slots of the entries in order.
+    pub fn slots(&self) -> impl DoubleEndedIterator<Item = usize> {
         let ranked = self.chunks.iter().flat_map(|chunk| &chunk.ranked);
-        ranked.filter_map(|it| records.at(it.slot))
+        ranked.map(|it| it.slot)
     }
 
     /// The entry at an index.
@@ -129,9 +134,9 @@ impl Order {
 
     /// The chunk that holds the entry, or would (the last one for entries beyond all others), and the place in it.
     fn place(&self, prefix: u64, entry: &Entry, records: &Records) -> Place {
-        let then = |it: &Ranked| {
-            let other = records.at(it.slot);
-            other.map_or(Ordering::Equal, |it| self.sort.compare(it, entry))
+        let then = |it: &Ranked| match records.at(it.slot) {
+            Some(other) if other.id != entry.id => self.sort.compare(other, entry),
+            _ => Ordering::Equal,
         };
         let compare = |it: &Ranked| it.prefix.cmp(&prefix).then_with(|| then(it));
         let before = self.chunks.partition_point(|chunk| {

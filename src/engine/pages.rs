@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    record::Record,
+    record::{AtUri, Record},
     store::{FastSet, Store},
     wire::{ChildAdded, ChildRemoved},
 };
@@ -21,8 +21,8 @@ pub struct Window {
     newest_first: bool,
     /// Where the next older page begins, if there is one.
     cursor: Option<Arc<str>>,
-    /// Place of the oldest record of the snapshot under way.
-    end: Option<Place>,
+    /// The oldest record of the snapshot under way: creation time in milliseconds, and URI.
+    end: Option<(i64, AtUri)>,
     /// Whether pages were loaded below the snapshot.
     paged: bool,
     /// Ids below the last snapshot that it could not confirm.
@@ -111,10 +111,10 @@ impl Window {
 
     /// The snapshot has this record.
     pub(super) fn covers(&mut self, record: &Record) {
-        let is_older =
-            |end: &Place| (record.time_us.div_euclid(1000), record.rkey()) < (end.0, &*end.1);
+        let ms = record.time_us.div_euclid(1000);
+        let is_older = |(end_ms, end): &(i64, AtUri)| (ms, record.rkey()) < (*end_ms, end.rkey());
         if self.newest_first && self.end.as_ref().is_none_or(is_older) {
-            self.end = Some(place(record));
+            self.end = Some((ms, record.uri.clone()));
         }
     }
 
@@ -156,6 +156,7 @@ impl Store {
         let window = &mut self.window;
         (window.stale, window.refresh, window.refreshed) = (FastSet::default(), None, None);
         let end = window.end.take();
+        let end = end.map(|(ms, uri)| (ms, uri.rkey().into()));
         let below = window.paged && window.newest_first && cursor.is_some();
         if evict {
             for id in unconfirmed {

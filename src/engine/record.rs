@@ -264,10 +264,15 @@ const SCHEME: &str = "at://";
 
 /// Splits `at://<did>/<collection>/<rkey>`.
 pub fn split_at_uri(uri: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = uri.strip_prefix(SCHEME)?.splitn(3, '/');
-    let (did, collection, rkey) = (parts.next()?, parts.next()?, parts.next()?);
+    let (did, path) = at_slash(uri.strip_prefix(SCHEME)?)?;
+    let (collection, rkey) = at_slash(path)?;
     let complete = !did.is_empty() && !collection.is_empty() && !rkey.is_empty();
     complete.then_some((did, collection, rkey))
+}
+
+fn at_slash(text: &str) -> Option<(&str, &str)> {
+    let slash = memchr::memchr(b'/', text.as_bytes())?;
+    text.get(..slash).zip(text.get(slash + 1..))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::{entry::Entry, store::FastMap};
+use super::{entry::Entry, record::Record, store::FastMap};
 
 /// Entries, found by slot, by id, or by URI.
 #[derive(Debug, Default)]
@@ -39,6 +39,16 @@ impl Records {
     /// The entry of an id.
     pub fn get(&self, id: u64) -> Option<&Arc<Entry>> {
         self.at(*self.by_id.get(&id)?)
+    }
+
+    /// The entry of a record's identity.
+    pub fn same(&self, record: &Record) -> Option<&Arc<Entry>> {
+        let is_same = |it: &Record| it.uri == record.uri && it.space == record.space;
+        let hash = self.hasher.hash_one(record.uri.as_str());
+        let listed = self.by_uri.find(hash, |slot| {
+            self.at(*slot).is_some_and(|it| is_same(&it.record))
+        });
+        self.at(*listed?)
     }
 
     /// The entries of a URI, one for each space.

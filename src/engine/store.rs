@@ -143,9 +143,19 @@ impl Store {
 
     /// The record of an id, with its index in the order, if it shows it.
     pub fn find(&self, id: u64) -> Option<(usize, &Arc<Entry>)> {
-        let entry = self.records.get(id)?;
+        self.at(self.records.get(id)?.slot)
+    }
+
+    /// The record in a slot, with its index in the order, if it shows it.
+    pub(super) fn at(&self, slot: usize) -> Option<(usize, &Arc<Entry>)> {
+        let entry = self.records.at(slot)?;
         let rank = self.order.rank(entry, &self.records)?;
         (rank < self.shown).then_some((rank, entry))
+    }
+
+    /// The slots of the records that it shows, in order.
+    pub(super) fn slots(&self) -> impl Iterator<Item = usize> {
+        self.order.slots().take(self.shown)
     }
 
     /// Whether it shows as many records as it may.
@@ -325,8 +335,7 @@ impl Store {
 
     /// The entry of a record's identity, or the optimistic one that guessed it.
     pub(super) fn known(&self, record: &Record) -> Option<Arc<Entry>> {
-        let mut spaces = self.records.of(record.uri.as_str());
-        let known = spaces.find(|entry| entry.record.space == record.space);
+        let known = self.records.same(record);
         known.or_else(|| self.guessed(record)).cloned()
     }
 

@@ -21,7 +21,8 @@ use super::{
     pager::Pager,
     spec::Home,
     store::{Change, Store, Unknowable},
-    subscription::{Admission, Alive, Subscriber},
+    subscriber::Subscriber,
+    subscription::{Admission, Alive},
     wire::ServerEvent,
 };
 use crate::{
@@ -288,28 +289,32 @@ impl Watch {
 
     /// Takes what happened and what else has arrived with it.
     fn burst(&mut self, first: Happening) {
-        self.happened(first);
+        let now = self.epoch.elapsed();
+        self.happened(now, first);
         for _ in 1..BATCH {
             match self.connection.ready() {
-                Some(happening) => self.happened(happening),
+                Some(happening) => self.happened(now, happening),
                 None => break,
             }
         }
     }
 
-    fn happened(&mut self, happening: Happening) {
+    fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
             Happening::Input(Input::Event(ServerEvent::Error { message })) => {
                 let message = self.desk.redact(message);
-                self.input(Input::Event(ServerEvent::Error { message }));
+                self.input_at(now, Input::Event(ServerEvent::Error { message }));
             }
-            Happening::Input(input) => self.input(input),
+            Happening::Input(input) => self.input_at(now, input),
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }
     }
 
     fn input(&mut self, input: Input) {
-        let now = self.epoch.elapsed();
+        self.input_at(self.epoch.elapsed(), input);
+    }
+
+    fn input_at(&mut self, now: Duration, input: Input) {
         let mut effects = std::mem::take(&mut self.effects);
         let before = self.machine.status();
         if let Input::Failed(error) = &input {
@@ -345,7 +350,7 @@ impl Watch {
             Effect::Wait(delay) => self.wait = Some(Box::pin(tokio::time::sleep(delay))),
             Effect::DropTicket => self.desk.refused(),
             Effect::BeginSnapshot => self.store.begin_snapshot(),
-            Effect::SnapshotRecord(record) => self.store.confirm(*record),
+            Effect::SnapshotRecord(record) => self.store.confirm(record),
             Effect::EndSnapshot { cursor, evict } => {
                 self.store.end_snapshot(cursor, evict);
                 if self.store.has_stale_pages() {
@@ -355,7 +360,7 @@ impl Watch {
                     keeper.synced();
                 }
             }
-            Effect::Upsert(record) => self.store.upsert(*record),
+            Effect::Upsert(record) => self.store.upsert(record),
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),

@@ -18,14 +18,14 @@ pub enum ServerEvent {
     /// A snapshot begins; it is complete only at [`ServerEvent::SnapshotEnd`].
     SnapshotStart,
     /// One record of the snapshot.
-    SnapshotRecord(Box<Record>),
+    SnapshotRecord(Record),
     /// The snapshot is complete.
     SnapshotEnd {
         /// Where older records begin, if there are any.
         cursor: Option<String>,
     },
     /// A record was created or updated.
-    Created(Box<Record>),
+    Created(Record),
     /// A record was deleted, in a space that the event does not name.
     Deleted {
         /// `at://` URI of the record.
@@ -155,7 +155,7 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
 }
 
 /// Decodes a record that stands alone, as in a handshake's snapshot.
-pub fn decode_record(data: &str) -> Result<Box<Record>, WireError> {
+pub fn decode_record(data: &str) -> Result<Record, WireError> {
     let kind = "snapshot.record";
     if nests_too_deep(data) {
         return Err(WireError::TooDeep { kind: kind.into() });
@@ -184,7 +184,7 @@ struct Frame<'a> {
 
 #[derive(Deserialize)]
 struct OneRecord {
-    record: Box<Record>,
+    record: Record,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +208,7 @@ struct Failure {
     message: Option<String>,
 }
 
-fn one_record(data: &str) -> Result<Box<Record>, serde_json::Error> {
+fn one_record(data: &str) -> Result<Record, serde_json::Error> {
     serde_json::from_str::<OneRecord>(data).map(|one| one.record)
 }
 

@@ -51,7 +51,7 @@ pub async fn list(
     let records = answer.records.iter().filter_map(|raw| {
         let record = wire::decode_record(raw.get());
         let record = record.inspect_err(|error| warn!(%error, "skipped a record"));
-        Some(*record.ok()?)
+        record.ok()
     });
     let records: Vec<Record> = records.collect();
     Ok(Listed {

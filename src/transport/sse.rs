@@ -1,6 +1,6 @@
 //! Server-sent events over one HTTP request.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -54,11 +54,10 @@ struct Reader {
     idle_timeout: Duration,
     parser: SseParser,
     max_event_bytes: usize,
-    /// What the last chunk completed; bounded by the chunk.
-    ready: VecDeque<Incoming>,
-    failed: Option<TransportError>,
-    ended: bool,
 }
+
+/// What one chunk completes; bounded by the chunk.
+type Batch = Vec<Result<Incoming, TransportError>>;
 
 /// Events of a byte stream. The idle clock runs on bytes: a keepalive comment is a sign of life.
 fn events(
@@ -71,61 +70,45 @@ fn events(
         idle_timeout,
         parser: SseParser::new(max_event_bytes),
         max_event_bytes,
-        ready: VecDeque::new(),
-        failed: None,
-        ended: false,
     };
-    stream::unfold(reader, |mut reader| async move {
-        let item = reader.next().await?;
-        Some((item, reader))
-    })
-    .boxed()
+    let batches = stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        let mut batch = Batch::new();
+        // After an error a body repeats it for ever: the first one is the end.
+        let goes_on = match reader.next(&mut batch).await {
+            Ok(goes_on) => goes_on,
+            Err(error) => {
+                batch.push(Err(error));
+                false
+            }
+        };
+        Some((stream::iter(batch), goes_on.then_some(reader)))
+    });
+    batches.flatten().boxed()
 }
 
 impl Reader {
-    async fn next(&mut self) -> Option<Result<Incoming, TransportError>> {
-        loop {
-            if let Some(item) = self.ready.pop_front() {
-                return Some(Ok(item));
-            }
-            // After an error a body repeats it for ever: the first one is the end.
-            if self.ended {
-                return self.failed.take().map(Err);
-            }
-            match tokio::time::timeout(self.idle_timeout, self.chunks.next()).await {
-                Ok(Some(Ok(chunk))) => self.take(&chunk),
-                Ok(Some(Err(error))) => self.end(Some(error)),
-                Ok(None) => self.end(None),
-                Err(_) => self.end(Some(TransportError::IdleTimeout {
-                    after: self.idle_timeout,
-                })),
-            }
-        }
-    }
-
-    fn take(&mut self, chunk: &[u8]) {
-        let ready = &mut self.ready;
-        let result = self.parser.feed(chunk, &mut |parsed| {
+    /// Reads one chunk, and says whether there was one.
+    async fn next(&mut self, batch: &mut Batch) -> Result<bool, TransportError> {
+        let after = self.idle_timeout;
+        let chunk = tokio::time::timeout(after, self.chunks.next()).await;
+        let Some(chunk) = chunk.map_err(|_| TransportError::IdleTimeout { after })? else {
+            return Ok(false);
+        };
+        let fed = self.parser.feed(&chunk?, &mut |parsed| {
             let decoded = match &parsed {
                 Parsed::Event { kind, data } => wire::decode(kind, data),
                 Parsed::NotUtf8 => Err(WireError::NotUtf8),
             };
-            match decoded {
-                Ok(Some(event)) => ready.push_back(Incoming::Event(event)),
-                Ok(None) => {}
-                Err(error) => ready.push_back(Incoming::Skipped(error)),
-            }
+            batch.extend(match decoded {
+                Ok(event) => event.map(|it| Ok(Incoming::Event(it))),
+                Err(error) => Some(Ok(Incoming::Skipped(error))),
+            });
         });
-        if let Err(TooLarge) = result {
-            self.end(Some(TransportError::EventTooLarge {
-                limit: self.max_event_bytes,
-            }));
-        }
-    }
-
-    fn end(&mut self, error: Option<TransportError>) {
-        self.ended = true;
-        self.failed = error;
+        fed.map_err(|TooLarge| TransportError::EventTooLarge {
+            limit: self.max_event_bytes,
+        })?;
+        Ok(true)
     }
 }
 
