@@ -33,8 +33,10 @@ const SHORT_AND_LONG: [usize; 2] = [1_000, 100_000];
 const UPDATES: usize = 50_000;
 /// What a bare read reads at once.
 const BUFFER: usize = 64 * 1024;
-/// A page takes what changed once in a frame.
+/// A page takes what changed once in a frame …
 const FRAME: Duration = Duration::from_micros(16_667);
+/// … and at most so many bytes.
+const PART: usize = 384 * 1024;
 
 fn main() {
     let rounds = if common::quick() { 3 } else { 15 };
@@ -95,6 +97,7 @@ async fn ours(feed: &Feed) -> [Duration; 2] {
     let engine = world::engine();
     let start = ThreadTime::now();
     let watch = engine.watch(world::anywhere(feed.url())).await;
+    let watch = watch.in_parts(PART);
     while watch.next().await.expect("the engine lives").status != Status::Live {
         sleep(FRAME).await;
     }

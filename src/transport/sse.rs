@@ -1,12 +1,18 @@
 //! Server-sent events over one HTTP request.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
+use bytes::{Buf, Bytes};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
@@ -50,65 +56,89 @@ impl Transport for Sse {
 }
 
 struct Reader {
-    chunks: BoxStream<'static, Result<bytes::Bytes, TransportError>>,
-    idle_timeout: Duration,
+    chunks: BoxStream<'static, Result<Bytes, TransportError>>,
+    /// What is left of the last chunk.
+    chunk: Bytes,
     parser: SseParser,
     max_event_bytes: usize,
+    idle_timeout: Duration,
+    silence: Pin<Box<Sleep>>,
+    ended: bool,
 }
 
-/// What one chunk completes; bounded by the chunk.
-type Batch = Vec<Result<Incoming, TransportError>>;
-
-/// Events of a byte stream. The idle clock runs on bytes: a keepalive comment is a sign of life.
+/// Events of a byte stream, each decoded as it is taken. The idle clock runs on bytes: a keepalive comment is a sign of
+/// life.
 fn events(
-    chunks: BoxStream<'static, Result<bytes::Bytes, TransportError>>,
+    chunks: BoxStream<'static, Result<Bytes, TransportError>>,
     idle_timeout: Duration,
     max_event_bytes: usize,
 ) -> Events {
-    let reader = Reader {
+    let mut reader = Reader {
         chunks,
-        idle_timeout,
+        chunk: Bytes::new(),
         parser: SseParser::new(max_event_bytes),
         max_event_bytes,
+        idle_timeout,
+        silence: Box::pin(sleep(idle_timeout)),
+        ended: false,
     };
-    let batches = stream::unfold(Some(reader), |reader| async move {
-        let mut reader = reader?;
-        let mut batch = Batch::new();
-        // After an error a body repeats it for ever: the first one is the end.
-        let goes_on = match reader.next(&mut batch).await {
-            Ok(goes_on) => goes_on,
-            Err(error) => {
-                batch.push(Err(error));
-                false
-            }
-        };
-        Some((stream::iter(batch), goes_on.then_some(reader)))
-    });
-    batches.flatten().boxed()
+    stream::poll_fn(move |cx| reader.poll(cx)).boxed()
 }
 
 impl Reader {
-    /// Reads one chunk, and says whether there was one.
-    async fn next(&mut self, batch: &mut Batch) -> Result<bool, TransportError> {
-        let after = self.idle_timeout;
-        let chunk = tokio::time::timeout(after, self.chunks.next()).await;
-        let Some(chunk) = chunk.map_err(|_| TransportError::IdleTimeout { after })? else {
-            return Ok(false);
-        };
-        let fed = self.parser.feed(&chunk?, &mut |parsed| {
-            let decoded = match &parsed {
-                Parsed::Event { kind, data } => wire::decode(kind, data),
-                Parsed::NotUtf8 => Err(WireError::NotUtf8),
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, TransportError>>> {
+        while !self.ended {
+            let item = match self.parse() {
+                Some(item) => item,
+                None => match ready!(self.poll_chunk(cx)) {
+                    Some(Ok(chunk)) => {
+                        self.chunk = chunk;
+                        continue;
+                    }
+                    Some(Err(error)) => Err(error),
+                    None => break,
+                },
             };
-            batch.extend(match decoded {
-                Ok(event) => event.map(|it| Ok(Incoming::Event(it))),
-                Err(error) => Some(Ok(Incoming::Skipped(error))),
-            });
-        });
-        fed.map_err(|TooLarge| TransportError::EventTooLarge {
-            limit: self.max_event_bytes,
-        })?;
-        Ok(true)
+            // After an error a body repeats it for ever: the first one is the end.
+            self.ended = item.is_err();
+            return Poll::Ready(Some(item));
+        }
+        self.ended = true;
+        Poll::Ready(None)
+    }
+
+    /// The next event of the chunk.
+    fn parse(&mut self) -> Option<Result<Incoming, TransportError>> {
+        let mut rest = &*self.chunk;
+        let found = loop {
+            let decoded = match self.parser.next(&mut rest) {
+                Ok(Some(Parsed::Event { kind, data })) => wire::decode(kind, data),
+                Ok(Some(Parsed::NotUtf8)) => Err(WireError::NotUtf8),
+                Ok(None) => break None,
+                Err(TooLarge) => {
+                    let limit = self.max_event_bytes;
+                    break Some(Err(TransportError::EventTooLarge { limit }));
+                }
+            };
+            match decoded {
+                Ok(Some(event)) => break Some(Ok(Incoming::Event(event))),
+                Ok(None) => {}
+                Err(error) => break Some(Ok(Incoming::Skipped(error))),
+            }
+        };
+        let used = self.chunk.len() - rest.len();
+        self.chunk.advance(used);
+        found
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
+        let after = self.idle_timeout;
+        let Poll::Ready(chunk) = self.chunks.poll_next_unpin(cx) else {
+            ready!(self.silence.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(TransportError::IdleTimeout { after })));
+        };
+        self.silence.as_mut().reset(Instant::now() + after);
+        Poll::Ready(chunk)
     }
 }
 
@@ -121,7 +151,7 @@ mod tests {
         chunks: Vec<&'static [u8]>,
         limit: usize,
     ) -> Vec<Result<Incoming, TransportError>> {
-        let chunks = stream::iter(chunks).map(|chunk| Ok(bytes::Bytes::from_static(chunk)));
+        let chunks = stream::iter(chunks).map(|chunk| Ok(Bytes::from_static(chunk)));
         events(chunks.boxed(), Duration::from_secs(45), limit)
             .collect()
             .await
@@ -157,7 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_a_typed_error_but_a_comment_is_not_silence() {
-        let (sender, receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(4);
         let chunks = stream::unfold(receiver, |mut receiver| async move {
             Some((Ok(receiver.recv().await?), receiver))
         });
@@ -167,7 +197,7 @@ mod tests {
             for _ in 0..4 {
                 tokio::time::sleep(Duration::from_secs(15)).await;
                 sender
-                    .send(bytes::Bytes::from_static(b": keepalive\n\n"))
+                    .send(Bytes::from_static(b": keepalive\n\n"))
                     .await
                     .unwrap();
             }

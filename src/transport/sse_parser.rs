@@ -39,6 +39,8 @@ pub struct SseParser {
     kind: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
+    /// The event was handed out, and what is left of it can go.
+    told: bool,
 }
 
 impl SseParser {
@@ -52,42 +54,46 @@ impl SseParser {
             kind: Vec::new(),
             data: Vec::new(),
             has_data: false,
+            told: false,
         }
     }
 
-    /// Takes the next bytes and hands on what they complete.
-    pub fn feed(
-        &mut self,
-        mut bytes: &[u8],
-        emit: &mut impl FnMut(Parsed<'_>),
-    ) -> Result<(), TooLarge> {
+    /// Takes bytes from the front of `bytes` until they complete an event; `None` once they are used up.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Parsed<'_>>, TooLarge> {
+        if std::mem::take(&mut self.told) {
+            self.clear();
+        }
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
-                bytes = &bytes[1..];
+                *bytes = &bytes[1..];
                 continue;
             }
             let Some(end) = memchr2(b'\n', b'\r', bytes) else {
                 self.check(self.partial.len() + bytes.len())?;
                 self.partial.extend_from_slice(bytes);
-                return Ok(());
+                *bytes = &[];
+                break;
             };
             self.after_cr = bytes[end] == b'\r';
-            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+            let line = &bytes[..end];
+            *bytes = &bytes[end + 1..];
             self.check(self.partial.len() + line.len())?;
             if self.partial.is_empty() {
-                self.line(line, emit);
+                self.line(line);
             } else {
                 let mut whole = std::mem::take(&mut self.partial);
                 whole.extend_from_slice(line);
-                self.line(&whole, emit);
+                self.line(&whole);
                 // Reuse the allocation unless it was an exception.
                 whole.clear();
                 whole.shrink_to(KEPT);
                 self.partial = whole;
             }
-            bytes = rest;
+            if self.told {
+                return Ok(Some(self.event()));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn check(&self, line: usize) -> Result<(), TooLarge> {
@@ -97,12 +103,17 @@ impl SseParser {
         Ok(())
     }
 
-    fn line(&mut self, mut line: &[u8], emit: &mut impl FnMut(Parsed<'_>)) {
+    fn line(&mut self, mut line: &[u8]) {
         if std::mem::take(&mut self.first_line) {
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         if line.is_empty() {
-            return self.dispatch(emit);
+            self.told = self.has_data;
+            // An event without data is none.
+            if !self.told {
+                self.clear();
+            }
+            return;
         }
         let (name, value) = match memchr::memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -125,20 +136,20 @@ impl SseParser {
         }
     }
 
-    fn dispatch(&mut self, emit: &mut impl FnMut(Parsed<'_>)) {
-        if std::mem::take(&mut self.has_data) {
-            let texts = str::from_utf8(&self.kind)
-                .ok()
-                .zip(str::from_utf8(&self.data).ok());
-            emit(match texts {
-                Some(("", data)) => Parsed::Event {
-                    kind: "message",
-                    data,
-                },
-                Some((kind, data)) => Parsed::Event { kind, data },
-                None => Parsed::NotUtf8,
-            });
+    fn event(&self) -> Parsed<'_> {
+        let kind = str::from_utf8(&self.kind).ok();
+        match kind.zip(str::from_utf8(&self.data).ok()) {
+            Some(("", data)) => Parsed::Event {
+                kind: "message",
+                data,
+            },
+            Some((kind, data)) => Parsed::Event { kind, data },
+            None => Parsed::NotUtf8,
         }
+    }
+
+    fn clear(&mut self) {
+        self.has_data = false;
         // Reuse the allocations unless they were an exception.
         for buffer in [&mut self.kind, &mut self.data] {
             buffer.clear();
@@ -156,13 +167,13 @@ mod tests {
 
     fn parse(chunks: &[&[u8]], limit: usize) -> Result<Vec<Found>, TooLarge> {
         let (mut parser, mut found) = (SseParser::new(limit), Vec::new());
-        for chunk in chunks {
-            parser.feed(chunk, &mut |parsed| {
+        for mut chunk in chunks.iter().copied() {
+            while let Some(parsed) = parser.next(&mut chunk)? {
                 found.push(match parsed {
                     Parsed::Event { kind, data } => event(kind, data),
                     Parsed::NotUtf8 => None,
                 });
-            })?;
+            }
         }
         Ok(found)
     }
