@@ -25,7 +25,9 @@ pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> 
     };
     let mut hydrate_one = |record: &Arc<Record>| {
         let mut snapshot = Snapshot::of(record.clone(), &query.scope);
-        tracker.parents.insert(record.uri());
+        if !query.relations.is_empty() {
+            tracker.parents.insert(record.uri());
+        }
         for (relation, limit) in &query.relations {
             let children = sources.children(relation, record);
             add_children(

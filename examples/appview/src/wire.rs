@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::query::Scope;
 use crate::record::Record;
 
+/// An event that is larger costs another allocation.
+const USUAL_BYTES: usize = 512;
+
 /// One event: its name and its data, a JSON object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
@@ -18,9 +21,14 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new(kind: &'static str, data: &impl Serialize) -> Self {
+        let mut json = Vec::with_capacity(USUAL_BYTES);
         // Our own types have string keys only, so this does not fail; if it did, the client would skip it.
-        let data = serde_json::to_string(data).unwrap_or_default();
-        Self { kind, data }
+        let written = serde_json::to_writer(&mut json, data).ok();
+        let data = written.and_then(|()| String::from_utf8(json).ok());
+        Self {
+            kind,
+            data: data.unwrap_or_default(),
+        }
     }
 
     pub(crate) fn snapshot_start(scope: &Scope, collection: &'static str) -> Self {
@@ -139,7 +147,9 @@ impl Event {
 
     /// As a server-sent event.
     pub(crate) fn sse(&self) -> Bytes {
-        format!("event: {}\ndata: {}\n\n", self.kind, self.data).into()
+        ["event: ", self.kind, "\ndata: ", &self.data, "\n\n"]
+            .concat()
+            .into()
     }
 
     /// As a WebSocket text frame.
