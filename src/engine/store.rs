@@ -390,10 +390,7 @@ impl Store {
             }
             (false, false) => {}
         }
-        // A snapshot under way has yet to say what of it goes anyway.
-        if self.order.len() > self.capacity && self.unconfirmed.is_none() {
-            self.trim();
-        }
+        self.trim();
     }
 
     fn is_shown(&self, entry: &Entry) -> bool {
@@ -426,9 +423,11 @@ impl Store {
         self.children.moved(known.map(|it| &**it), Some(entry));
     }
 
-    /// The last confirmed records go. What somebody just did stays in sight.
+    /// The last confirmed records go. What somebody just did stays in sight, and what a snapshot under way has yet to
+    /// confirm does not count: it may go anyway.
     pub(super) fn trim(&mut self) {
-        while self.order.len() > self.capacity {
+        let unconfirmed = |it: &Self| it.unconfirmed.as_ref().map_or(0, FastSet::len);
+        while self.order.len().saturating_sub(unconfirmed(self)) > self.capacity {
             let last = self
                 .order
                 .iter(&self.records)
@@ -443,6 +442,9 @@ impl Store {
         let was_shown = self.is_shown(&entry);
         self.order.remove(&entry, &self.records);
         self.records.remove(&entry);
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.remove(&entry.id);
+        }
         if entry.optimistic.is_some() {
             self.optimistic.retain(|id| *id != entry.id);
         }

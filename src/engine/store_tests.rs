@@ -235,6 +235,22 @@ fn a_store_never_holds_more_than_its_limit_and_keeps_the_first_ones() {
 }
 
 #[test]
+fn a_snapshot_without_end_is_bounded_and_takes_nothing_from_what_will_be_shown() {
+    let mut store = Store::with_limit(3);
+    let known = |n: i64| text("a", &format!("old{n}"), US + n * 1000, "x");
+    snapshot(&mut store, (0..3).map(known));
+    store.begin_snapshot();
+    for n in 0..100 {
+        store.confirm(text("a", &n.to_string(), US - n * 1000, "x"));
+        assert!(store.len() <= 6);
+    }
+    // Beyond what fits so far, but it is the first one of all.
+    store.confirm(known(2));
+    store.end_snapshot(None, true);
+    assert_eq!(shown(&store), ["a/old2=\"x\"", "a/0=\"x\"", "a/1=\"x\""]);
+}
+
+#[test]
 fn the_first_child_of_a_grouped_relation_is_not_made_a_list() {
     let mut store = Store::default();
     let group =
