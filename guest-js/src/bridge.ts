@@ -37,7 +37,7 @@ async function listenAll(): Promise<void> {
   // `crypto.randomUUID` is missing where a phone loads the page from a development server.
   session = crypto.getRandomValues(new Uint32Array(4)).join("-");
   const endDeltas = await listenTo<Delta>(session, (delta) => {
-    if (delta?.changed && delta.removed) receivers.get(delta.handle)?.receive(delta);
+    if (delta?.records && delta.removed) receivers.get(delta.handle)?.receive(delta);
     // Unreadable, so it could have been anyone's.
     else resync();
   });

@@ -105,7 +105,9 @@ describe("deltas that arrive before the answer of open_watch", () => {
       cursor: null,
       length: 2,
       removed: [],
-      changed: [],
+      ids: [],
+      indexes: [],
+      records: [],
     };
     for (let rev = 2; rev < 100; rev++) await plugin.send(1, JSON.stringify({ ...delta, rev }));
     answer.open();
@@ -237,7 +239,9 @@ describe("a watch that Rust has forgotten", () => {
       cursor: null,
       length: 0,
       removed: [0, 1],
-      changed: [],
+      ids: [],
+      indexes: [],
+      records: [],
     };
     for (const rev of [2, 3]) await plugin.send(1, JSON.stringify({ ...old, rev }));
     answer.fail("lost");
@@ -273,7 +277,9 @@ test("a delta known already changes nothing, but is acknowledged", async () => {
     cursor: null,
     length: 0,
     removed: [1],
-    changed: [],
+    ids: [],
+    indexes: [],
+    records: [],
   };
   await plugin.send(1, JSON.stringify(stale));
   expect(listener).not.toHaveBeenCalled();

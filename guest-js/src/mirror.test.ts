@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Delta } from "./bindings/Delta.js";
+import type { PackedRecord } from "./bindings/PackedRecord.js";
 import type { WireRecord } from "./record.js";
 import { apply, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
 import { record, texts } from "./testing/records.js";
@@ -10,7 +11,10 @@ const b = record("b");
 const c = record("c");
 const mirror: Mirror = { rev: 4, ids: [1, 2, 3], records: [a, b, c] };
 
-function delta(change: Partial<Delta>): Delta {
+/** A delta, with each changed record beside its id and index. */
+type Change = Partial<Delta> & { changed?: { id: number; index: number; record: WireRecord }[] };
+
+function delta({ changed = [], ...change }: Change): Delta {
   return {
     handle: 1,
     rev: 5,
@@ -19,14 +23,16 @@ function delta(change: Partial<Delta>): Delta {
     cursor: null,
     length: 3,
     removed: [],
+    ids: changed.map(({ id }) => id),
+    indexes: changed.map(({ index }) => index),
     common: {},
-    changed: [],
+    records: changed.map(({ record }) => record as PackedRecord),
     more: false,
     ...change,
   };
 }
 
-function applied(change: Partial<Delta>): Mirror {
+function applied(change: Change): Mirror {
   const next = apply(mirror, delta(change));
   if (!next) throw new Error("the delta does not follow");
   return next;
@@ -105,7 +111,7 @@ describe("apply", () => {
     ],
     ["a huge length", { length: Number.MAX_SAFE_INTEGER, removed: [1] }],
     ["a negative length", { length: -1, removed: [1, 2, 3] }],
-  ] satisfies [string, Partial<Delta>][])("refuses %s", (_, change) => {
+  ] satisfies [string, Change][])("refuses %s", (_, change) => {
     expect(apply(mirror, delta(change))).toBeUndefined();
   });
 
@@ -146,7 +152,7 @@ describe("apply, for any two lists", () => {
         if (!result) throw new Error("the delta does not follow");
         expect(result.ids).toEqual(next.map(({ id }) => id));
         expect(texts(result.records)).toEqual(texts(next.map(wire)));
-        const sent = new Set(change.changed.map(({ id }) => id));
+        const sent = new Set(change.ids);
         result.ids.forEach((id, i) => {
           if (!sent.has(id)) expect(result.records[i]).toBe(start.records[start.ids.indexOf(id)]);
         });

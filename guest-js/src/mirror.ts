@@ -55,36 +55,37 @@ export function overlay(held: Index, now: readonly WireRecord[], whole: boolean)
  * @returns nothing for a delta that does not follow the mirror: the whole state must be fetched then
  */
 export function apply(mirror: Mirror, delta: Delta, known?: Index): Mirror | undefined {
-  const { changed, common, length, rev } = delta;
+  const { ids: changed, indexes, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
   if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return;
 
   /** What a change puts in its place. */
-  const settled = changed.map(({ id, record: packed }) => {
+  const settled = delta.records.map((packed, i) => {
     const record = unpack(packed, common);
-    return same(records[dropped.get(id)!], known ? reuse(record, known) : record);
+    return same(records[dropped.get(changed[i]!)!], known ? reuse(record, known) : record);
   });
-  const inPlace = length === ids.length && changed.every(({ id, index }) => ids[index] === id);
+  const inPlace = length === ids.length && changed.every((id, i) => ids[indexes[i]!] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
   const next = records.slice();
-  changed.forEach(({ index }, i) => (next[index] = settled[i]!));
+  settled.forEach((record, i) => (next[indexes[i]!] = record));
   return { rev, ids, records: next };
 }
 
 /** Where the old list has what the delta drops, by id, ascending. */
-function drops(ids: readonly number[], { changed, length, removed }: Delta): Map<number, number> {
+function drops(ids: readonly number[], delta: Delta): Map<number, number> {
+  const { ids: changed, indexes, length, removed } = delta;
   const found = new Map<number, number>();
   let added = 0;
   // Most changed records kept their place; where another is, it is a new one.
-  for (const { id, index } of changed) {
-    if (ids[index - added] === id) found.set(id, index - added);
+  changed.forEach((id, i) => {
+    const at = indexes[i]! - added;
+    if (ids[at] === id) found.set(id, at);
     else added += 1;
-  }
+  });
   if (!removed.length && ids.length + added === length) return found;
   // There is more to it: look at every one.
-  const gone = new Set(removed);
-  for (const { id } of changed) gone.add(id);
+  const gone = new Set([...removed, ...changed]);
   found.clear();
   ids.forEach((id, at) => gone.has(id) && found.set(id, at));
   return found;
@@ -93,7 +94,7 @@ function drops(ids: readonly number[], { changed, length, removed }: Delta): Map
 /** Puts the settled changes among the old ones, without those at `holes`. */
 function merge(
   old: Mirror,
-  { changed, length, rev }: Delta,
+  { ids: changed, indexes, length, rev }: Delta,
   settled: readonly WireRecord[],
   holes: readonly number[],
 ): Mirror | undefined {
@@ -102,12 +103,10 @@ function merge(
   let next = 0;
   let hole = 0;
   let from = 0;
-  let due = changed[0]?.index;
   for (let to = 0; to < length; to++) {
-    if (to === due) {
-      ids[to] = changed[next]!.id;
-      records[to] = settled[next]!;
-      due = changed[++next]?.index;
+    if (to === indexes[next]) {
+      ids[to] = changed[next]!;
+      records[to] = settled[next++]!;
     } else {
       for (; from === holes[hole]; hole++) from += 1;
       if (from === old.ids.length) return;

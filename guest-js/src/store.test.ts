@@ -96,7 +96,9 @@ describe("a store", () => {
         cursor: store.cursor,
         length: 2,
         removed: [],
-        changed: [{ id: 0, index: 0, record: record("b") }],
+        ids: [0],
+        indexes: [0],
+        records: [record("b")],
         more: false,
       }),
     );

@@ -31,9 +31,9 @@ pub use minting::MintAnswer;
 pub use pulse::pulse;
 pub use warnings::Warnings;
 
-/// About how many bytes of JSON a delta may have, two thirds of it for records alike; a state has a quarter of it.
-/// Larger ones come in parts, so that a page has none to read for longer than a frame.
-const PART_BYTES: usize = 384 * 1024;
+/// About how many bytes of JSON a delta may have, half of it for records alike; the first one with records has a quarter
+/// of that. Larger ones come in parts, so that a page has none to read for longer than a frame.
+const PART_BYTES: usize = 512 * 1024;
 /// Longest session id that a page may give itself.
 const MAX_SESSION_CHARS: usize = 64;
 

@@ -55,26 +55,18 @@ struct Delta<'a> {
     /// Ids that are gone.
     #[cfg_attr(test, ts(type = "Array<number>"))]
     removed: &'a [u64],
-    /// What the changed records share.
+    /// Ids of new, changed and moved records, by ascending index.
+    #[cfg_attr(test, ts(type = "Array<number>"))]
+    ids: Vec<u64>,
+    /// The index that each has once the delta is applied.
+    indexes: Vec<usize>,
+    /// What these records share.
     common: Common<'a>,
-    /// New, changed and moved records, by ascending index.
-    changed: Vec<Changed<'a>>,
+    /// The records.
+    #[cfg_attr(test, ts(as = "Vec<PackedRecord>"))]
+    records: Vec<Packed<'a>>,
     /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
     more: bool,
-}
-
-/// A record with the index it has once the delta is applied.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
-struct Changed<'a> {
-    /// Identifies the record for the life of the watch.
-    #[cfg_attr(test, ts(type = "number"))]
-    id: u64,
-    /// Final index.
-    index: usize,
-    /// The record.
-    #[cfg_attr(test, ts(as = "PackedRecord"))]
-    record: Packed<'a>,
 }
 
 /// What all records of a message share is told once: it is half of what there is to tell of small ones.
@@ -114,7 +106,7 @@ impl<'a> Common<'a> {
     }
 }
 
-/// A record without its URI, which its parts say, and without what is common.
+/// A record without its URI, which its parts say, and without what is common or not there.
 struct Packed<'a>(&'a Entry, Common<'a>);
 
 impl Serialize for Packed<'_> {
@@ -130,6 +122,9 @@ impl Serialize for Packed<'_> {
         }
         if let (Some(space), None) = (&record.space, common.space) {
             map.serialize_entry("space", &**space)?;
+        }
+        if let Some(cid) = &record.cid {
+            map.serialize_entry("cid", cid)?;
         }
         self.0.serialize_content(&mut map)?;
         map.end()
@@ -150,9 +145,8 @@ struct PackedRecord {
     collection: Option<String>,
     /// The space that holds the record; absent for public records.
     space: Option<String>,
-    /// Content hash, where the server knows one.
-    #[ts(type = "string | null")]
-    cid: (),
+    /// Content hash; absent where the server knows none.
+    cid: Option<String>,
     /// The record's body.
     #[ts(type = "unknown")]
     value: (),
@@ -249,12 +243,8 @@ pub fn state(state: &engine::State) -> serde_json::Result<String> {
 
 /// A delta as JSON.
 pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
-    let common = Common::of(delta.changed.iter().map(|it| &*it.entry));
-    let changed = delta.changed.iter().map(|changed| Changed {
-        id: changed.entry.id,
-        index: changed.index,
-        record: Packed(&changed.entry, common),
-    });
+    let entries = || delta.changed.iter().map(|changed| &*changed.entry);
+    let common = Common::of(entries());
     serde_json::to_string(&Delta {
         handle,
         rev: delta.rev,
@@ -263,8 +253,10 @@ pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
         cursor: delta.cursor.as_deref(),
         length: delta.len,
         removed: &delta.removed,
+        ids: entries().map(|entry| entry.id).collect(),
+        indexes: delta.changed.iter().map(|it| it.index).collect(),
         common,
-        changed: changed.collect(),
+        records: entries().map(|entry| Packed(entry, common)).collect(),
         more: delta.more,
     })
 }
@@ -305,7 +297,8 @@ mod tests {
     fn the_generated_record_type_names_what_the_serializer_writes() {
         let public = A.replace(r#","space":"ats://d/t/k""#, "");
         let other = A.replace("at://d/c/", "at://e/f/");
-        let told = told(&[A, &public, &other]);
+        let hashed = A.replace("null", r#""h""#);
+        let told = told(&[A, &public, &other, &hashed]);
         let config = ts_rs::Config::default();
         let declared = <PackedRecord as ts_rs::TS>::inline(&config);
         let names = told["records"].as_array().unwrap().iter();
@@ -324,7 +317,7 @@ mod tests {
         assert_eq!(same["common"], common);
         assert_eq!(
             same["records"][0],
-            json!({ "rkey": "r/1", "cid": null, "value": 1, "time_us": 1000 })
+            json!({ "rkey": "r/1", "value": 1, "time_us": 1000 })
         );
         let other = told(&[A, &A.replace("at://d", "at://e").replace("/t/", "/u/")]);
         assert_eq!(other["common"], json!({ "collection": "c" }));

@@ -120,7 +120,7 @@ async fn an_ack_answers_what_is_new_and_if_nothing_is_the_next_delta_is_an_event
     until(&other, |state| state.entries.len() == 3).await;
     let both = page.ack().await.unwrap();
     assert_eq!(both["length"], 3);
-    assert_eq!(both["changed"].as_array().unwrap().len(), 2);
+    assert_eq!(both["records"].as_array().unwrap().len(), 2);
 
     assert_eq!(page.ack().await, None);
     assert!(page.events.try_recv().is_err());
@@ -172,7 +172,7 @@ async fn a_page_that_is_stuck_costs_one_delta_and_catches_up_with_another() {
     page.event().await;
     assert!(page.events.try_recv().is_err());
     let catch_up = page.ack().await.unwrap();
-    assert!(catch_up["changed"].as_array().unwrap().len() <= rkeys.len());
+    assert!(catch_up["records"].as_array().unwrap().len() <= rkeys.len());
     assert!(catch_up.to_string().len() < 10_000);
     assert!(catch_up.to_string().contains("text 19999"));
     assert_eq!(page.ack().await, None);
@@ -289,7 +289,7 @@ async fn an_edit_is_made_once_however_often_a_reload_repeats_it() {
     } });
     edit(1, add.clone()).await.unwrap();
     let delta = page.event().await;
-    assert_eq!(delta["changed"][0]["record"]["optimistic"], "pending");
+    assert_eq!(delta["records"][0]["optimistic"], "pending");
     edit(2, json!({ "op": "remove", "rkey": "b" }))
         .await
         .unwrap();
@@ -315,7 +315,7 @@ async fn an_edit_is_made_once_however_often_a_reload_repeats_it() {
 async fn a_large_state_comes_in_parts_each_after_the_ack_of_the_last() {
     let server = Server::start(Options::default()).await.unwrap();
     for n in 0..50 {
-        put(&server, &format!("m{n}"), &"x".repeat(20_000));
+        put(&server, &format!("m{n}"), &"x".repeat(40_000));
     }
     let (mut page, _other) = Page::live(&server, &[]).await;
     let mut length = 0;

@@ -180,21 +180,20 @@ impl Serialize for Record {
 }
 
 impl Record {
-    /// Writes what identifies it into an object that may hold more.
+    /// Writes what identifies it and its version into an object that may hold more.
     pub(super) fn serialize_identity<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("uri", self.uri.as_str())?;
         map.serialize_entry("did", self.did())?;
         map.serialize_entry("collection", self.collection())?;
         map.serialize_entry("rkey", self.rkey())?;
-        match &self.space {
-            Some(space) => map.serialize_entry("space", &**space),
-            None => Ok(()),
+        if let Some(space) = &self.space {
+            map.serialize_entry("space", &**space)?;
         }
+        map.serialize_entry("cid", &self.cid)
     }
 
     /// Writes its other fields.
     pub(super) fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("cid", &self.cid)?;
         map.serialize_entry("value", &self.value)?;
         map.serialize_entry("time_us", &self.time_us)?;
         for (name, raw) in &self.extra {

@@ -9,7 +9,7 @@ let mirror;
 function take(delta) {
   const next = apply(mirror, delta);
   if (!next) throw new Error(`a delta does not follow: ${JSON.stringify(delta)}`);
-  const changed = new Set(delta.changed.map(({ id }) => id));
+  const changed = new Set(delta.ids);
   const before = new Map(mirror.ids.map((id, i) => [id, mirror.records[i]]));
   next.ids.forEach((id, i) => {
     if (!changed.has(id) && before.get(id) !== next.records[i]) throw new Error(`record ${id} is another object`);

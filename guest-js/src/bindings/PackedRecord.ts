@@ -22,9 +22,9 @@ collection?: string,
  */
 space?: string, 
 /**
- * Content hash, where the server knows one.
+ * Content hash; absent where the server knows none.
  */
-cid: string | null, 
+cid?: string, 
 /**
  * The record's body.
  */

@@ -275,8 +275,9 @@ export class FakePlugin {
       const before = now[now.indexOf(entry) - 1];
       next.splice(before ? next.findIndex(({ id }) => id === before.id) + 1 : 0, 0, entry);
     }
-    const { common, packed } = pack(some.map(({ record }) => record));
-    const changed = some.map((it, i) => ({ id: it.id, index: next.indexOf(it), record: packed[i]! }));
+    const { common, packed: records } = pack(some.map(({ record }) => record));
+    const ids = some.map(({ id }) => id);
+    const indexes = some.map((it) => next.indexOf(it));
     open.told = next;
     open.inFlight = true;
     open.changed = some.length < news.length;
@@ -286,8 +287,9 @@ export class FakePlugin {
     const status = this.#status(open);
     this.#note(open);
     const { rev } = open;
+    const { length } = next;
     const more = open.changed || ["connecting", "snapshot"].includes(this.status);
-    return { handle, rev, status, error, cursor, length: next.length, removed, common, changed, more };
+    return { handle, rev, status, error, cursor, length, removed, ids, indexes, common, records, more };
   }
 
   #hasNews(open: Open): boolean {

@@ -10,7 +10,9 @@ export function pack(records: readonly WireRecord[]): { common: Common; packed: 
     if (value !== undefined && records.every((it) => it[name] === value)) common[name] = value;
   }
   const packed = records.map((record) => {
-    const left = Object.entries(record).filter(([name]) => name !== "uri" && !(name in common));
+    const left = Object.entries(record).filter(
+      ([name, value]) => name !== "uri" && !(name in common) && (name !== "cid" || value !== null),
+    );
     return Object.fromEntries(left) as unknown as PackedRecord;
   });
   return { common, packed };
