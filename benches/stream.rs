@@ -36,7 +36,7 @@ const BUFFER: usize = 64 * 1024;
 /// A page takes what changed once in a frame …
 const FRAME: Duration = Duration::from_micros(16_667);
 /// … and at most so many bytes.
-const PART: usize = 384 * 1024;
+const PART: usize = 512 * 1024;
 
 fn main() {
     let rounds = if common::quick() { 3 } else { 15 };

@@ -170,6 +170,21 @@ describe("a list that comes in parts", () => {
     expect(texts(store.records)).toEqual(texts(plugin.records));
   });
 
+  test("shows what arrives first in a frame of its own, before it asks for more", async () => {
+    Object.assign(plugin, { records: [], status: "connecting", chunk: 3 });
+    const store = page.make();
+    store.start();
+    await settled();
+    // Does not wait until it is applied: the rest comes after the frame.
+    void plugin.push({ status: "live", records: many(10) });
+    await until(store, ({ records }) => records.length === 3);
+    await settled();
+    expect(acks()).toBe(0);
+    frame();
+    await until(store, ({ records }) => records.length === 10);
+    expect(texts(store.records)).toEqual(texts(plugin.records));
+  });
+
   test("stays on screen as it was during a resync, and every unchanged record keeps its object", async () => {
     Object.assign(plugin, { records: many(10), chunk: 3 });
     const store = await page.started();

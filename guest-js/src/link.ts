@@ -148,13 +148,14 @@ export class Link implements Receiver {
     }
     // Not one that a state overtook, or that comes twice.
     if (delta.rev > this.#mirror.rev) {
-      // Rust makes the next part ready while this one is applied.
-      if (delta.more) this.#acknowledge(delta.rev);
+      // Rust makes the next part ready while this one is applied; but the first records are shown before.
+      const ahead = delta.more && !delta.length === !this.#mirror.ids.length;
+      if (ahead) this.#acknowledge(delta.rev);
       const next = apply(this.#mirror, delta, this.#known);
       if (!next) return this.resync();
       this.#mirror = next;
       this.#update(delta);
-      if (delta.more) return;
+      if (ahead) return;
     }
     // In the next frame, after the listeners, so that a page that is slow to render is sent less.
     const acknowledge = () => this.#acknowledge(this.#mirror.rev);

@@ -23,6 +23,8 @@ pub(super) struct Subscriber {
     /// What the last delta told, in case it never arrived.
     sent: Sent,
     told: Option<Heading>,
+    /// It was told no records since the last state.
+    fresh: bool,
     /// It was told that the watch is live, with all there was, and nothing else since.
     was_live: bool,
     waiting: Option<Waiting>,
@@ -58,6 +60,7 @@ impl Subscriber {
             gone: FastSet::default(),
             sent: Sent::default(),
             told: None,
+            fresh: true,
             was_live: false,
             waiting: None,
         }
@@ -96,13 +99,14 @@ impl Subscriber {
         self.sent = Sent::default();
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for entry in store.entries() {
-            if bytes < budget {
+            if bytes < budget.div_ceil(FIRST_PART) {
                 bytes += entry.size();
                 entries.push(entry.clone());
             } else {
                 self.marks.merge(entry.slot, Touch::New);
             }
         }
+        self.fresh = entries.is_empty();
         let more = !self.marks.is_empty();
         let (status, error, cursor) = self.tell_heading(machine, store, more);
         State {
@@ -163,7 +167,12 @@ impl Subscriber {
         let Some(waiting) = self.waiting.take() else {
             return;
         };
-        let changed = self.changed(store, waiting.budget);
+        let budget = match self.fresh {
+            true => waiting.budget.div_ceil(FIRST_PART),
+            false => waiting.budget,
+        };
+        let changed = self.changed(store, budget);
+        self.fresh &= changed.is_empty();
         let more = !self.marks.is_empty();
         let arriving = matches!(machine.status(), Status::Connecting | Status::Snapshot);
         let untold = self.marks.count(Touch::New);
@@ -243,5 +252,59 @@ impl Subscriber {
     }
 }
 
+/// The first part with records is by this factor smaller than the others.
+const FIRST_PART: usize = 4;
 /// Steps of a walk along the order that take as long as looking one record up.
 const STEPS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{
+        backoff::{Backoff, BackoffPolicy},
+        machine::{Input, MachineOptions},
+    };
+
+    fn connecting() -> Machine {
+        let options = MachineOptions {
+            reconnect: true,
+            can_mint: false,
+            account: None,
+        };
+        let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
+        let mut machine = Machine::new(options, backoff);
+        machine.step(Duration::ZERO, Input::Start, &mut Vec::new());
+        machine
+    }
+
+    #[tokio::test]
+    async fn the_first_records_come_in_a_small_part_whether_as_a_state_or_as_a_delta() {
+        let (machine, mut store) = (connecting(), Store::default());
+        let mut early = Subscriber::new(Weak::new(), None);
+        let budget = 64 * 1024;
+        let told = early.state(&machine, &store, budget);
+        for n in 0..1000 {
+            let json = format!(r#"{{"uri":"at://d/c/{n}","time_us":{n},"value":1}}"#);
+            store.confirm(serde_json::from_str(&json).unwrap());
+        }
+        store.take_changes().for_each(|it| early.note(&it));
+        let mut seen = told.rev;
+        let mut part = || {
+            let (reply, mut delta) = oneshot::channel();
+            early.wait(seen, budget, reply);
+            early.flush(&machine, &store);
+            let delta = delta.try_recv().unwrap();
+            seen = delta.rev;
+            delta.changed.len()
+        };
+        let (first, second) = (part(), part());
+        assert!(told.entries.is_empty() && first > 0);
+        assert!(first.abs_diff(second / 4) <= 1, "{first}, {second}");
+
+        let mut late = Subscriber::new(Weak::new(), None);
+        let told = late.state(&machine, &store, budget);
+        assert_eq!(told.entries.len(), first);
+    }
+}

@@ -91,20 +91,19 @@ impl Subscription {
         }
     }
 
-    /// Takes states and deltas in parts of about this many bytes of JSON; in one part by default.
+    /// Takes states and deltas in parts of about this many bytes of JSON; in one part by default. The first one with
+    /// records is smaller than the others: what is on top of the list is wanted most.
     pub fn in_parts(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self
     }
 
-    /// The whole state. Deltas after it build on it. `None` once the engine is gone.
-    ///
-    /// In parts, it is the first one, smaller than the others: what is on top of the list is wanted most.
+    /// The whole state, in parts the first one. Deltas after it build on it. `None` once the engine is gone.
     pub async fn state(&self) -> Option<State> {
         let (reply, state) = oneshot::channel();
         let command = Command::State {
             id: self.id,
-            budget: self.budget.div_ceil(FIRST_PART),
+            budget: self.budget,
             reply,
         };
         self.commands.send(command).await.ok()?;
@@ -140,9 +139,6 @@ impl Subscription {
         Some(delta)
     }
 }
-
-/// The first part of a state is by this factor smaller than the others.
-const FIRST_PART: usize = 4;
 
 impl Subscription {
     /// Shows an edit before the server confirms it, to all who follow the watch.
