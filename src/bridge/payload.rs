@@ -135,7 +135,7 @@ impl Serialize for Packed<'_> {
 #[cfg(test)]
 #[derive(ts_rs::TS)]
 #[ts(export, optional_fields)]
-#[allow(dead_code)] // it only tells ts-rs what Packed's serializer writes; a test below compares the two for the server's word
+#[allow(dead_code)] // it only tells ts-rs what Packed's serializer writes; a test below compares the two
 struct PackedRecord {
     /// Record key, unique within author and collection only.
     rkey: String,
@@ -268,7 +268,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::store::Store;
+    use crate::engine::{Edit, store::Store};
 
     fn entry(text: &str) -> Arc<Entry> {
         let mut store = Store::default();
@@ -277,8 +277,26 @@ mod tests {
         entry.clone()
     }
 
+    /// An edit that failed, of a record that the server does not have.
+    fn failed() -> Arc<Entry> {
+        let add = json!({ "rkey": "r", "did": "d", "collection": "c", "value": 1 });
+        let error = json!({ "name": "Error", "message": "no network" });
+        let mut store = Store::default();
+        for edit in [
+            json!({ "op": "add", "record": add }),
+            json!({ "op": "fail", "rkey": "r", "error": error }),
+        ] {
+            store.edit(Edit::try_from(edit).unwrap(), 0).unwrap();
+        }
+        let entry = store.entries().next().unwrap();
+        entry.clone()
+    }
+
     fn told(records: &[&str]) -> serde_json::Value {
-        let entries: Vec<_> = records.iter().map(|it| entry(it)).collect();
+        state_of(records.iter().map(|it| entry(it)).collect())
+    }
+
+    fn state_of(entries: Vec<Arc<Entry>>) -> serde_json::Value {
         let state = engine::State {
             rev: 1,
             status: Status::Live,
@@ -298,7 +316,10 @@ mod tests {
         let public = A.replace(r#","space":"ats://d/t/k""#, "");
         let other = A.replace("at://d/c/", "at://e/f/");
         let hashed = A.replace("null", r#""h""#);
-        let told = told(&[A, &public, &other, &hashed]);
+        let mut entries: Vec<_> = [A, &public, &other, &hashed].map(entry).into();
+        entries.push(failed());
+        let told = state_of(entries);
+        assert_eq!(told["records"][4]["optimisticError"]["name"], "Error");
         let config = ts_rs::Config::default();
         let declared = <PackedRecord as ts_rs::TS>::inline(&config);
         let names = told["records"].as_array().unwrap().iter();

@@ -11,6 +11,7 @@ pub mod edit;
 mod entry;
 mod error;
 mod filter;
+mod gathering;
 mod hydration;
 mod keeper;
 pub mod machine;

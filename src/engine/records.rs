@@ -115,3 +115,61 @@ impl Records {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sort::Sort;
+
+    fn entry(id: u64, slot: usize, rkey: &str, space: &str) -> Arc<Entry> {
+        let json =
+            format!(r#"{{"uri":"at://d/c/{rkey}","space":"{space}","time_us":1,"value":{id}}}"#);
+        let record = serde_json::from_str(&json).unwrap();
+        let entry = Entry::confirmed_with(id, record, false, &Sort::default());
+        Arc::new(Entry { slot, ..entry })
+    }
+
+    fn ids(records: &Records, uri: &str) -> Vec<u64> {
+        let mut ids: Vec<_> = records.of(uri).map(|it| it.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn an_entry_is_found_by_slot_by_id_and_by_uri_until_it_is_taken_out() {
+        let mut records = Records::default();
+        for id in 0..1000 {
+            let rkey = (id / 2).to_string();
+            let space = if id % 2 == 0 { "s" } else { "t" };
+            records.insert(entry(id, records.free_slot(), &rkey, space));
+        }
+        for id in 0..1000 {
+            let found = records.get(id).cloned().unwrap();
+            assert_eq!(records.at(found.slot).map(|it| it.id), Some(id));
+            assert_eq!(records.same(&found.record).map(|it| it.id), Some(id));
+        }
+        assert_eq!(ids(&records, "at://d/c/7"), [14, 15]);
+        let gone = records.get(14).cloned().unwrap();
+        records.remove(&gone);
+        assert_eq!(ids(&records, "at://d/c/7"), [15]);
+        assert!(records.get(14).is_none() && records.same(&gone.record).is_none());
+        assert_eq!(records.free_slot(), gone.slot);
+        records.insert(entry(2000, gone.slot, "new", "s"));
+        assert_eq!(ids(&records, "at://d/c/new"), [2000]);
+        assert_eq!(records.iter().count(), 1000);
+    }
+
+    #[test]
+    fn an_entry_that_turns_out_to_have_another_uri_is_found_by_that_alone() {
+        let mut records = Records::default();
+        let guess = entry(1, records.free_slot(), "guess", "s");
+        records.insert(guess.clone());
+        records.replace(entry(1, guess.slot, "true", "s"));
+        assert!(ids(&records, "at://d/c/guess").is_empty());
+        assert_eq!(ids(&records, "at://d/c/true"), [1]);
+        assert_eq!(
+            records.get(1).map(|it| it.record.rkey().to_owned()),
+            Some("true".into())
+        );
+    }
+}

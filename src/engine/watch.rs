@@ -15,6 +15,7 @@ use super::{
     command::Command,
     connection::{Connection, Happening},
     edit::Edit,
+    gathering::Gathering,
     keeper::{self, Keeper, News},
     machine::{DOUBT_SPACING, Effect, Input, Machine, MachineOptions, SNAPSHOT_SPACING, Status},
     optimistic::{EditRefused, MAX_OPTIMISTIC},
@@ -33,11 +34,6 @@ use crate::{
 /// Events taken in one go before subscribers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
-/// While a snapshot arrives and there are fewer records than this, those who follow hear of it …
-const SCREENFUL: usize = 64;
-/// … after this long, half a frame: a list that fills in two steps flickers, and costs twice the painting.
-const GATHER: Duration = Duration::from_millis(8);
-
 pub(super) struct Watch {
     pub(super) spec: WatchSpec,
     max_event_bytes: usize,
@@ -54,10 +50,7 @@ pub(super) struct Watch {
     effects: Vec<Effect>,
     connection: Connection,
     wait: Option<Pin<Box<Sleep>>>,
-    /// How long the first records of a snapshot may wait for more.
-    gathering: Option<Pin<Box<Sleep>>>,
-    /// They have waited.
-    gathered: bool,
+    gathering: Gathering,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     gone: Arc<Notify>,
@@ -107,8 +100,7 @@ impl Watch {
             effects: Vec::new(),
             connection: Connection::None,
             wait: None,
-            gathering: None,
-            gathered: false,
+            gathering: Gathering::default(),
             epoch: Instant::now(),
             commands,
             gone,
@@ -137,10 +129,7 @@ impl Watch {
                     self.input(Input::Waited);
                 }
                 () = elapsed(&mut self.lingering) => break,
-                () = elapsed(&mut self.gathering) => {
-                    self.gathering = None;
-                    self.gathered = true;
-                }
+                () = self.gathering.over() => {}
             }
             if self.ended {
                 break;
@@ -190,7 +179,7 @@ impl Watch {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
                     subscriber.wait(seen, budget, reply);
                     if now {
-                        if self.gathering.is_none() {
+                        if !self.gathering.is_on() {
                             subscriber.flush(&self.machine, &self.store);
                         }
                         subscriber.stop_waiting();
@@ -424,13 +413,8 @@ impl Watch {
 
     fn flush(&mut self) {
         self.note_changes();
-        if self.machine.status() != Status::Snapshot || !(1..SCREENFUL).contains(&self.store.len())
-        {
-            (self.gathering, self.gathered) = (None, false);
-        } else if !self.gathered && self.gathering.is_none() {
-            self.gathering = Some(Box::pin(tokio::time::sleep(GATHER)));
-        }
-        if self.gathering.is_some() {
+        let arriving = self.machine.status() == Status::Snapshot;
+        if self.gathering.look(arriving, self.store.len()) {
             return;
         }
         for subscriber in self.subscribers.values_mut() {
@@ -445,7 +429,7 @@ fn tell(subscribers: &mut HashMap<u64, Subscriber>, change: &Change) {
     }
 }
 
-async fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>) {
+pub(super) async fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>) {
     match sleep {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,

@@ -1,0 +1,44 @@
+//! How the first records of a snapshot wait for more: a list that fills in two steps flickers, and costs twice the
+//! painting.
+
+use std::{pin::Pin, time::Duration};
+
+use tokio::time::{Sleep, sleep};
+
+use super::watch::elapsed;
+
+/// While a snapshot arrives and there are fewer records than this, those who follow hear of it …
+const SCREENFUL: usize = 64;
+/// … after this long, half a frame.
+const GATHER: Duration = Duration::from_millis(8);
+
+/// A wait for a screenful.
+#[derive(Default)]
+pub struct Gathering {
+    wait: Option<Pin<Box<Sleep>>>,
+    /// They have waited.
+    is_over: bool,
+}
+
+impl Gathering {
+    /// Begins or ends it, as it fits a list of `len` records to which more are `arriving`. Says whether they wait.
+    pub fn look(&mut self, arriving: bool, len: usize) -> bool {
+        if !arriving || !(1..SCREENFUL).contains(&len) {
+            *self = Self::default();
+        } else if !self.is_over && self.wait.is_none() {
+            self.wait = Some(Box::pin(sleep(GATHER)));
+        }
+        self.is_on()
+    }
+
+    /// Whether they wait.
+    pub fn is_on(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// Waits until they have waited long enough; for ever, if they do not wait. Cancelling changes nothing.
+    pub async fn over(&mut self) {
+        elapsed(&mut self.wait).await;
+        (self.wait, self.is_over) = (None, true);
+    }
+}
