@@ -22,7 +22,8 @@ use tracing::debug;
 use super::{
     WatchSpec,
     entry::Entry,
-    store::{Change, FastMap, FastSet, Store, View},
+    marks::Marks,
+    store::{Change, FastMap, FastSet, Store, Touch, View},
 };
 use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
 use crate::transport::http;
@@ -100,8 +101,8 @@ pub(super) struct Keeper {
     key: CacheKey,
     max_records: usize,
     pages: Option<BoxStream<'static, Vec<Row>>>,
-    /// Ids that changed since the last write.
-    set: FastSet<u64>,
+    /// What changed since the last write.
+    set: Marks,
     gone: FastMap<u64, Identity>,
     /// The next write must hold everything: the cache may have gaps.
     replace: bool,
@@ -144,7 +145,7 @@ impl Keeper {
             key,
             max_records,
             pages: None,
-            set: FastSet::default(),
+            set: Marks::default(),
             gone: FastMap::default(),
             replace: true,
             synced: false,
@@ -200,11 +201,11 @@ impl Keeper {
                 if !self.gone.is_empty() {
                     self.gone.remove(&entry.id);
                 }
-                self.set.insert(entry.id);
+                self.set.merge(entry.slot, Touch::Content);
             }
             // What nobody confirmed is not kept.
             Change::Set(entry, _) | Change::Gone(entry) => {
-                self.set.remove(&entry.id);
+                self.set.take(entry.slot);
                 self.gone.insert(entry.id, identity(entry));
             }
         }
@@ -338,15 +339,16 @@ impl Keeper {
         } else {
             let (mut kept, mut left) = (FastSet::default(), 0);
             let changed = self.set.len();
-            for id in self.set.drain() {
-                match store.find(id) {
-                    Some((index, _)) if index < self.max_records => {
-                        kept.insert(id);
+            let set = std::mem::take(&mut self.set);
+            for slot in set.slots() {
+                match store.at(slot) {
+                    Some((index, entry)) if index < self.max_records => {
+                        kept.insert(entry.id);
                     }
                     // It moved out of what is kept.
                     Some((_, entry)) => {
                         left += 1;
-                        self.gone.insert(id, identity(entry));
+                        self.gone.insert(entry.id, identity(entry));
                     }
                     None => {}
                 }
