@@ -151,14 +151,15 @@ fn an_edit_shows_at_once_and_gives_way_to_the_real_record() {
     let edit = |nonce: u32, edit: &Value| json!({ "nonce": nonce, "edit": edit });
     assert_eq!(page.call("edit_watch", edit(1, &add)), Ok(Value::Null));
     let pending = page.event();
-    assert_eq!(pending["changed"][0]["record"]["optimistic"], "pending");
+    assert_eq!(pending["records"][0]["optimistic"], "pending");
     assert_eq!(page.call("edit_watch", edit(1, &add)), Ok(Value::Null));
     assert_eq!(page.ack(), Value::Null);
 
     page.say("m2");
     let real = page.event();
     assert_eq!(real["length"], 2);
-    assert!(real["changed"][0]["record"].get("optimistic").is_none());
+    assert_eq!(real["records"][0]["rkey"], "m2");
+    assert!(real["records"][0].get("optimistic").is_none());
 
     for bad in [
         json!({}),
