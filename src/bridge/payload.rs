@@ -65,7 +65,8 @@ struct Delta<'a> {
     /// The records.
     #[cfg_attr(test, ts(as = "Vec<PackedRecord>"))]
     records: Vec<Packed<'a>>,
-    /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
+    /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at
+    /// once, or the first records once they are drawn.
     more: bool,
 }
 

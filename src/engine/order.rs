@@ -156,7 +156,7 @@ impl Chunk {
         Some(Self { last, ranked })
     }
 
-    /// After the last slot may have changed.
+    /// After the last entry may have changed.
     fn refresh(&mut self) {
         if let Some(ranked) = self.ranked.last() {
             self.last = ranked.prefix;

@@ -205,15 +205,14 @@ impl Store {
         {
             return;
         }
-        let id = known.as_ref().map_or(self.next_id, |it| it.id);
+        // A snapshot under way has yet to confirm it: it must not push out what was.
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.insert(known.as_ref().map_or(self.next_id, |it| it.id));
+        }
         match known {
             // An edit that came before what it changes.
             Some(edit) => self.put_under(&edit, Some((record, live_time))),
             None => self.put(None, record, live_time, None),
-        }
-        // A snapshot under way has yet to confirm it.
-        if let Some(unconfirmed) = &mut self.unconfirmed {
-            unconfirmed.insert(id);
         }
     }
 

@@ -251,6 +251,18 @@ fn a_snapshot_without_end_is_bounded_and_takes_nothing_from_what_will_be_shown()
 }
 
 #[test]
+fn a_record_of_last_time_pushes_out_nothing_that_a_snapshot_has_confirmed() {
+    let mut store = Store::with_limit(2);
+    store.begin_snapshot();
+    for rkey in ["1", "2"] {
+        store.confirm(text("a", rkey, US, "x"));
+    }
+    store.restore(text("a", "old", US + 1000, "x"), false);
+    store.end_snapshot(None, true);
+    assert_eq!(shown(&store), ["a/2=\"x\"", "a/1=\"x\""]);
+}
+
+#[test]
 fn the_first_child_of_a_grouped_relation_is_not_made_a_list() {
     let mut store = Store::default();
     let group =

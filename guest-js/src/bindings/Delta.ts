@@ -53,6 +53,7 @@ common: Common,
  */
 records: Array<PackedRecord>, 
 /**
- * Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at once.
+ * Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at
+ * once, or the first records once they are drawn.
  */
 more: boolean, };
