@@ -7,7 +7,10 @@ use std::time::Duration;
 use appview::{Fault, Options, Server};
 use common::*;
 use futures_util::FutureExt;
-use tauri_plugin_contrail_sync::{ErrorKind, engine::Status};
+use tauri_plugin_contrail_sync::{
+    ErrorKind,
+    engine::{State, Status},
+};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 #[tokio::test]
@@ -69,7 +72,7 @@ fn snapshot_records(numbers: std::ops::Range<i64>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_begins_to_show_with_a_screenful() {
+async fn a_list_begins_to_show_with_a_screenful_and_not_before_with_its_status() {
     let _clock = stop_the_clock();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap();
@@ -77,24 +80,25 @@ async fn a_list_begins_to_show_with_a_screenful() {
     let (engine, spec) = (engine(), anywhere(url.parse().unwrap()));
     let (watch, witness) = (engine.watch(spec.clone()).await, engine.watch(spec).await);
     let (mut socket, _) = listener.accept().await.unwrap();
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: snapshot.start\ndata: {}\n\n";
-    socket.write_all(head.as_bytes()).await.unwrap();
-    let few = snapshot_records(0..10);
-    socket.write_all(few.as_bytes()).await.unwrap();
-    while witness.state().await.unwrap().entries.len() < 10 {
-        tokio::task::yield_now().await;
-    }
     let mut told = std::pin::pin!(async {
         loop {
             let delta = watch.next().await.unwrap();
-            if delta.len > 0 {
+            if delta.status == Status::Snapshot {
                 return delta.len;
             }
         }
     });
-    for _ in 0..1000 {
-        assert_eq!((&mut told).now_or_never(), None);
-        tokio::task::yield_now().await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: snapshot.start\ndata: {}\n\n";
+    for (sent, len) in [(head.to_owned(), 0), (snapshot_records(0..10), 10)] {
+        socket.write_all(sent.as_bytes()).await.unwrap();
+        let arrived = |it: State| it.status == Status::Snapshot && it.entries.len() == len;
+        while !arrived(witness.state().await.unwrap()) {
+            assert_eq!((&mut told).now_or_never(), None);
+        }
+        for _ in 0..1000 {
+            assert_eq!((&mut told).now_or_never(), None);
+            tokio::task::yield_now().await;
+        }
     }
     let more = snapshot_records(10..80);
     socket.write_all(more.as_bytes()).await.unwrap();
@@ -117,6 +121,20 @@ async fn the_first_records_of_a_snapshot_that_falls_silent_show_all_the_same() {
     while watch.next().await.unwrap().len < 5 {}
     let state = watch.state().await.unwrap();
     assert_eq!((state.entries.len(), state.status), (5, Status::Snapshot));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_falls_silent_before_its_first_record_is_told_all_the_same() {
+    let lounge = Lounge::open().await;
+    let fault = Fault {
+        cut_after_events: Some(1),
+        stall: true,
+        ..Fault::default()
+    };
+    lounge.server.fault(fault).unwrap();
+    let watch = engine().watch(lounge.spec()).await;
+    let told = until(&watch, |it| it.status == Status::Snapshot).await;
+    assert_eq!(told.entries.len(), 0);
 }
 
 #[tokio::test]

@@ -46,12 +46,15 @@ function sizes(store: WatchStore): string[] {
 }
 
 describe("an acknowledgement", () => {
-  test("is sent in the next frame, not before", async () => {
+  test("is sent once the next frame is drawn, not before", async () => {
     await page.started();
     await plugin.push({ records: [record("c")] });
     await settled();
     expect(acks()).toBe(0);
     frame();
+    expect(acks()).toBe(0);
+    await vi.waitFor(() => expect(acks()).toBe(1));
+    await settled();
     expect(acks()).toBe(1);
   });
 

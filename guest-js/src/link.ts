@@ -77,7 +77,6 @@ export class Link implements Receiver {
   /** That state may be older than what was lost meanwhile. */
   #again = false;
   #closed = false;
-  #frame = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   /** Called at the next update. */
@@ -157,11 +156,11 @@ export class Link implements Receiver {
       this.#update(delta);
       if (ahead) return;
     }
-    // In the next frame, after the listeners, so that a page that is slow to render is sent less.
-    const acknowledge = () => this.#acknowledge(this.#mirror.rev);
+    // Once the next frame is drawn: a page that is slow to render is sent less, and nothing that comes delays it.
+    const acknowledge = () => this.#acknowledge();
     this.#cancel();
-    this.#timer = setTimeout(acknowledge, NO_FRAME_MS);
-    this.#frame = requestAnimationFrame(acknowledge);
+    const timer = (this.#timer = setTimeout(acknowledge, NO_FRAME_MS));
+    requestAnimationFrame(() => timer === this.#timer && setTimeout(acknowledge));
   }
 
   resync(): void {
@@ -232,7 +231,7 @@ export class Link implements Receiver {
     this.#whole = -1;
     this.#busy = false;
     this.#update(state);
-    if (state.more) this.#acknowledge(state.rev);
+    if (state.more) this.#acknowledge();
     void this.send();
     for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
@@ -260,7 +259,7 @@ export class Link implements Receiver {
   }
 
   /** What came meanwhile is in the answer; each call is a task of its own. */
-  #acknowledge(rev: number): void {
+  #acknowledge(rev = this.#mirror.rev): void {
     this.#cancel();
     const opened = this.#opened;
     if (!opened) return;
@@ -271,7 +270,7 @@ export class Link implements Receiver {
 
   #cancel(): void {
     clearTimeout(this.#timer);
-    cancelAnimationFrame(this.#frame);
+    this.#timer = undefined;
   }
 
   async #load(): Promise<void> {

@@ -9,23 +9,27 @@ use super::watch::elapsed;
 
 /// While a snapshot arrives and there are fewer records than this, those who follow hear of it …
 const SCREENFUL: usize = 64;
-/// … after this long, half a frame.
+/// … this long, half a frame, after it began, and then after its first record. Both are news of one moment, mostly, and a
+/// page that is told the first of them is not ready for the other.
 const GATHER: Duration = Duration::from_millis(8);
 
 /// A wait for a screenful.
 #[derive(Default)]
 pub struct Gathering {
     wait: Option<Pin<Box<Sleep>>>,
-    /// They have waited.
-    is_over: bool,
+    /// There is something to show.
+    is_some: bool,
+    /// They have waited, with something to show or without.
+    over: Option<bool>,
 }
 
 impl Gathering {
     /// Begins or ends it, as it fits a list of `len` records to which more are `arriving`. Says whether they wait.
     pub fn look(&mut self, arriving: bool, len: usize) -> bool {
-        if !arriving || !(1..SCREENFUL).contains(&len) {
+        self.is_some = len > 0;
+        if !arriving || len >= SCREENFUL {
             *self = Self::default();
-        } else if !self.is_over && self.wait.is_none() {
+        } else if self.over != Some(self.is_some) && self.wait.is_none() {
             self.wait = Some(Box::pin(sleep(GATHER)));
         }
         self.is_on()
@@ -39,6 +43,6 @@ impl Gathering {
     /// Waits until they have waited long enough; for ever, if they do not wait. Cancelling changes nothing.
     pub async fn over(&mut self) {
         elapsed(&mut self.wait).await;
-        (self.wait, self.is_over) = (None, true);
+        (self.wait, self.over) = (None, Some(self.is_some));
     }
 }
