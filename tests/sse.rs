@@ -72,7 +72,7 @@ fn snapshot_records(numbers: std::ops::Range<i64>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_begins_to_show_with_a_screenful_and_not_before_with_its_status() {
+async fn a_list_begins_to_show_with_more_than_a_usual_page_and_its_status_with_it() {
     let _clock = stop_the_clock();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap();
@@ -89,7 +89,7 @@ async fn a_list_begins_to_show_with_a_screenful_and_not_before_with_its_status()
         }
     });
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: snapshot.start\ndata: {}\n\n";
-    for (sent, len) in [(head.to_owned(), 0), (snapshot_records(0..10), 10)] {
+    for (sent, len) in [(head.to_owned(), 0), (snapshot_records(0..200), 200)] {
         socket.write_all(sent.as_bytes()).await.unwrap();
         let arrived = |it: State| it.status == Status::Snapshot && it.entries.len() == len;
         while !arrived(witness.state().await.unwrap()) {
@@ -100,9 +100,28 @@ async fn a_list_begins_to_show_with_a_screenful_and_not_before_with_its_status()
             tokio::task::yield_now().await;
         }
     }
-    let more = snapshot_records(10..80);
+    let more = snapshot_records(200..210);
     socket.write_all(more.as_bytes()).await.unwrap();
-    assert!(told.await >= 64);
+    assert!(told.await > 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_usual_list_shows_whole_and_live_at_once() {
+    let _clock = stop_the_clock();
+    let lounge = Lounge::open().await;
+    for n in 0..200 {
+        lounge.say(&format!("{n:03}"), "x");
+    }
+    let mut spec = lounge.spec();
+    spec.url.query_pairs_mut().append_pair("limit", "200");
+    let watch = engine().watch(spec).await;
+    let shown = loop {
+        let delta = watch.next().await.unwrap();
+        if delta.len > 0 {
+            break delta;
+        }
+    };
+    assert_eq!((shown.len, shown.status), (200, Status::Live));
 }
 
 #[tokio::test]

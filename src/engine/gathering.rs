@@ -7,13 +7,14 @@ use tokio::time::{Sleep, sleep};
 
 use super::watch::elapsed;
 
-/// While a snapshot arrives and there are fewer records than this, those who follow hear of it …
-const SCREENFUL: usize = 64;
+/// While a snapshot arrives and there are at most as many records as a query gives by the protocol, those who follow
+/// hear of it …
+const USUAL: usize = 200;
 /// … this long, half a frame, after it began, and then after its first record. Both are news of one moment, mostly, and a
 /// page that is told the first of them is not ready for the other.
 const GATHER: Duration = Duration::from_millis(8);
 
-/// A wait for a screenful.
+/// A wait for a usual list to be whole, or for more than that.
 #[derive(Default)]
 pub struct Gathering {
     wait: Option<Pin<Box<Sleep>>>,
@@ -27,7 +28,7 @@ impl Gathering {
     /// Begins or ends it, as it fits a list of `len` records to which more are `arriving`. Says whether they wait.
     pub fn look(&mut self, arriving: bool, len: usize) -> bool {
         self.is_some = len > 0;
-        if !arriving || len >= SCREENFUL {
+        if !arriving || len > USUAL {
             *self = Self::default();
         } else if self.over != Some(self.is_some) && self.wait.is_none() {
             self.wait = Some(Box::pin(sleep(GATHER)));
