@@ -18,19 +18,18 @@ const GATHER: Duration = Duration::from_millis(8);
 #[derive(Default)]
 pub struct Gathering {
     wait: Option<Pin<Box<Sleep>>>,
-    /// There is something to show.
-    is_some: bool,
-    /// They have waited, with something to show or without.
-    over: Option<bool>,
+    /// There was something to show when the last wait began. It never goes back: waits follow no list that comes and goes.
+    with_some: Option<bool>,
 }
 
 impl Gathering {
     /// Begins or ends it, as it fits a list of `len` records to which more are `arriving`. Says whether they wait.
     pub fn look(&mut self, arriving: bool, len: usize) -> bool {
-        self.is_some = len > 0;
+        let with_some = Some(len > 0);
         if !arriving || len > USUAL {
             *self = Self::default();
-        } else if self.over != Some(self.is_some) && self.wait.is_none() {
+        } else if self.with_some < with_some {
+            self.with_some = with_some;
             self.wait = Some(Box::pin(sleep(GATHER)));
         }
         self.is_on()
@@ -44,6 +43,42 @@ impl Gathering {
     /// Waits until they have waited long enough; for ever, if they do not wait. Cancelling changes nothing.
     pub async fn over(&mut self) {
         elapsed(&mut self.wait).await;
-        (self.wait, self.over) = (None, Some(self.is_some));
+        self.wait = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const ALMOST: Duration = Duration::from_millis(7);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_record_begins_a_wait_of_its_own() {
+        let mut gathering = Gathering::default();
+        assert!(gathering.look(true, 0));
+        advance(ALMOST).await;
+        assert!(gathering.look(true, 1));
+        advance(ALMOST).await;
+        assert_eq!(gathering.over().now_or_never(), None);
+        advance(GATHER - ALMOST).await;
+        gathering.over().await;
+        assert!(!gathering.look(true, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_comes_and_goes_is_not_waited_for_again() {
+        let mut gathering = Gathering::default();
+        for len in [0, 1, 0, 1] {
+            assert!(gathering.look(true, len));
+            advance(GATHER / 4).await;
+        }
+        advance(GATHER / 4).await;
+        assert_eq!(gathering.over().now_or_never(), Some(()));
+        assert!(!gathering.look(true, 0));
+        assert!(!gathering.look(true, 1));
     }
 }
