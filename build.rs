@@ -1,3 +1,5 @@
+//! Generates the permissions of the commands, and checks the scope that they share.
+
 #[path = "src/scope.rs"]
 #[allow(dead_code)]
 mod scope;

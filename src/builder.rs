@@ -6,6 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use contrail_sync_engine::{
+    Cache, CacheConfig, Engine, EngineConfig, Minter, NamedMinter, Vault, rustls,
+};
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime, WindowEvent,
     plugin::{self, TauriPlugin},
@@ -16,11 +19,8 @@ use url::Url;
 use crate::{
     Config, ContrailSync, ContrailSyncExt,
     bridge::{Bridge, LAST_WRITE, Warnings, pulse},
-    cache::{Cache, CacheConfig},
     commands,
     config::Surroundings,
-    engine::{Engine, EngineConfig},
-    tickets::{Minter, NamedMinter, vault::Vault},
 };
 
 /// The cache's file in the app's data directory.
@@ -158,7 +158,10 @@ impl Builder {
                 RunEvent::WindowEvent {
                     event: WindowEvent::Suspended,
                     ..
-                } => tauri::async_runtime::block_on(app.contrail_sync().bridge().suspend()),
+                } => {
+                    let engine = app.contrail_sync().engine();
+                    tauri::async_runtime::block_on(engine.suspend(LAST_WRITE));
+                }
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
                     event: WindowEvent::Resumed,

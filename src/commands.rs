@@ -1,5 +1,6 @@
 //! The IPC surface: one thin function per command.
 
+use contrail_sync_engine::Edit;
 use tauri::{
     Runtime, State, Webview,
     ipc::{CommandScope, GlobalScope, Response},
@@ -12,14 +13,13 @@ use crate::{
         payload::{InfoPayload, WarningPayload},
     },
     config::WatchOptions,
-    engine::Edit,
     error::Result,
     scope::{Entry, Scope},
 };
 
 /// Opens a watch for a page, or finds it open, and answers its state.
 #[tauri::command]
-pub async fn open_watch<R: Runtime>(
+pub(crate) async fn open_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     command_scope: CommandScope<Entry>,
@@ -43,7 +43,7 @@ pub async fn open_watch<R: Runtime>(
 
 /// Gives a watch back.
 #[tauri::command(async)]
-pub fn close_watch<R: Runtime>(
+pub(crate) fn close_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -54,7 +54,7 @@ pub fn close_watch<R: Runtime>(
 
 /// Answers a watch's whole state.
 #[tauri::command]
-pub async fn watch_state<R: Runtime>(
+pub(crate) async fn watch_state<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -70,7 +70,7 @@ pub async fn watch_state<R: Runtime>(
 /// Notes that a page has applied everything up to `rev`. Answers the next delta if there is one right now, else
 /// `null`: it goes as an event then.
 #[tauri::command]
-pub async fn ack_watch<R: Runtime>(
+pub(crate) async fn ack_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -84,7 +84,7 @@ pub async fn ack_watch<R: Runtime>(
 
 /// Shows an edit before the server confirms it, unless the edit of this number was made already.
 #[tauri::command]
-pub async fn edit_watch<R: Runtime>(
+pub(crate) async fn edit_watch<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -100,7 +100,7 @@ pub async fn edit_watch<R: Runtime>(
 
 /// Fetches the next page of older records. Answers the revision from which on the page has them.
 #[tauri::command]
-pub async fn load_more<R: Runtime>(
+pub(crate) async fn load_more<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -112,7 +112,7 @@ pub async fn load_more<R: Runtime>(
 
 /// Renews a page's lease. Answers the handles that it holds.
 #[tauri::command(async)]
-pub fn renew_session<R: Runtime>(
+pub(crate) fn renew_session<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -122,13 +122,13 @@ pub fn renew_session<R: Runtime>(
 
 /// Lets watches that wait connect at once: the network may be back.
 #[tauri::command(async)]
-pub fn wake_watches(plugin: State<'_, ContrailSync>) {
+pub(crate) fn wake_watches(plugin: State<'_, ContrailSync>) {
     plugin.bridge().wake();
 }
 
 /// Takes a page's answer to a question for a ticket: the ticket, or why there is none.
 #[tauri::command(async)]
-pub fn answer_mint<R: Runtime>(
+pub(crate) fn answer_mint<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
@@ -147,7 +147,7 @@ pub fn answer_mint<R: Runtime>(
 
 /// Stores a secret for minters. There is no command that reads one.
 #[tauri::command]
-pub async fn set_secret(
+pub(crate) async fn set_secret(
     plugin: State<'_, ContrailSync>,
     name: String,
     value: String,
@@ -157,19 +157,19 @@ pub async fn set_secret(
 
 /// Forgets a secret.
 #[tauri::command]
-pub async fn delete_secret(plugin: State<'_, ContrailSync>, name: String) -> Result<()> {
+pub(crate) async fn delete_secret(plugin: State<'_, ContrailSync>, name: String) -> Result<()> {
     plugin.delete_secret(&name).await
 }
 
 /// Forgets all tickets, as a logout does.
 #[tauri::command]
-pub async fn clear_tickets(plugin: State<'_, ContrailSync>) -> Result<()> {
+pub(crate) async fn clear_tickets(plugin: State<'_, ContrailSync>) -> Result<()> {
     plugin.clear_tickets().await
 }
 
 /// Removes cached records: of one key, of one account, of both at once, or all there are.
 #[tauri::command]
-pub async fn clear_cache(
+pub(crate) async fn clear_cache(
     plugin: State<'_, ContrailSync>,
     key: Option<String>,
     account: Option<String>,
@@ -179,12 +179,12 @@ pub async fn clear_cache(
 
 /// Answers what the cache holds; `null` where the app has turned it off.
 #[tauri::command]
-pub async fn cache_info(plugin: State<'_, ContrailSync>) -> Result<Option<InfoPayload>> {
+pub(crate) async fn cache_info(plugin: State<'_, ContrailSync>) -> Result<Option<InfoPayload>> {
     Ok(plugin.cache_info().await?.map(Into::into))
 }
 
 /// Answers the last warnings about the cache, oldest first.
 #[tauri::command(async)]
-pub fn cache_warnings(plugin: State<'_, ContrailSync>) -> Vec<WarningPayload> {
+pub(crate) fn cache_warnings(plugin: State<'_, ContrailSync>) -> Vec<WarningPayload> {
     plugin.warnings().recent()
 }

@@ -2,17 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use contrail_sync_engine::{
+    CacheOptions, Filter, MAX_RECORDS, NamedMinter, Path, Sort, SortBy, Ticket, TicketSource,
+    TransportKind, View, WatchSpec, internals::bare,
+};
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    engine::{
-        CacheOptions, Filter, Path, Sort, SortBy, TransportKind, View, WatchSpec,
-        store::MAX_RECORDS,
-    },
     error::{Error, Result},
     scope::Scope,
-    tickets::{NamedMinter, TicketSource, checked},
 };
 
 /// `plugins.contrail-sync` in `tauri.conf.json`.
@@ -165,7 +164,7 @@ impl WatchOptions {
     pub(crate) fn into_spec(self, surroundings: &Surroundings, scope: Scope) -> Result<WatchSpec> {
         let url = resolve(&self.url, surroundings.base_url.as_ref())?;
         if !scope.allows(&url) {
-            let origin = crate::transport::http::bare(&url);
+            let origin = bare(&url);
             return Err(Error::NotAllowed { origin });
         }
         let guard_id = scope.id();
@@ -259,7 +258,7 @@ impl WatchOptions {
         let invalid = |message: &str| Err(Error::InvalidOptions(message.to_owned()));
         match (&self.ticket, self.mint, &self.minter) {
             (None, None | Some(false), None) => Ok(TicketSource::Public),
-            (Some(text), None | Some(false), None) => match checked(text) {
+            (Some(text), None | Some(false), None) => match Ticket::parse(text) {
                 Ok(ticket) => Ok(TicketSource::Static(ticket)),
                 Err(_) => invalid("the ticket is empty, too long or more than one word"),
             },

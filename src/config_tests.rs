@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::ErrorKind;
+use contrail_sync_engine::ErrorKind;
 
 fn spec(json: &str) -> Result<WatchSpec> {
     let options: WatchOptions = serde_json::from_str(json).unwrap();

@@ -2,15 +2,12 @@
 
 use std::pin::pin;
 
+use contrail_sync_engine::{
+    Delta, Edit, EditError, EditRecord, Engine, State, Status, Subscription, WatchError, WatchSpec,
+};
 use futures_util::{Stream, StreamExt, stream};
 
-use crate::{
-    engine::{
-        Delta, Edit, EditError, EditRecord, Engine, State, Status, Subscription, WatchError,
-        WatchSpec,
-    },
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// Follows a watch until it is dropped, or stopped. Made by [`ContrailSync::watch`](crate::ContrailSync::watch).
 ///

@@ -21,7 +21,7 @@ pub(crate) enum EntryRaw {
 
 /// One URL pattern of a scope.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     text: String,
     pattern: UrlPattern,
 }
@@ -73,19 +73,19 @@ impl<'de> Deserialize<'de> for Entry {
 
 /// The lists that apply to one webview. Denials win; what neither list names is not allowed.
 #[derive(Debug, Clone, Default)]
-pub struct Scope {
+pub(crate) struct Scope {
     allow: Vec<Arc<Entry>>,
     deny: Vec<Arc<Entry>>,
 }
 
 impl Scope {
     /// A scope of these lists.
-    pub fn new(allow: Vec<Arc<Entry>>, deny: Vec<Arc<Entry>>) -> Self {
+    pub(crate) fn new(allow: Vec<Arc<Entry>>, deny: Vec<Arc<Entry>>) -> Self {
         Self { allow, deny }
     }
 
     /// Whether the URL may be requested.
-    pub fn allows(&self, url: &Url) -> bool {
+    pub(crate) fn allows(&self, url: &Url) -> bool {
         let matches = |list: &[Arc<Entry>]| list.iter().any(|entry| entry.matches(url));
         !matches(&self.deny) && matches(&self.allow)
     }

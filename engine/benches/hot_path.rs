@@ -9,8 +9,8 @@ use std::{
 };
 
 use common::{Keys, Row, event, record};
+use contrail_sync_engine::pure::{protocol::wire, store::Store};
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use tauri_plugin_contrail_sync::engine::{store::Store, wire};
 
 /// Bytes of an event where that is not what is varied.
 const BYTES: usize = 350;
@@ -85,7 +85,7 @@ fn filled(n: usize) -> Store {
     store
 }
 
-fn upsert(store: &mut Store, record: tauri_plugin_contrail_sync::engine::Record) {
+fn upsert(store: &mut Store, record: contrail_sync_engine::Record) {
     store.upsert(record);
     store.take_changes().for_each(drop);
 }

@@ -12,9 +12,9 @@ use std::{
 };
 
 use common::{Keys, Row, event};
+use contrail_sync_engine::Status;
 use cpu_time::ThreadTime;
 use memchr::memchr;
-use tauri_plugin_contrail_sync::engine::Status;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream as Socket,

@@ -9,16 +9,11 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-use tauri_plugin_contrail_sync::{
-    ErrorPayload,
-    cache::{Cache, CacheConfig},
-    engine::{
-        CacheOptions, Engine, EngineConfig, Entry, Record, State, Status, TransportKind, WatchSpec,
-    },
-    tickets::{Ticket, TicketSource},
-    transport::http::HttpError,
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheOptions, Engine, EngineConfig, Entry, ErrorPayload, HttpError, Record,
+    State, Status, Ticket, TicketSource, TransportKind, WatchSpec,
 };
+use serde::Serialize;
 use url::Url;
 
 const HELP: &str = "\
@@ -33,7 +28,7 @@ Usage: watch <URL> [options]
   --for SECONDS             stop after this time
   --until live              stop once live
 
-Logs go to stderr; RUST_LOG=tauri_plugin_contrail_sync=debug shows more of them.
+Logs go to stderr; RUST_LOG=contrail_sync_engine=debug shows more of them.
 Exit code: 0 at the end of --for or --until, 1 when closed by an error, 2 for bad arguments.";
 
 /// Longest wait for the cache at the end.
@@ -57,7 +52,9 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
         match arg {
             Short('h') | Long("help") => return Ok(None),
             Value(value) if url.is_none() => url = Some(value.parse::<Url>()?),
-            Long("ticket") => ticket = Some(parser.value()?.string()?),
+            Long("ticket") => {
+                ticket = Some(parser.value()?.parse_with(Ticket::parse)?);
+            }
             Long("transport") => transport = parser.value()?.parse_with(transport_kind)?,
             Long("cache") => cache = Some(PathBuf::from(parser.value()?)),
             Long("json") => json = true,
@@ -77,7 +74,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
     spec.transport = transport;
     spec.cache = cache.is_some().then(CacheOptions::default);
     if let Some(ticket) = ticket {
-        spec.tickets = TicketSource::Static(Ticket::new(ticket));
+        spec.tickets = TicketSource::Static(ticket);
     }
     Ok(Some(Args {
         spec,

@@ -7,7 +7,7 @@ const SHORTEST_TICKET: usize = 40;
 
 /// Somebody's words as they may stand in an error or a log: without the given secrets, without anything that
 /// looks like a ticket or token, and not too long.
-pub(crate) fn quoted(text: &str, secrets: &[&str]) -> String {
+pub fn quoted(text: &str, secrets: &[&str]) -> String {
     let secrets = secrets.iter().filter(|secret| !secret.is_empty());
     let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "…"));
     let mut shown = String::new();

@@ -4,10 +4,7 @@ mod common;
 
 use appview::Fault;
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{State, Status, Subscription},
-};
+use contrail_sync_engine::{ErrorKind, State, Status, Subscription};
 
 /// Starts with one message on screen, lets the fault strike the next connection once, and gives the state
 /// at the error; checks that the message was never lost and that the watch comes back.
@@ -293,8 +290,8 @@ async fn no_error_message_holds_the_ticket() {
         .fault(answer(500, "application/json", &echo))
         .unwrap();
     let mut spec = lounge.spec();
-    spec.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
-        tauri_plugin_contrail_sync::tickets::Ticket::new(ticket.clone()),
+    spec.tickets = contrail_sync_engine::TicketSource::Static(
+        contrail_sync_engine::Ticket::parse(&ticket).unwrap(),
     );
     let watch = engine().watch(spec).await;
     let state = until_error(&watch, ErrorKind::HttpStatus).await;

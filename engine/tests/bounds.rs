@@ -13,10 +13,8 @@ use std::{
 
 use appview::{Fault, On};
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Engine, EngineConfig, Status, Subscription, TransportKind},
-    tickets::{NamedMinter, TicketSource},
+use contrail_sync_engine::{
+    Engine, EngineConfig, ErrorKind, NamedMinter, Status, Subscription, TicketSource, TransportKind,
 };
 
 /// Steps of the client's clock, and how long the sockets get to react to each.

@@ -5,8 +5,11 @@ mod cache_support;
 use std::sync::Arc;
 
 use cache_support::*;
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheError,
+    internals::{Changes, Row},
+};
 use sqlx::Connection;
-use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig, CacheError, Changes, Row};
 use tempfile::tempdir;
 use tokio::{runtime::Handle, sync::broadcast::error::TryRecvError};
 
@@ -153,7 +156,7 @@ async fn odd_records_come_back_as_they_were() {
         r#"{"uri":"at://did:plc:a/c/1","cid":"x","value":{"t":"\ud83d\ude00\u0000\ud800"},"time_us":5,"n":[1,{"a":null}]}"#,
         r#"{"uri":"at://did:plc:a/c/ü'\"\\","cid":null,"value":null,"time_us":-7,"space":"ats://x/y/z"}"#,
     ];
-    let records: Vec<tauri_plugin_contrail_sync::engine::Record> = texts
+    let records: Vec<contrail_sync_engine::Record> = texts
         .iter()
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();

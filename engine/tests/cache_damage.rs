@@ -11,8 +11,8 @@ use std::{
 };
 
 use cache_support::{session::*, *};
+use contrail_sync_engine::{CacheError, WarningKind};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tauri_plugin_contrail_sync::cache::{CacheError, WarningKind};
 use tempfile::tempdir;
 
 /// Pages of the record table, by dbstat's name for what they are.

@@ -9,9 +9,9 @@ use std::fs;
 use std::{io::Write, path::PathBuf, process::Command, time::Instant};
 
 use cache_support::{session::*, *};
-use tauri_plugin_contrail_sync::cache::WarningKind;
+use contrail_sync_engine::WarningKind;
 #[cfg(target_os = "linux")]
-use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig};
+use contrail_sync_engine::{Cache, CacheConfig};
 #[cfg(target_os = "linux")]
 use tempfile::TempDir;
 use tempfile::tempdir;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use cache_support::*;
+use contrail_sync_engine::{Cache, CacheConfig, WarningKind};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig, WarningKind};
 use tempfile::tempdir;
 use tokio::runtime::Handle;
 

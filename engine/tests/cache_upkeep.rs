@@ -3,8 +3,9 @@
 mod cache_support;
 
 use cache_support::*;
-use tauri_plugin_contrail_sync::cache::{
-    Cache, CacheConfig, CacheError, CacheKey, Changes, WarningKind,
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheError, WarningKind,
+    internals::{CacheKey, Changes},
 };
 use tempfile::tempdir;
 use tokio::{runtime::Handle, sync::broadcast::error::TryRecvError};

@@ -5,7 +5,7 @@ mod common;
 use std::{path::Path as FilePath, time::Duration};
 
 use common::*;
-use tauri_plugin_contrail_sync::engine::{
+use contrail_sync_engine::{
     CacheOptions, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
 };
 

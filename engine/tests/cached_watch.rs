@@ -6,14 +6,11 @@ use std::{path::Path, time::Duration};
 
 use appview::{Bulk, Options, Server};
 use common::*;
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheOptions, Engine, ErrorKind, Status, Ticket, TicketSource, WatchSpec,
+};
 use futures_util::FutureExt;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    cache::{Cache, CacheConfig},
-    engine::{CacheOptions, Engine, Status, WatchSpec},
-    tickets::{Ticket, TicketSource},
-};
 
 fn cached(mut spec: WatchSpec) -> WatchSpec {
     spec.cache = Some(CacheOptions::default());
@@ -128,7 +125,7 @@ async fn losing_access_leaves_no_row() {
     lounge.say("a", "for members");
     let mut spec = cached(lounge.spec());
     spec.account = Some(BOB.into());
-    spec.tickets = TicketSource::Static(Ticket::new(lounge.ticket(BOB, &[])));
+    spec.tickets = TicketSource::Static(Ticket::parse(&lounge.ticket(BOB, &[])).unwrap());
     let engine = session(&file);
     let watch = engine.watch(spec).await;
     until_live(&watch).await;
@@ -270,7 +267,7 @@ async fn a_bad_ticket_shows_the_error_beside_what_was_cached() {
     let spec = cached(lounge.spec());
     once(&file, &spec).await;
     let mut expired = spec;
-    expired.tickets = TicketSource::Static(Ticket::new("expired.ticket"));
+    expired.tickets = TicketSource::Static(Ticket::parse("expired.ticket").unwrap());
     let engine = session(&file);
     let watch = engine.watch(expired).await;
     let state = until_error(&watch, ErrorKind::AuthRequired).await;
@@ -328,7 +325,7 @@ async fn purged_rows_are_not_painted_by_a_start_that_follows_at_once() {
             lounge.say(&n.to_string(), "for members");
         }
         let mut spec = cached(lounge.spec());
-        spec.tickets = TicketSource::Static(Ticket::new(lounge.ticket(BOB, &[])));
+        spec.tickets = TicketSource::Static(Ticket::parse(&lounge.ticket(BOB, &[])).unwrap());
         let engine = session(&dir.path().join("cache.sqlite"));
         let watch = engine.watch(spec.clone()).await;
         until_live(&watch).await;

@@ -15,11 +15,10 @@ use std::{
 use appview::{Options, Put, Server, Tls};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::*;
-use serde_json::{Value, json};
-use tauri_plugin_contrail_sync::{
-    engine::{Engine, Subscription, TransportKind},
-    rustls::pki_types::CertificateDer,
+use contrail_sync_engine::{
+    Engine, Subscription, TransportKind, rustls::pki_types::CertificateDer,
 };
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 /// Open files that the tests may need: connections of a burst, some of them about to close.

@@ -4,10 +4,7 @@ mod common;
 
 use appview::{Fault, On, Options, Server};
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Filter, Path, Sort, SortBy, Status, View, WatchSpec},
-};
+use contrail_sync_engine::{ErrorKind, Filter, Path, Sort, SortBy, Status, View, WatchSpec};
 
 /// `count` messages, the oldest first, and a watch of the newest ten.
 async fn lounge(count: usize) -> (Lounge, WatchSpec) {

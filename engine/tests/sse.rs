@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use appview::{Fault, Options, Server};
 use common::*;
+use contrail_sync_engine::{Delta, ErrorKind, State, Status};
 use futures_util::FutureExt;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Delta, State, Status},
-};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 #[tokio::test]
@@ -211,8 +208,8 @@ async fn another_ticket_is_another_watch() {
     let alice = engine.watch(lounge.spec()).await;
     until_live(&alice).await;
     let mut forged = lounge.spec();
-    forged.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
-        tauri_plugin_contrail_sync::tickets::Ticket::new("forged.ticket"),
+    forged.tickets = contrail_sync_engine::TicketSource::Static(
+        contrail_sync_engine::Ticket::parse("forged.ticket").unwrap(),
     );
     let eve = engine.watch(forged).await;
     let refused = until_error(&eve, ErrorKind::AuthRequired).await;
@@ -226,8 +223,8 @@ async fn a_kick_over_sse_clears_everything_and_ends_it() {
     lounge.say("a", "for members");
     let mut spec = lounge.spec();
     spec.account = Some(BOB.into());
-    spec.tickets = tauri_plugin_contrail_sync::tickets::TicketSource::Static(
-        tauri_plugin_contrail_sync::tickets::Ticket::new(lounge.ticket(BOB, &[])),
+    spec.tickets = contrail_sync_engine::TicketSource::Static(
+        contrail_sync_engine::Ticket::parse(&lounge.ticket(BOB, &[])).unwrap(),
     );
     let watch = engine().watch(spec).await;
     assert_eq!(until_live(&watch).await.entries.len(), 1);

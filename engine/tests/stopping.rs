@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use appview::{Fault, On, Stats, WsMode};
 use common::*;
-use tauri_plugin_contrail_sync::engine::TransportKind;
+use contrail_sync_engine::TransportKind;
 
 async fn eventually(lounge: &Lounge, what: &str, wanted: impl Fn(&Stats) -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(10), async {

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Lounge, engine, texts, until, until_live};
-use tauri_plugin_contrail_sync::engine::Status;
+use contrail_sync_engine::Status;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

@@ -12,11 +12,7 @@ use std::{
 
 use appview::Fault;
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Status, WatchSpec},
-    tickets::{NamedMinter, Ticket, TicketSource},
-};
+use contrail_sync_engine::{ErrorKind, NamedMinter, Status, Ticket, TicketSource, WatchSpec};
 use tokio::sync::Semaphore;
 
 /// A watch whose tickets are minted one for each permit, and how many were asked for.
@@ -108,7 +104,7 @@ async fn a_kicked_members_static_ticket_opens_nothing_again() {
     lounge.server.add_member(&lounge.space, BOB).unwrap();
     lounge.say("a", "for members");
     let mut spec = lounge.spec();
-    spec.tickets = TicketSource::Static(Ticket::new(lounge.ticket(BOB, &[])));
+    spec.tickets = TicketSource::Static(Ticket::parse(&lounge.ticket(BOB, &[])).unwrap());
     let engine = engine_with(|config| config.linger = Duration::ZERO);
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
@@ -140,7 +136,7 @@ async fn a_server_that_quotes_the_ticket_in_its_error_is_not_repeated() {
     };
     lounge.server.fault(fault).unwrap();
     let mut spec = lounge.spec();
-    spec.tickets = TicketSource::Static(Ticket::new(ticket.clone()));
+    spec.tickets = TicketSource::Static(Ticket::parse(&ticket).unwrap());
     let watch = engine().watch(spec).await;
     let error = until_error(&watch, ErrorKind::Server).await.error.unwrap();
     assert!(!error.message.contains(&ticket[..20]), "{}", error.message);

@@ -4,12 +4,12 @@ mod common;
 
 use appview::{Bulk, Fault, Options, Tls};
 use common::*;
-use futures_util::{StreamExt, stream};
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Subscription, WatchSpec, wire::ServerEvent},
-    transport::{ConnectRequest, Events, Incoming, Transport, http::Http, sse::Sse},
+use contrail_sync_engine::{
+    ErrorKind, Subscription, WatchSpec,
+    internals::{ConnectRequest, Events, Http, Incoming, Sse, Transport},
+    pure::protocol::wire::ServerEvent,
 };
+use futures_util::{StreamExt, stream};
 
 async fn tls_lounge() -> Lounge {
     Lounge::with(Options {
@@ -144,7 +144,7 @@ async fn streams_that_nobody_reads_hold_up_no_other_on_their_connection() {
 }
 
 async fn open(sse: &Sse, spec: WatchSpec) -> Events {
-    let tauri_plugin_contrail_sync::tickets::TicketSource::Static(ticket) = spec.tickets else {
+    let contrail_sync_engine::TicketSource::Static(ticket) = spec.tickets else {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {

@@ -4,11 +4,8 @@ mod common;
 
 use appview::Fault;
 use common::*;
+use contrail_sync_engine::{ErrorKind, State, Status};
 use serde_json::{Value, json};
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{State, Status},
-};
 
 /// One recorded answer: its status and its body, byte for byte.
 struct Exchange {
@@ -20,7 +17,7 @@ struct Exchange {
 /// Reads `tests/fixtures/transcripts/<name>`: lines of `[ 12ms] text`, with `#` and `---` for remarks.
 fn exchanges(name: &str) -> Vec<Exchange> {
     let path = format!(
-        "{}/tests/fixtures/transcripts/{name}",
+        "{}/../tests/fixtures/transcripts/{name}",
         env!("CARGO_MANIFEST_DIR")
     );
     let text = std::fs::read_to_string(path).unwrap();
@@ -79,7 +76,7 @@ async fn replay(exchange: &Exchange, wanted: impl Fn(&State) -> bool) -> State {
 
 /// What is on screen: (rkey, author, body) in order.
 fn shown(state: &State) -> Vec<(String, String, Value)> {
-    let row = |entry: &std::sync::Arc<tauri_plugin_contrail_sync::engine::Entry>| {
+    let row = |entry: &std::sync::Arc<contrail_sync_engine::Entry>| {
         let record = &entry.record;
         let value = serde_json::from_str(record.value.get()).unwrap();
         (record.rkey().to_string(), record.did().to_string(), value)

@@ -13,10 +13,9 @@ use std::{
 
 use appview::{Fault, On, Options, Server, TicketFor, WsMode};
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{Status, TransportKind, WatchSpec, backoff::BackoffPolicy},
-    tickets::{MintRequest, NamedMinter, Ticket, TicketSource},
+use contrail_sync_engine::{
+    BackoffPolicy, ErrorKind, MintRequest, NamedMinter, Status, Ticket, TicketSource,
+    TransportKind, WatchSpec,
 };
 
 async fn lounge(ws: WsMode) -> Lounge {
@@ -176,7 +175,8 @@ async fn auto_takes_the_socket_where_there_is_one_and_sse_where_the_query_hydrat
     );
     let mut hydrating = over(TransportKind::Auto, lounge.spec());
     hydrating.url = lounge.url("message", "&hydrateReactions=5");
-    hydrating.tickets = TicketSource::Static(Ticket::new(lounge.ticket(ALICE, &["reactions"])));
+    hydrating.tickets =
+        TicketSource::Static(Ticket::parse(&lounge.ticket(ALICE, &["reactions"])).unwrap());
     let hydrating = engine().watch(hydrating).await;
     until_live(&hydrating).await;
     assert_eq!(

@@ -5,10 +5,7 @@ mod common;
 
 use appview::{Fault, On};
 use common::*;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{State, Status, Subscription, TransportKind},
-};
+use contrail_sync_engine::{ErrorKind, State, Status, Subscription, TransportKind};
 
 const LIMIT: usize = 16 * 1024;
 

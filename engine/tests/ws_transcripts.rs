@@ -4,11 +4,8 @@
 mod common;
 
 use common::*;
+use contrail_sync_engine::{ErrorKind, State, Status, TransportKind};
 use futures_util::SinkExt;
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    engine::{State, Status, TransportKind},
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -31,7 +28,7 @@ struct Exchange {
 /// Reads `tests/fixtures/transcripts/<name>`: `> GET` and `> WS` are the client's, `<` and `=` what it saw.
 fn exchanges(name: &str) -> Vec<Exchange> {
     let path = format!(
-        "{}/tests/fixtures/transcripts/{name}",
+        "{}/../tests/fixtures/transcripts/{name}",
         env!("CARGO_MANIFEST_DIR")
     );
     let text = std::fs::read_to_string(path).unwrap();
@@ -194,7 +191,7 @@ async fn a_kick_is_an_event_from_the_worker_and_a_close_code_from_a_durable_obje
             // The recording client had closed before it saw the code that was on its way.
             assert!(
                 std::fs::read_to_string(format!(
-                    "{}/tests/fixtures/transcripts/{name}",
+                    "{}/../tests/fixtures/transcripts/{name}",
                     env!("CARGO_MANIFEST_DIR")
                 ))
                 .unwrap()

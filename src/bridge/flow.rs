@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
+use contrail_sync_engine::Subscription;
 use tokio::sync::{mpsc, oneshot};
 
 use super::payload;
-use crate::{
-    engine::Subscription,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// Questions of the page that may wait for the task; more of them wait at their command.
 const QUESTIONS: usize = 16;
 
 /// The task of one handle, as the page's commands reach it. Dropping this ends it.
-pub struct Flow {
+pub(super) struct Flow {
     questions: mpsc::Sender<Question>,
 }
 
@@ -30,7 +28,7 @@ enum Question {
 
 impl Flow {
     /// Starts the task. `send` gives the page a delta as an event, and says whether that went well.
-    pub fn start(
+    pub(super) fn start(
         handle: u32,
         subscription: Arc<Subscription>,
         send: impl Fn(String) -> bool + Send + 'static,
@@ -46,17 +44,17 @@ impl Flow {
     }
 
     /// The state as JSON.
-    pub async fn state(&self) -> Result<String> {
+    pub(super) async fn state(&self) -> Result<String> {
         self.ask(Question::State).await
     }
 
     /// The page has applied `rev`: the next delta as JSON, if there is one right now. Else it goes as an event.
-    pub async fn ack(&self, rev: u64) -> Result<Option<String>> {
+    pub(super) async fn ack(&self, rev: u64) -> Result<Option<String>> {
         self.ask(|answer| Question::Ack { rev, answer }).await
     }
 
     /// Whether nothing comes any more.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.questions.is_closed()
     }
 

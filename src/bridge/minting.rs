@@ -5,15 +5,13 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
+use contrail_sync_engine::{
+    MintReason, MintRequest, Minter, Ticket, TicketError, internals::quoted,
+};
 use futures_util::{FutureExt, future::BoxFuture};
 use regex::Regex;
 use serde::Serialize;
 use tokio::sync::oneshot;
-
-use crate::{
-    redact::quoted,
-    tickets::{MintReason, MintRequest, Minter, Ticket, TicketError, checked},
-};
 
 /// What may be a ticket or token in the words of an app, which knows more kinds of them than ours.
 static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -25,7 +23,7 @@ static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// What a page is asked for.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export))]
-pub struct MintAsk {
+pub(super) struct MintAsk {
     /// The handle that this is for.
     pub handle: u32,
     /// To be repeated in the answer.
@@ -35,13 +33,13 @@ pub struct MintAsk {
 }
 
 /// What a page answers: its function's result, whatever that is.
-pub type MintAnswer = Result<serde_json::Value, String>;
+pub(crate) type MintAnswer = Result<serde_json::Value, String>;
 
 /// Sends a question to the page. Says whether that went well.
 type Ask = Box<dyn Fn(MintAsk) -> bool + Send + Sync>;
 
 /// The minter of one handle. Closing the handle ends what is pending.
-pub struct PageMinter {
+pub(super) struct PageMinter {
     handle: u32,
     ask: Ask,
     pending: Mutex<Pending>,
@@ -56,7 +54,7 @@ struct Pending {
 
 impl PageMinter {
     /// A minter that asks through `ask`.
-    pub fn new(handle: u32, ask: impl Fn(MintAsk) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn new(handle: u32, ask: impl Fn(MintAsk) -> bool + Send + Sync + 'static) -> Self {
         Self {
             handle,
             ask: Box::new(ask),
@@ -65,7 +63,7 @@ impl PageMinter {
     }
 
     /// The page's answer. One that nobody waits for any more is dropped.
-    pub fn answer(&self, request: u32, answer: MintAnswer) {
+    pub(super) fn answer(&self, request: u32, answer: MintAnswer) {
         let waiting = self.pending().answers.remove(&request);
         if let Some(waiting) = waiting {
             let _ = waiting.send(answer);
@@ -73,7 +71,7 @@ impl PageMinter {
     }
 
     /// The page is gone: whoever waits for it should ask another one.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         let mut pending = self.pending();
         pending.closed = true;
         pending.answers.clear();
@@ -106,7 +104,7 @@ impl PageMinter {
             return Err(TicketError::NobodyMints);
         }
         match answer.await {
-            Ok(Ok(serde_json::Value::String(text))) => checked(&text),
+            Ok(Ok(serde_json::Value::String(text))) => Ok(Ticket::parse(&text)?),
             Ok(Ok(_)) => Err(TicketError::NotATicket("something that is no string")),
             Ok(Err(message)) => Err(TicketError::Failed(failure(&message))),
             Err(_) => Err(TicketError::NobodyMints),
@@ -130,7 +128,7 @@ fn failure(thrown: &str) -> String {
 }
 
 /// Closes a page's minter with its handle.
-pub struct Closing(pub Arc<PageMinter>);
+pub(super) struct Closing(pub Arc<PageMinter>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -239,6 +237,9 @@ mod tests {
         tokio::task::yield_now().await;
         minter.answer(old, Ok("old".into()));
         minter.answer(asks.try_recv().unwrap().request, Ok("new".into()));
-        assert_eq!(minted.await.unwrap().unwrap(), Ticket::new("new"));
+        assert_eq!(
+            minted.await.unwrap().unwrap(),
+            Ticket::parse("new").unwrap()
+        );
     }
 }

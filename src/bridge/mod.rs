@@ -5,7 +5,7 @@
 
 mod flow;
 mod minting;
-pub mod payload;
+pub(crate) mod payload;
 mod pulse;
 mod sessions;
 mod warnings;
@@ -15,21 +15,18 @@ use std::{
     time::Duration,
 };
 
+use contrail_sync_engine::{Edit, Engine, Minter, Subscription, TicketSource, WatchSpec};
 use tauri::{Emitter, Runtime, Webview};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 
-use crate::{
-    engine::{Edit, Engine, Subscription, WatchSpec},
-    error::{Error, Result},
-    tickets::{Minter, TicketSource},
-};
+use crate::error::{Error, Result};
 use flow::Flow;
 use minting::{Closing, PageMinter};
 use sessions::Sessions;
 
-pub use minting::MintAnswer;
-pub use pulse::pulse;
-pub use warnings::Warnings;
+pub(crate) use minting::MintAnswer;
+pub(crate) use pulse::pulse;
+pub(crate) use warnings::Warnings;
 
 /// About how many bytes of JSON a delta may have, half of it for records alike; the first one with records has a quarter
 /// of that. Larger ones come in parts, so that a page has none to read for longer than a frame.
@@ -38,10 +35,10 @@ const PART_BYTES: usize = 512 * 1024;
 const MAX_SESSION_CHARS: usize = 64;
 
 /// Longest time that the end of the app, or a sleep of it, waits for the cache.
-pub const LAST_WRITE: Duration = Duration::from_millis(500);
+pub(crate) const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// Every page's open handles.
-pub struct Bridge {
+pub(crate) struct Bridge {
     engine: Engine,
     sessions: Mutex<Sessions<Slot>>,
     /// The network may be back.
@@ -73,10 +70,10 @@ impl Slot {
 }
 
 /// Gives a page an event by its name, with a JSON text. Says whether that went well.
-pub type Send = Arc<dyn Fn(&str, String) -> bool + std::marker::Send + Sync>;
+pub(crate) type Send = Arc<dyn Fn(&str, String) -> bool + std::marker::Send + Sync>;
 
 /// What reaches the pages of a webview.
-pub fn sender<R: Runtime>(webview: Webview<R>) -> Send {
+pub(crate) fn sender<R: Runtime>(webview: Webview<R>) -> Send {
     Arc::new(move |event, json| {
         let sent = webview.emit_to(webview.label(), event, json);
         sent.inspect_err(|error| tracing::error!(%error, "an event was not sent"))
@@ -86,7 +83,7 @@ pub fn sender<R: Runtime>(webview: Webview<R>) -> Send {
 
 impl Bridge {
     /// A bridge without pages.
-    pub fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,
             sessions: Mutex::default(),
@@ -95,7 +92,7 @@ impl Bridge {
     }
 
     /// Opens a handle, or finds it open, and gives its state as JSON.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         label: &str,
         session: String,
@@ -132,12 +129,12 @@ impl Bridge {
     }
 
     /// Gives a handle back. Handles that are not open are fine.
-    pub fn close(&self, label: &str, session: &str, handle: u32) {
+    pub(crate) fn close(&self, label: &str, session: &str, handle: u32) {
         self.lock().close(&key(label, session), handle);
     }
 
     /// The whole state of a handle as JSON, for a page that lost track. Counts as an acknowledgement.
-    pub async fn state(&self, label: &str, session: &str, handle: u32) -> Result<String> {
+    pub(crate) async fn state(&self, label: &str, session: &str, handle: u32) -> Result<String> {
         self.slot(label, session, handle)?
             .open()?
             .flow
@@ -147,7 +144,7 @@ impl Bridge {
 
     /// The page has applied everything up to `rev`. Gives the next delta as JSON if there is one right now; else
     /// it goes as an event.
-    pub async fn ack(
+    pub(crate) async fn ack(
         &self,
         label: &str,
         session: &str,
@@ -160,7 +157,7 @@ impl Bridge {
 
     /// Shows an edit before the server confirms it. The page numbers its edits of a handle from 1: one with a number that
     /// was made already does nothing.
-    pub async fn edit(
+    pub(crate) async fn edit(
         &self,
         label: &str,
         session: &str,
@@ -180,28 +177,23 @@ impl Bridge {
     }
 
     /// Fetches the next page of older records. Gives the revision from which on the page has them.
-    pub async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
+    pub(crate) async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
         let slot = self.slot(label, session, handle)?;
         Ok(slot.open()?.subscription.load_more().await?)
     }
 
     /// The page lives. Gives the handles that it holds.
-    pub fn renew(&self, label: &str, session: &str) -> Vec<u32> {
+    pub(crate) fn renew(&self, label: &str, session: &str) -> Vec<u32> {
         self.lock().renew(&key(label, session), Slot::has_ended)
     }
 
     /// The network may be back: watches that wait connect at once.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.woken.notify_one();
     }
 
-    /// The app goes to sleep: closes the connections, and writes what is not in the cache yet.
-    pub async fn suspend(&self) {
-        self.engine.suspend(LAST_WRITE).await;
-    }
-
     /// The page's answer to a [`minting::MintAsk`]. One that comes too late is dropped.
-    pub fn answer(
+    pub(crate) fn answer(
         &self,
         label: &str,
         session: &str,
@@ -220,17 +212,17 @@ impl Bridge {
     }
 
     /// The webview shows another page now: the handles of those before come back.
-    pub fn release(&self, label: &str) {
+    pub(crate) fn release(&self, label: &str) {
         self.lock().release(label);
     }
 
     /// The webview is gone, and its handles come back.
-    pub fn forget(&self, label: &str) {
+    pub(crate) fn forget(&self, label: &str) {
         self.lock().forget(label);
     }
 
     /// How many handles are open over all pages.
-    pub fn handle_count(&self) -> usize {
+    pub(crate) fn handle_count(&self) -> usize {
         self.lock().handle_count()
     }
 
@@ -270,5 +262,7 @@ fn event_name(session: &str) -> Result<String> {
     Ok(format!("contrail-sync://{session}"))
 }
 
+#[cfg(test)]
+mod agreement_tests;
 #[cfg(test)]
 mod tests;

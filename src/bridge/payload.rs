@@ -1,14 +1,11 @@
 //! States and deltas as JSON text: the types that guest-js is generated from.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
-
 #[cfg(test)]
-use crate::engine::EditError;
-use crate::{
-    cache::{CacheInfo, CacheWarning, WarningKind},
-    engine::{self, Entry, Record, Status},
-    error::ErrorPayload,
+use contrail_sync_engine::EditError;
+use contrail_sync_engine::{
+    self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Record, Status, WarningKind,
 };
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// A watch's whole state.
 #[derive(Serialize)]
@@ -165,7 +162,7 @@ struct PackedRecord {
 /// Trouble with the cache, for an app that wants to tell its user.
 #[derive(Clone, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "CacheWarning"))]
-pub struct WarningPayload {
+pub(crate) struct WarningPayload {
     /// Counts the warnings of this process.
     seq: u32,
     /// The kind, for code.
@@ -176,7 +173,7 @@ pub struct WarningPayload {
 
 impl WarningPayload {
     /// What a page may know of it: paths stay in Rust.
-    pub fn new(seq: u32, warning: &CacheWarning) -> Self {
+    pub(crate) fn new(seq: u32, warning: &CacheWarning) -> Self {
         Self {
             seq,
             kind: warning.kind,
@@ -193,7 +190,7 @@ impl WarningPayload {
     derive(ts_rs::TS),
     ts(export, rename_all = "camelCase", rename = "CacheInfo")
 )]
-pub struct InfoPayload {
+pub(crate) struct InfoPayload {
     /// Records of all watches.
     #[cfg_attr(test, ts(type = "number"))]
     rows: u64,
@@ -227,7 +224,7 @@ impl From<CacheInfo> for InfoPayload {
 }
 
 /// A state as JSON.
-pub fn state(state: &engine::State) -> serde_json::Result<String> {
+pub(crate) fn state(state: &engine::State) -> serde_json::Result<String> {
     let entries = || state.entries.iter().map(|entry| &**entry);
     let common = Common::of(entries());
     serde_json::to_string(&State {
@@ -243,7 +240,7 @@ pub fn state(state: &engine::State) -> serde_json::Result<String> {
 }
 
 /// A delta as JSON.
-pub fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
+pub(crate) fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<String> {
     let entries = || delta.changed.iter().map(|changed| &*changed.entry);
     let common = Common::of(entries());
     serde_json::to_string(&Delta {
@@ -269,7 +266,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::{Edit, store::Store};
+    use contrail_sync_engine::{Edit, pure::store::Store};
 
     fn entry(text: &str) -> Arc<Entry> {
         let mut store = Store::default();

@@ -1,20 +1,20 @@
-//! What has to be looked at from time to time: leases, and whether the machine slept.
+//! What has to be looked at from time to time: the leases of pages.
 
 use std::{
     sync::Weak,
     time::{Duration, SystemTime},
 };
 
+use contrail_sync_engine::internals::SleepWatch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Bridge;
-use crate::engine::sleep::SleepWatch;
 
 /// Time between two looks.
 const TICK: Duration = Duration::from_secs(10);
 
 /// Runs until the bridge is gone. `wall` tells the time of day.
-pub async fn pulse(bridge: Weak<Bridge>, wall: impl Fn() -> SystemTime) {
+pub(crate) async fn pulse(bridge: Weak<Bridge>, wall: impl Fn() -> SystemTime) {
     let Some(woken) = bridge.upgrade().map(|it| it.woken.clone()) else {
         return;
     };
@@ -32,11 +32,8 @@ pub async fn pulse(bridge: Weak<Bridge>, wall: impl Fn() -> SystemTime) {
         if !ticked {
             bridge.engine.wake().await;
         } else if clocks.slept(wall(), Instant::now()) {
-            tracing::debug!("the machine slept");
-            // No page could give a sign of life, and no socket can be trusted.
+            // No page could give a sign of life. The engine sees to the connections.
             bridge.lock().renew_all();
-            bridge.suspend().await;
-            bridge.engine.wake().await;
         } else {
             bridge.lock().lapse();
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 
 /// Watches that the pages of one webview may have open.
-pub const MAX_WATCHES: usize = 1024;
+pub(super) const MAX_WATCHES: usize = 1024;
 /// Pages of one webview, frames included, that hold handles at once.
 const MAX_PAGES: usize = 64;
 /// Pages without handles that are remembered.
@@ -19,13 +19,13 @@ const MAX_GONE: usize = 64;
 /// Closed handles of a page that are remembered, the highest numbers.
 const MAX_CLOSED: usize = MAX_WATCHES;
 /// A page that gave no sign of life for this long loses its handles: a crashed one says no goodbye.
-pub const LEASE: Duration = Duration::from_secs(90);
+pub(super) const LEASE: Duration = Duration::from_secs(90);
 
 /// Label of the webview, and the page's own id.
-pub type PageKey = (String, String);
+pub(super) type PageKey = (String, String);
 
 /// All pages. `S` is what a handle stands for.
-pub struct Sessions<S> {
+pub(super) struct Sessions<S> {
     pages: HashMap<PageKey, Page<S>>,
     /// Counts the pages that went.
     gone: u64,
@@ -78,7 +78,7 @@ impl<S> Page<S> {
 
 impl<S: Default> Sessions<S> {
     /// The handle, a new one if need be. A sign of life.
-    pub fn reserve(&mut self, key: &PageKey, handle: u32) -> Result<Arc<S>> {
+    pub(super) fn reserve(&mut self, key: &PageKey, handle: u32) -> Result<Arc<S>> {
         if let Some(page) = self.pages.get_mut(key) {
             page.heard = Instant::now();
             if page.closed.contains(&handle) {
@@ -103,7 +103,7 @@ impl<S: Default> Sessions<S> {
 
 impl<S> Sessions<S> {
     /// A handle that is open. A sign of life.
-    pub fn get(&mut self, key: &PageKey, handle: u32) -> Result<Arc<S>> {
+    pub(super) fn get(&mut self, key: &PageKey, handle: u32) -> Result<Arc<S>> {
         let page = self.pages.get_mut(key).ok_or(Error::UnknownWatch)?;
         page.heard = Instant::now();
         page.handles
@@ -113,13 +113,13 @@ impl<S> Sessions<S> {
     }
 
     /// Whether the handle is still this one.
-    pub fn holds(&self, key: &PageKey, handle: u32, slot: &Arc<S>) -> bool {
+    pub(super) fn holds(&self, key: &PageKey, handle: u32, slot: &Arc<S>) -> bool {
         let held = self.pages.get(key).and_then(|it| it.handles.get(&handle));
         held.is_some_and(|held| Arc::ptr_eq(held, slot))
     }
 
     /// Renews a page's lease and gives the handles that it holds; those that ended are closed.
-    pub fn renew(&mut self, key: &PageKey, ended: impl Fn(&S) -> bool) -> Vec<u32> {
+    pub(super) fn renew(&mut self, key: &PageKey, ended: impl Fn(&S) -> bool) -> Vec<u32> {
         let Some(page) = self.pages.get_mut(key) else {
             return Vec::new();
         };
@@ -140,7 +140,7 @@ impl<S> Sessions<S> {
     }
 
     /// Gives a handle back. One that is not open is fine.
-    pub fn close(&mut self, key: &PageKey, handle: u32) {
+    pub(super) fn close(&mut self, key: &PageKey, handle: u32) {
         if let Some(page) = self.pages.get_mut(key) {
             page.close(handle);
             self.forget_old();
@@ -148,29 +148,29 @@ impl<S> Sessions<S> {
     }
 
     /// The webview shows another page now: the handles of those before come back.
-    pub fn release(&mut self, label: &str) {
+    pub(super) fn release(&mut self, label: &str) {
         self.release_if(|(owner, _), _| owner == label);
     }
 
     /// The webview is gone: nothing of it can come any more.
-    pub fn forget(&mut self, label: &str) {
+    pub(super) fn forget(&mut self, label: &str) {
         self.pages.retain(|(owner, _), _| owner != label);
     }
 
     /// Takes the handles of pages back that gave no sign of life.
-    pub fn lapse(&mut self) {
+    pub(super) fn lapse(&mut self) {
         self.release_if(|_, page| page.heard.elapsed() >= LEASE);
     }
 
     /// Renews every lease: no page could be heard while the machine slept.
-    pub fn renew_all(&mut self) {
+    pub(super) fn renew_all(&mut self) {
         for page in self.pages.values_mut() {
             page.heard = Instant::now();
         }
     }
 
     /// How many handles are open.
-    pub fn handle_count(&self) -> usize {
+    pub(super) fn handle_count(&self) -> usize {
         self.pages.values().map(|it| it.handles.len()).sum()
     }
 

@@ -6,11 +6,11 @@ use std::{
 };
 
 use appview::{Options, Put, Server};
+use contrail_sync_engine::{EngineConfig, State, Status, Subscription};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::engine::{EngineConfig, Status, Subscription};
 
 const ALICE: &str = "did:plc:alice";
 const PAGE: &str = "0c8f5a3e-9f6d";
@@ -37,7 +37,7 @@ fn put(server: &Server, rkey: &str, text: &str) {
 }
 
 /// Another follower, by whose deltas one knows what the watch knows.
-async fn until(other: &Subscription, wanted: impl Fn(&crate::engine::State) -> bool) {
+async fn until(other: &Subscription, wanted: impl Fn(&State) -> bool) {
     let known = async {
         while !wanted(&other.state().await.unwrap()) {
             other.next().await.unwrap();
@@ -162,7 +162,7 @@ async fn a_page_that_is_stuck_costs_one_delta_and_catches_up_with_another() {
         // The watch keeps up with the server, whose patience with slow readers is not what is tested.
         if n % 1000 == 999 {
             let last = format!(r#"{{"text":"text {n}"}}"#);
-            let told = |state: &crate::engine::State| {
+            let told = |state: &State| {
                 let mut all = state.entries.iter();
                 all.any(|entry| entry.record.value.get() == last)
             };

@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use contrail_sync_engine::CacheWarning;
 use tauri::{AppHandle, Emitter, Runtime};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::payload::WarningPayload;
-use crate::{cache::CacheWarning, error::Result};
+use crate::error::Result;
 
 /// The name of the event. What it says is no secret.
 const EVENT: &str = "contrail-sync://cache-warning";
@@ -18,7 +19,7 @@ const KEPT: usize = 16;
 
 /// The warnings of this process, the last ones of them.
 #[derive(Default)]
-pub struct Warnings {
+pub(crate) struct Warnings {
     kept: Mutex<Kept>,
 }
 
@@ -30,12 +31,12 @@ struct Kept {
 
 impl Warnings {
     /// The last ones, oldest first.
-    pub fn recent(&self) -> Vec<WarningPayload> {
+    pub(crate) fn recent(&self) -> Vec<WarningPayload> {
         self.lock().recent.iter().cloned().collect()
     }
 
     /// Tells every page what happens from now on.
-    pub async fn pass_on<R: Runtime>(
+    pub(crate) async fn pass_on<R: Runtime>(
         self: Arc<Self>,
         mut warnings: Receiver<CacheWarning>,
         app: AppHandle<R>,
@@ -77,7 +78,7 @@ fn tell<R: Runtime>(app: &AppHandle<R>, warning: &WarningPayload) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::WarningKind;
+    use contrail_sync_engine::WarningKind;
 
     #[test]
     fn the_last_warnings_are_kept_in_order_with_numbers_and_without_paths() {

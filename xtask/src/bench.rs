@@ -15,7 +15,7 @@ use crate::{build, npm, proc, setup};
 const MARK: &str = "bench-row ";
 const BENCHES: [&str; 3] = ["hot_path", "stream", "cache"];
 /// Built together, so that all of them share one build of what they depend on.
-const PACKAGES: [&str; 3] = ["tauri-plugin-contrail-sync", "bench-window", "appview"];
+const PACKAGES: [&str; 3] = ["contrail-sync-engine", "bench-window", "appview"];
 
 /// Runs all benches; a rough run of a minute or two if `quick`.
 pub fn run(quick: bool) -> Result<()> {

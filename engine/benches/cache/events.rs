@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheOptions, Delta, Engine, EngineConfig, Subscription,
+};
 use cpu_time::ThreadTime;
 use serde_json::{Value, json};
-use tauri_plugin_contrail_sync::{
-    cache::{Cache, CacheConfig},
-    engine::{CacheOptions, Delta, Engine, EngineConfig, Subscription},
-};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
@@ -26,7 +25,7 @@ const FILLER: usize = 80;
 /// Record that ends a chunk and carries its number.
 const MARK: &str = "mark";
 
-pub fn run(quick: bool) {
+pub(crate) fn run(quick: bool) {
     // A round spans several writes of the cache, rests included.
     let (rounds, chunks) = if quick { (3, 100) } else { (5, 600) };
     let mut appview = Builder::new_multi_thread();

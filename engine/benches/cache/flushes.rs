@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tauri_plugin_contrail_sync::cache::{Cache, Changes};
+use contrail_sync_engine::{Cache, internals::Changes};
 
 use crate::{
     changes,
@@ -17,7 +17,7 @@ const CHANGED: usize = 10;
 const LARGE: usize = 10_000;
 const SMALL: usize = 1_000;
 
-pub async fn run(quick: bool) {
+pub(crate) async fn run(quick: bool) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut large = Watch::of(&dir.path().join("large.sqlite"), LARGE).await;
     let mut small = Watch::of(&dir.path().join("small.sqlite"), SMALL).await;

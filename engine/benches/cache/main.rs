@@ -10,7 +10,10 @@ mod world;
 
 use std::{path::Path, sync::Arc};
 
-use tauri_plugin_contrail_sync::cache::{Cache, CacheConfig, CacheKey, Cacheable, Changes};
+use contrail_sync_engine::{
+    Cache, CacheConfig,
+    internals::{CacheKey, Cacheable, Changes},
+};
 use tokio::runtime::{Handle, Runtime};
 
 /// Bytes of a record, as JSON.

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contrail_sync_engine::{Cache, pure::store::Store};
 use sqlx::{ConnectOptions, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tauri_plugin_contrail_sync::{cache::Cache, engine::store::Store};
 
 use crate::{
     changes,
@@ -17,7 +17,7 @@ use crate::{
 /// Rows that a watch asks for at first.
 const FIRST_PAGE: usize = 50;
 
-pub async fn run(quick: bool) {
+pub(crate) async fn run(quick: bool) {
     let rounds = if quick { 40 } else { 400 };
     let dir = tempfile::tempdir().expect("a directory");
     let small = Watch::of(&dir.path().join("small.sqlite"), 200).await;

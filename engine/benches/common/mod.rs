@@ -3,9 +3,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use contrail_sync_engine::Record;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use tauri_plugin_contrail_sync::engine::Record;
 
 /// Where `cargo xtask bench` finds the rows among what else is printed.
 const MARK: &str = "bench-row ";

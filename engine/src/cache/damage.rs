@@ -24,7 +24,7 @@ const IOERR_SHMSIZE: i32 = 4874;
 /// What happened to the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[non_exhaustive]
 pub enum WarningKind {
     /// The file was truncated or damaged. It is set aside, a fresh one is used.
@@ -152,7 +152,7 @@ pub(super) struct FileId(u64, u64);
 
 impl FileId {
     /// The file at the path; `None` if there is none.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]
         {

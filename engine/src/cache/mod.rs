@@ -5,7 +5,7 @@
 //! [`CacheWarning`] says so. A row is shown only if its hash proves it to be what was written for this
 //! watch and account.
 //!
-//! Nothing in here knows Tauri or the engine's store; it takes and gives [`Record`]s. Neither warnings nor
+//! It knows no store: it takes and gives records. Neither warnings nor
 //! logs contain keys, URIs or bodies.
 
 mod damage;
@@ -16,22 +16,22 @@ mod pages;
 mod plan_tests;
 mod reader;
 mod row;
+mod terms;
 mod upkeep;
 mod write;
 mod writer;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
     sync::{Mutex, broadcast, mpsc, oneshot},
 };
 
-use crate::engine::Record;
-
 pub use damage::{CacheWarning, WarningKind};
 pub use reader::{CacheInfo, Loaded, Rest};
 pub use row::{Cacheable, Row};
+pub use terms::{CacheConfig, CacheError, CacheKey, Changes};
 
 use job::{Change, Job};
 use reader::Reader;
@@ -41,80 +41,6 @@ use writer::Writer;
 const QUEUE: usize = 64;
 /// Warnings that a receiver may be behind.
 const WARNINGS: usize = 32;
-
-/// How a cache is kept.
-#[derive(Debug, Clone)]
-pub struct CacheConfig {
-    /// The database file; its directory is made if it is missing. `None` keeps everything in memory.
-    pub path: Option<PathBuf>,
-    /// Bytes of the database beyond which the least recently used watches are dropped; 64 MiB by default.
-    pub budget_bytes: u64,
-    /// How long to wait for another process that holds the file; 1 s by default.
-    pub busy_timeout: Duration,
-    /// How long to go on in memory before the file is tried again; 30 s by default.
-    pub retry_after: Duration,
-}
-
-impl CacheConfig {
-    /// The defaults, for this file or for memory only.
-    pub fn new(path: Option<PathBuf>) -> Self {
-        Self {
-            path,
-            budget_bytes: 64 << 20,
-            busy_timeout: Duration::from_secs(1),
-            retry_after: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What identifies a watch's rows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CacheKey {
-    /// Where the rows come from: rows that were written under another source prove nothing here.
-    pub source: String,
-    /// The watch: its URL and whatever else decides what it holds. Must not contain a ticket.
-    pub key: String,
-    /// DID that the rows were fetched as; `None` for a watch without an account.
-    pub account: Option<String>,
-}
-
-/// (space, uri) of a record.
-pub type Identity = (Option<Arc<str>>, Arc<str>);
-
-/// What happened to a watch since its last [`Cache::write`].
-pub struct Changes {
-    /// Records that are new or changed, at most one per (space, uri).
-    pub set: Vec<Arc<dyn Cacheable>>,
-    /// Records that are gone.
-    pub gone: Vec<Identity>,
-    /// Where the snapshot ended, if older records exist.
-    pub cursor: Option<Arc<str>>,
-    /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
-    pub synced_at: i64,
-    /// Most records to keep; the last ones of the order go first.
-    pub keep: usize,
-    /// Whether `set` is all that the watch holds. The first write of a watch must be one of these.
-    pub replace: bool,
-}
-
-/// Why a call on the cache did nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CacheError {
-    /// The cache does not hold this watch, so changes alone would leave it with gaps: write all of it,
-    /// with [`Changes::replace`].
-    #[error("the cache does not hold this watch: everything must be written")]
-    Incomplete,
-    /// The deadline passed; the work goes on.
-    #[error("the cache was not done in time")]
-    TimedOut,
-    /// The cache was closed.
-    #[error("the cache is closed")]
-    Closed,
-    /// SQLite failed in a way that neither a fresh file nor memory mends.
-    #[error("the cache failed: {0}")]
-    Failed(String),
-}
 
 /// A handle on the cache. Clones share it; when the last one is gone, it closes.
 #[derive(Clone)]

@@ -68,7 +68,7 @@ pub(super) const FIRST_ROWS: &str = packed!("");
 pub(super) const NEXT_ROWS: &str = packed!(" AND (time_us, rkey, uri, space) < (?4, ?5, ?6, ?7)");
 
 impl Pages {
-    pub fn new(watch: i64, seed: u64) -> Self {
+    pub(super) fn new(watch: i64, seed: u64) -> Self {
         Self {
             watch,
             seed,
@@ -81,7 +81,7 @@ impl Pages {
     }
 
     /// The next page, of at most `limit` rows; fewer if they are large.
-    pub async fn read(
+    pub(super) async fn read(
         &mut self,
         conn: &mut SqliteConnection,
         limit: usize,

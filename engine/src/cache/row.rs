@@ -5,7 +5,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use twox_hash::XxHash3_64;
 
-use super::{CacheKey, Record};
+use super::CacheKey;
+use crate::pure::protocol::record::Record;
 
 /// Something that the cache can write as a row.
 pub trait Cacheable: Send + Sync {
@@ -93,7 +94,7 @@ pub(super) struct Packed<'a> {
 
 impl<'a> Packed<'a> {
     /// The rows of a value in which each follows its length and a space.
-    pub fn split(mut rows: &'a [u8]) -> impl Iterator<Item = Self> {
+    pub(super) fn split(mut rows: &'a [u8]) -> impl Iterator<Item = Self> {
         std::iter::from_fn(move || {
             let length = number(&mut rows)?;
             let mut fields = take(&mut rows, length)?;
@@ -103,7 +104,7 @@ impl<'a> Packed<'a> {
     }
 
     /// The row and the bytes of its body; `None` if it is not what was written for the watch of this seed.
-    pub fn decode(&self, seed: u64) -> Option<(Row, usize)> {
+    pub(super) fn decode(&self, seed: u64) -> Option<(Row, usize)> {
         let rest = &mut &*self.fields;
         let (time_us, live_time, hash): (i64, i64, i64) =
             (number(rest)?, number(rest)?, number(rest)?);
@@ -183,7 +184,7 @@ pub(super) struct Batch(Vec<u8>);
 
 impl Batch {
     /// Adds an element.
-    pub fn push(&mut self, element: &impl Serialize) {
+    pub(super) fn push(&mut self, element: &impl Serialize) {
         let before = self.0.len();
         self.0.push(if before == 0 { b'[' } else { b',' });
         if serde_json::to_writer(&mut self.0, element).is_err() {
@@ -192,12 +193,12 @@ impl Batch {
     }
 
     /// Bytes so far.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The array as text, if it has elements; the batch is empty afterwards.
-    pub fn take(&mut self) -> Option<String> {
+    pub(super) fn take(&mut self) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }

@@ -1,17 +1,10 @@
 //! Upkeep: purging, the size budget, and the way from memory back into the file.
 
-use std::{
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 
-/// Microseconds since the Unix epoch.
-pub(super) fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
-}
+use crate::clock::now_us;
 
 /// Bytes of the database that are in use.
 pub(super) async fn used_bytes(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {

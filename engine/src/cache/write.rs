@@ -5,8 +5,8 @@ use sqlx::{Connection, Row as _, Sqlite, SqliteConnection, Transaction};
 use super::{
     CacheKey, Changes,
     row::{self, Batch},
-    upkeep::now_us,
 };
+use crate::clock::now_us;
 
 /// A statement's JSON argument ends beyond this many bytes, so that no batch is held in memory twice as a whole.
 const BATCH_BYTES: usize = 256 << 10;

@@ -38,7 +38,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(
+    pub(super) fn new(
         config: CacheConfig,
         jobs: mpsc::Receiver<Job>,
         reader: Arc<Mutex<Reader>>,
@@ -58,7 +58,7 @@ impl Writer {
     }
 
     /// Opens the database, then works until the cache is closed or nobody has it any more.
-    pub async fn run(mut self, mut opening: OwnedMutexGuard<Reader>) {
+    pub(super) async fn run(mut self, mut opening: OwnedMutexGuard<Reader>) {
         self.start(&mut opening).await;
         drop(opening);
         let mut closing = None;

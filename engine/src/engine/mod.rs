@@ -1,48 +1,12 @@
-//! The sync engine: shared watches over an appview. Nothing in here knows Tauri.
-//!
-//! An [`Engine`] holds one task per distinct watch. Each subscriber pulls what changed at its own pace;
-//! meanwhile changes merge, so a slow one costs bounded memory and gets the latest state.
+//! The registry of shared watches: one task per distinct watch, however many follow it.
 
-pub mod backoff;
-mod children;
-mod command;
-mod connection;
-pub mod edit;
-mod entry;
-mod error;
-mod filter;
-mod gathering;
-mod hydration;
-mod keeper;
-pub mod machine;
-mod marks;
-mod optimistic;
-mod order;
-mod pager;
-mod pages;
-mod path;
-pub mod record;
-mod records;
-mod relations;
+pub(crate) mod config;
 pub(crate) mod sleep;
-mod sort;
-mod spec;
-pub mod store;
-mod subscriber;
-pub mod subscription;
-mod typed;
-mod watch;
-pub mod wire;
-
-#[cfg(test)]
-mod agreement_tests;
-#[cfg(test)]
-mod model;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -50,83 +14,32 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
 };
 
-pub use edit::{Edit, EditError, EditRecord};
-pub use entry::{Entry, Optimistic};
-pub use error::WatchError;
-pub use filter::Filter;
-pub use keeper::CacheOptions;
-pub(crate) use keeper::cache_key;
-pub use machine::Status;
-pub use optimistic::{EditRefused, MAX_OPTIMISTIC};
-pub use pages::{Outdated, Page};
-pub use path::Path;
-pub use record::Record;
-pub use sort::{Sort, SortBy};
-pub use spec::{Home, TransportKind, WatchSpec};
-pub use store::View;
-pub use subscription::{Changed, Delta, State, Subscription};
-pub use typed::{NotOfType, TypedRecord};
-
 use crate::{
     cache::{Cache, CacheError},
-    tickets::{
-        DeskConfig, Minter, TICKET_PREFIX,
-        vault::{Vault, VaultError},
-    },
+    tickets::{self, DeskConfig, Minter, SECRET_PREFIX, TICKET_PREFIX},
     transport::{
-        DEFAULT_MAX_EVENT_BYTES, Transport,
+        Transport,
         auto::Auto,
         http::{Http, HttpError},
         sse::Sse,
         ws::Ws,
     },
+    vault::{Secret, Vault, VaultError},
+    watch::{
+        Watch,
+        command::Command,
+        persist::cache_key,
+        spec::{TransportKind, WatchKey, WatchSpec},
+        subscription::Subscription,
+    },
 };
-use backoff::BackoffPolicy;
-use command::Command;
-use spec::WatchKey;
-use watch::Watch;
+use config::EngineConfig;
 
 /// Commands that may wait for a watch's task; more of them wait at the sender.
 const COMMAND_QUEUE: usize = 64;
 
-/// A watch that ends may refuse a subscriber; its successor takes it. More refusals than that have another cause.
+/// A watch that ends may refuse a follower; its successor takes it. More refusals than that have another cause.
 const ADMISSION_ATTEMPTS: usize = 8;
-
-/// Settings that all watches of an engine share.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// How long a watch stays connected after its last subscriber left: a page reload takes less.
-    pub linger: Duration,
-    /// Bounds of the delays between connects.
-    pub backoff: BackoffPolicy,
-    /// Most bytes that one event may have.
-    pub max_event_bytes: usize,
-    /// Seed of the jitter; `None` takes one from the system.
-    pub seed: Option<u64>,
-    /// Replaces the platform's trust roots.
-    pub tls: Option<rustls::ClientConfig>,
-    /// Where tickets outlive the process.
-    pub vault: Vault,
-    /// Longest time for one mint.
-    pub mint_timeout: Duration,
-    /// Where records outlive the process, for the watches that want that.
-    pub cache: Option<Cache>,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            linger: Duration::from_secs(5),
-            backoff: BackoffPolicy::default(),
-            max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
-            seed: None,
-            tls: None,
-            vault: Vault::memory(),
-            mint_timeout: Duration::from_secs(15),
-            cache: None,
-        }
-    }
-}
 
 /// The registry of shared watches. Cheap to clone.
 #[derive(Clone)]
@@ -191,9 +104,10 @@ impl Engine {
             config,
             watches: Mutex::default(),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        let slept = sleep::watch(Arc::downgrade(&inner), SystemTime::now);
+        inner.runtime.spawn(slept);
+        Ok(Self { inner })
     }
 
     /// Follows a watch, sharing the connection with everyone who follows the same one.
@@ -204,7 +118,7 @@ impl Engine {
     }
 
     /// Follows a watch and mints for it, where its tickets come from
-    /// [`TicketSource::Followers`](crate::tickets::TicketSource::Followers).
+    /// [`TicketSource::Followers`](crate::TicketSource::Followers).
     pub async fn watch_minting(
         &self,
         spec: WatchSpec,
@@ -213,7 +127,7 @@ impl Engine {
         for _ in 0..ADMISSION_ATTEMPTS {
             let remote = self.remote(&spec);
             let (reply, subscribed) = oneshot::channel();
-            // A task that is just ending takes no subscribers any more: the next round starts a new one.
+            // A task that is just ending takes no followers any more: the next round starts a new one.
             let command = Command::Subscribe {
                 minter: minter.clone(),
                 reply,
@@ -252,6 +166,23 @@ impl Engine {
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
         self.ask_all(|done| Command::ForgetTicket { done }).await;
         self.inner.config.vault.clear(TICKET_PREFIX).await
+    }
+
+    /// Stores a secret for minters such as [`HttpMinter`](crate::HttpMinter). In a full vault it takes the place of
+    /// tickets, which can be minted again.
+    ///
+    /// # Errors
+    /// As [`Vault::set`].
+    pub async fn store_secret(&self, name: &str, secret: Secret) -> Result<(), VaultError> {
+        tickets::store(self.vault(), &format!("{SECRET_PREFIX}{name}"), secret).await
+    }
+
+    /// Forgets a secret. One that is not there is fine.
+    ///
+    /// # Errors
+    /// As [`Vault::delete`].
+    pub async fn delete_secret(&self, name: &str) -> Result<(), VaultError> {
+        self.vault().delete(&format!("{SECRET_PREFIX}{name}")).await
     }
 
     /// Writes what is not in the cache yet, for no longer than `deadline`. For moments before the end.
@@ -328,7 +259,7 @@ impl Engine {
         watches.insert(key.clone(), remote.clone());
         let watch = Watch::new(
             spec.clone(),
-            &self.inner.config,
+            self.inner.config.for_watches(),
             self.inner.desk.clone(),
             self.inner.transports.of(spec.transport),
             receiver,

@@ -1,8 +1,18 @@
 //! Notices that the machine slept: sockets die silently then.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Weak,
+    time::{Duration, SystemTime},
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Engine, Inner};
+
+/// Time between two looks at the clocks.
+const TICK: Duration = Duration::from_secs(10);
+/// Longest wait for the cache before the connections are made anew.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// A clock that is ahead by more than this was not merely set, or late.
 const JUMP: Duration = Duration::from_secs(30);
@@ -34,11 +44,39 @@ impl SleepWatch {
     }
 }
 
+/// Connects all watches anew after the machine slept, until the engine is gone. `wall` tells the time of day.
+pub(super) async fn watch(engine: Weak<Inner>, wall: impl Fn() -> SystemTime) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clocks = SleepWatch::new(TICK, wall(), Instant::now());
+    loop {
+        ticks.tick().await;
+        let Some(inner) = engine.upgrade() else {
+            return;
+        };
+        if clocks.slept(wall(), Instant::now()) {
+            tracing::debug!("the machine slept");
+            let engine = Engine { inner };
+            engine.suspend(LAST_WRITE).await;
+            engine.wake().await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::UNIX_EPOCH,
+    };
 
-    const TICK: Duration = Duration::from_secs(10);
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::{Status, WatchSpec, engine::config::EngineConfig};
 
     #[test]
     fn a_jump_of_either_clock_is_a_sleep_and_nothing_else_is() {
@@ -65,5 +103,36 @@ mod tests {
         steady += TICK;
         assert!(!watch.slept(wall, steady));
         assert!(!watch.slept(wall + TICK, steady + TICK));
+    }
+
+    #[tokio::test]
+    async fn after_a_sleep_watches_connect_anew() {
+        let server = appview::Server::start(Default::default()).await.unwrap();
+        let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+        let url = format!("{}{url}", server.url()).parse().unwrap();
+        let engine = Engine::new(Handle::current(), EngineConfig::default()).unwrap();
+        let seconds = Arc::new(AtomicU64::new(0));
+        let wall = seconds.clone();
+        let wall = move || UNIX_EPOCH + Duration::from_secs(wall.load(Ordering::Relaxed));
+        let sleeps = watch(Arc::downgrade(&engine.inner), wall);
+        tokio::spawn(sleeps);
+        let follower = engine.watch(WatchSpec::new(url, Arc::new(|_| true))).await;
+        let live = async |nth| {
+            while follower.state().await.unwrap().status != Status::Live
+                || server.stats().sse != nth
+            {
+                follower.next().await.unwrap();
+            }
+        };
+        let late = Duration::from_secs(20);
+        tokio::time::timeout(late, live(1)).await.unwrap();
+        for (slept, connects) in [(0, 1), (3600, 2)] {
+            seconds.fetch_add(TICK.as_secs() + slept, Ordering::Relaxed);
+            tokio::time::pause();
+            // Timers go off in the millisecond after theirs.
+            tokio::time::advance(TICK + Duration::from_millis(1)).await;
+            tokio::time::resume();
+            tokio::time::timeout(late, live(connects)).await.unwrap();
+        }
     }
 }

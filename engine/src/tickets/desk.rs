@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 use url::Url;
 
-use super::{
-    MintReason, MintRequest, Minter, Ticket, TicketError, TicketSource, checked,
+use super::{MintReason, MintRequest, Minter, TicketError, TicketSource};
+use crate::{
+    pure::protocol::ticket::Ticket,
+    transport::{UrlGuard, http::Http},
     vault::{Secret, Vault, VaultError},
 };
-use crate::transport::{UrlGuard, http::Http};
 
 /// A ticket with less life than this is not worth a connect.
 const LEAST_LIFE: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ struct Held {
 }
 
 impl Desk {
-    pub fn new(
+    pub(crate) fn new(
         config: DeskConfig,
         source: TicketSource,
         url: Url,
@@ -88,7 +89,7 @@ impl Desk {
     }
 
     /// The ticket for the next connect: the one at hand if it lives long enough, else a fresh one.
-    pub async fn ticket(
+    pub(crate) async fn ticket(
         self: &Arc<Self>,
         followers: Vec<Arc<dyn Minter>>,
     ) -> Result<Option<Ticket>, TicketError> {
@@ -121,19 +122,19 @@ impl Desk {
     }
 
     /// A fresh ticket came with a handshake of the given generation: it takes the place of the one that was used.
-    pub fn roll(self: &Arc<Self>, ticket: Ticket, generation: u64) {
-        if self.source.can_mint() && checked(ticket.expose()).is_ok() {
+    pub(crate) fn roll(self: &Arc<Self>, ticket: Ticket, generation: u64) {
+        if self.source.can_mint() {
             self.keep(ticket, generation);
         }
     }
 
     /// Counts how often the tickets were cleared.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.lock().generation
     }
 
     /// Text without the tickets that this desk knows: servers may quote what they were sent.
-    pub fn redact(&self, text: String) -> String {
+    pub(crate) fn redact(&self, text: String) -> String {
         let held = self.lock().ticket.clone();
         let given = match &self.source {
             TicketSource::Static(ticket) => Some(ticket.clone()),
@@ -144,7 +145,7 @@ impl Desk {
     }
 
     /// The account was removed: a ticket that was given for good must not open anything again.
-    pub fn revoke(&self) {
+    pub(crate) fn revoke(&self) {
         if let TicketSource::Static(ticket) = &self.source {
             let mut revoked = self
                 .config
@@ -168,12 +169,12 @@ impl Desk {
     }
 
     /// The server does not take the ticket.
-    pub fn refused(self: &Arc<Self>) {
+    pub(crate) fn refused(self: &Arc<Self>) {
         self.forget(Some(MintReason::Refused));
     }
 
     /// The server does not take this ticket. Another one may have come meanwhile.
-    pub fn refused_this(self: &Arc<Self>, ticket: Option<&Ticket>) {
+    pub(crate) fn refused_this(self: &Arc<Self>, ticket: Option<&Ticket>) {
         let is_held = self.lock().ticket.as_ref() == ticket;
         if is_held {
             self.refused();
@@ -181,7 +182,7 @@ impl Desk {
     }
 
     /// Nobody may use the ticket any more: logout, or access lost.
-    pub fn clear(self: &Arc<Self>) {
+    pub(crate) fn clear(self: &Arc<Self>) {
         self.forget(None);
     }
 
@@ -244,7 +245,7 @@ impl Desk {
         let asked = tokio::time::timeout(VAULT_GRACE, self.config.vault.get(&self.name)).await;
         match asked {
             Ok(Ok(secret)) => {
-                let ticket = checked(secret?.expose()).ok()?;
+                let ticket = Ticket::parse(secret?.expose()).ok()?;
                 self.lock().wanted = Some(MintReason::Expired);
                 lives_long_enough(&ticket).then_some(ticket)
             }
@@ -278,7 +279,7 @@ impl Desk {
         for minter in minters {
             let minted = tokio::time::timeout(after, minter.mint(request.clone())).await;
             match minted.unwrap_or(Err(TicketError::Timeout { after })) {
-                Ok(ticket) => return checked(ticket.expose()),
+                Ok(ticket) => return Ok(ticket),
                 Err(error) => {
                     debug!(%error, reason = ?request.reason, "mint failed");
                     failure = error;

@@ -1,31 +1,37 @@
 //! A ready-made minter: a request to a route of the app's own server.
 
 use futures_util::{FutureExt, future::BoxFuture};
-use reqwest::{
-    Method,
-    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{ACCEPT, AUTHORIZATION},
 };
 use serde::Deserialize;
 use url::Url;
 
-use super::{MAX_TICKET_BYTES, MintRequest, Minter, Ticket, TicketError, checked, vault::Secret};
-use crate::transport::TransportError;
+use super::{MintRequest, Minter, TicketError};
+use crate::{
+    pure::protocol::ticket::{MAX_TICKET_BYTES, Ticket},
+    transport::TransportError,
+    vault::Secret,
+};
 
 /// What the names of secrets in the vault begin with.
 pub(crate) const SECRET_PREFIX: &str = "secret:";
 
 /// Mints by an HTTP request. The answer is the ticket as text, or JSON with a `ticket` field.
 ///
-/// The URL must be allowed by the same scope as the watch. Credentials come from the keyring, where
-/// `setSecret(name, value)` in the webview or [`crate::ContrailSync::set_secret`] in Rust put them.
+/// The URL must be allowed by the guard of the watch. Credentials come from the vault, where [`store_secret`] or the
+/// plugin's `set_secret` put them.
 ///
 /// ```
-/// use tauri_plugin_contrail_sync::{Builder, tickets::HttpMinter};
+/// use contrail_sync_engine::{HttpMinter, NamedMinter, TicketSource};
 ///
 /// let minter = HttpMinter::post("https://app.example/api/ticket".parse()?).bearer("session");
-/// let plugin = Builder::new().minter("api", minter);
+/// let source = TicketSource::Minter(NamedMinter::new("api", minter));
 /// # Ok::<(), url::ParseError>(())
 /// ```
+///
+/// [`store_secret`]: crate::Engine::store_secret
 #[derive(Debug, Clone)]
 pub struct HttpMinter {
     method: Method,
@@ -137,12 +143,12 @@ struct Answer {
 fn read_answer(bytes: &[u8], is_json: bool) -> Result<Ticket, TicketError> {
     if is_json {
         return match serde_json::from_slice::<Answer>(bytes) {
-            Ok(answer) => checked(&answer.ticket),
+            Ok(answer) => Ok(Ticket::parse(&answer.ticket)?),
             Err(_) => Err(TicketError::NotATicket("JSON without a ticket field")),
         };
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => checked(text),
+        Ok(text) => Ok(Ticket::parse(text)?),
         Err(_) => Err(TicketError::NotATicket("bytes that are no text")),
     }
 }
@@ -159,7 +165,7 @@ mod tests {
         ] {
             assert_eq!(
                 read_answer(body.as_bytes(), is_json).unwrap(),
-                Ticket::new("a.b")
+                Ticket::parse("a.b").unwrap()
             );
         }
         let long = "x".repeat(MAX_TICKET_BYTES + 1);

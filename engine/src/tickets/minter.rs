@@ -5,13 +5,17 @@ use std::fmt;
 use futures_util::{FutureExt, future::BoxFuture};
 use url::Url;
 
-use super::{Ticket, TicketError, checked, vault::Vault};
-use crate::transport::{UrlGuard, http::Http};
+use super::TicketError;
+use crate::{
+    pure::protocol::ticket::Ticket,
+    transport::{UrlGuard, http::Http},
+    vault::Vault,
+};
 
 /// Why a ticket is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 pub enum MintReason {
     /// There is none yet.
     First,
@@ -50,11 +54,11 @@ impl fmt::Debug for MintRequest {
 /// Any async closure will do:
 ///
 /// ```
-/// use tauri_plugin_contrail_sync::{Builder, tickets::MintRequest};
+/// use contrail_sync_engine::{MintRequest, NamedMinter};
 ///
-/// let plugin = Builder::new().minter("session", |request: MintRequest| async move {
+/// let minter = NamedMinter::new("session", |request: MintRequest| async move {
 ///     // Ask your own server, as the signed-in account.
-///     Ok::<_, std::io::Error>(format!("ticket for {}", request.url))
+///     Ok::<_, std::io::Error>(format!("ticket-for.{}", request.account.unwrap_or_default()))
 /// });
 /// ```
 pub trait Minter: Send + Sync {
@@ -72,7 +76,7 @@ where
         let answer = self(request);
         async move {
             match answer.await {
-                Ok(text) => checked(&text),
+                Ok(text) => Ok(Ticket::parse(&text)?),
                 Err(error) => Err(TicketError::Failed(error.to_string())),
             }
         }

@@ -3,43 +3,21 @@
 mod desk;
 mod http_minter;
 mod minter;
-pub mod vault;
+mod source;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX, store};
+pub(crate) use desk::store;
+pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX};
 pub use http_minter::HttpMinter;
 pub(crate) use http_minter::SECRET_PREFIX;
 pub use minter::{MintReason, MintRequest, Minter};
-/// Names a header of [`HttpMinter::header`].
-pub use reqwest::header::HeaderName;
+pub use source::{NamedMinter, TicketSource};
 
-use crate::error::ErrorKind;
-
-/// Longest ticket that is taken from a minter or a server, in bytes.
-pub const MAX_TICKET_BYTES: usize = 8 * 1024;
-
-/// A ticket as the server gave it: opaque, secret, and absent from every kind of output.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Ticket(Arc<str>);
-
-impl Ticket {
-    /// Wraps a ticket's text.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ticket(…)")
-    }
-}
+use crate::{
+    failure::{ErrorKind, Failure},
+    pure::protocol::ticket::NotATicket,
+};
 
 /// Why there is no ticket. No message holds one.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -81,80 +59,17 @@ impl TicketError {
     }
 }
 
-/// Checks a minter's answer.
-pub(crate) fn checked(text: &str) -> Result<Ticket, TicketError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(TicketError::NotATicket("nothing"));
-    }
-    if text.len() > MAX_TICKET_BYTES {
-        return Err(TicketError::NotATicket("far too much"));
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(TicketError::NotATicket("several words"));
-    }
-    Ok(Ticket::new(text))
-}
-
-/// Where a watch gets its tickets from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub enum TicketSource {
-    /// The watch is public.
-    #[default]
-    Public,
-    /// One ticket, sent as it is at every connect.
-    Static(Ticket),
-    /// A minter in Rust.
-    Minter(NamedMinter),
-    /// Whoever follows the watch mints, as a webview does by a function of its own.
-    Followers,
-}
-
-impl TicketSource {
-    /// Whether another ticket can be had after a refusal.
-    pub(crate) fn can_mint(&self) -> bool {
-        matches!(self, Self::Minter(_) | Self::Followers)
+impl From<NotATicket> for TicketError {
+    fn from(NotATicket(what): NotATicket) -> Self {
+        Self::NotATicket(what)
     }
 }
 
-/// A minter with the name it is registered under; the name is its identity.
-#[derive(Clone)]
-pub struct NamedMinter {
-    name: String,
-    minter: Arc<dyn Minter>,
-}
-
-impl NamedMinter {
-    /// Names a minter.
-    pub fn new(name: impl Into<String>, minter: impl Minter + 'static) -> Self {
-        Self {
-            name: name.into(),
-            minter: Arc::new(minter),
+impl From<&TicketError> for Failure {
+    fn from(error: &TicketError) -> Self {
+        match error {
+            TicketError::Revoked => Self::losing_access(error.kind(), error.to_string()),
+            _ => Self::new(error.kind(), error.to_string()),
         }
-    }
-
-    /// The name it is registered under.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl fmt::Debug for NamedMinter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NamedMinter").field(&self.name).finish()
-    }
-}
-
-impl PartialEq for NamedMinter {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for NamedMinter {}
-
-impl std::hash::Hash for NamedMinter {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
     }
 }

@@ -19,7 +19,7 @@ const MAX_REMEMBERED: usize = 256;
 
 /// Chooses at every connect.
 #[derive(Debug, Clone)]
-pub struct Auto {
+pub(crate) struct Auto {
     ws: Ws,
     sse: Sse,
     /// Origins without WebSocket, and since when that is known.
@@ -28,7 +28,7 @@ pub struct Auto {
 
 impl Auto {
     /// Chooses between these two.
-    pub fn new(ws: Ws, sse: Sse) -> Self {
+    pub(crate) fn new(ws: Ws, sse: Sse) -> Self {
         Self {
             ws,
             sse,

@@ -8,13 +8,13 @@ use std::{
 use crate::redact::quoted;
 
 /// The innermost cause of an error: the layers around it only say that a request failed.
-pub fn cause(error: &(dyn Error + 'static)) -> String {
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     let innermost = chain(error).last().unwrap_or(error);
     quoted(&innermost.to_string(), &[])
 }
 
 /// Why there was no answer, as the end of a sentence, with the cause behind it.
-pub fn why_unreachable(error: &reqwest::Error) -> String {
+pub(super) fn why_unreachable(error: &reqwest::Error) -> String {
     let cause = cause(error);
     match reason(error) {
         Some(reason) => format!("{reason} ({cause})"),

@@ -10,7 +10,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Idle HTTP/1.1 connections that a client keeps for the next request.
 const MAX_IDLE_CONNECTIONS: usize = 4;
 /// Streams of one HTTP/2 connection. Servers allow a hundred or more; a request beyond their limit hangs.
-pub const STREAMS: usize = 80;
+pub(super) const STREAMS: usize = 80;
 /// Bytes that an HTTP/2 stream may have sent without being read.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Room for every stream to be full: those that nobody reads cannot hold up the others.
@@ -18,7 +18,7 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 
 /// A client for requests and event streams, over HTTP/2 where the server speaks it. Its connections live as
 /// long as it does.
-pub fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
+pub(super) fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
     // A configuration that is handed over is used as it is: without these it is HTTP/1.1 only.
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     builder(tls)
@@ -33,7 +33,7 @@ pub fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
 }
 
 /// A client for what only HTTP/1.1 can do: switch protocols.
-pub fn upgrading(mut tls: ClientConfig) -> reqwest::Result<Client> {
+pub(super) fn upgrading(mut tls: ClientConfig) -> reqwest::Result<Client> {
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     builder(tls).http1_only().build()
 }
@@ -50,7 +50,7 @@ fn builder(tls: ClientConfig) -> ClientBuilder {
 }
 
 /// ring, named explicitly: rustls without a chosen provider panics.
-pub fn default_tls() -> Result<ClientConfig, rustls::Error> {
+pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

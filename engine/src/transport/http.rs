@@ -30,13 +30,14 @@ const MAX_REFUSAL_BYTES: usize = 16 * 1024;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HttpError {
     /// The TLS configuration is not usable.
     #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(String),
     /// The client refused its configuration.
     #[error("HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    Client(String),
 }
 
 /// Shared HTTP clients that ask a guard about every URL they request.
@@ -59,10 +60,10 @@ impl Http {
     pub fn new(tls: Option<rustls::ClientConfig>) -> Result<Self, HttpError> {
         let tls = match tls {
             Some(tls) => tls,
-            None => default_tls()?,
+            None => default_tls().map_err(|error| HttpError::Tls(error.to_string()))?,
         };
         Ok(Self {
-            http1: upgrading(tls.clone())?,
+            http1: upgrading(tls.clone()).map_err(|error| HttpError::Client(error.to_string()))?,
             pool: Pool::new(tls),
         })
     }
@@ -235,7 +236,7 @@ async fn within<T>(
 }
 
 /// Scheme, host and port: what may stand in messages.
-pub fn origin(url: &Url) -> String {
+pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 

@@ -6,23 +6,10 @@ use tracing::warn;
 use url::Url;
 
 use super::{ConnectRequest, TransportError, http::Http};
-use crate::engine::{Record, wire};
+use crate::pure::protocol::{listed::Listed, record::Record, wire};
 
 /// A page holds up to 200 records: it may be this many times larger than one event.
 const PAGE_EVENTS: usize = 4;
-
-/// One page of records.
-#[derive(Debug)]
-pub struct Listed {
-    /// The records that could be read, in the server's order.
-    pub records: Vec<Record>,
-    /// Whether the server had none.
-    pub is_empty: bool,
-    /// Whether all of them could be read.
-    pub is_whole: bool,
-    /// Where the next page begins, if there is one.
-    pub cursor: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Answer {
@@ -31,7 +18,7 @@ struct Answer {
 }
 
 /// Fetches the page that begins at `cursor`.
-pub async fn list(
+pub(crate) async fn list(
     http: &Http,
     request: &ConnectRequest,
     cursor: &str,

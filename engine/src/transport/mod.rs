@@ -1,14 +1,14 @@
 //! Connections to an appview. The engine sees a stream of server events, whatever carries them.
 
-pub mod auto;
+pub(crate) mod auto;
 mod cause;
 mod client;
-pub mod http;
-pub mod list;
+pub(crate) mod http;
+pub(crate) mod list;
 mod pool;
-pub mod sse;
+pub(crate) mod sse;
 mod sse_parser;
-pub mod ws;
+pub(crate) mod ws;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,9 +16,11 @@ use futures_util::{future::BoxFuture, stream::BoxStream};
 use url::Url;
 
 use crate::{
-    engine::wire::{ServerEvent, WireError},
-    error::ErrorKind,
-    tickets::Ticket,
+    failure::{ErrorKind, Failure, Refusal},
+    pure::protocol::{
+        ticket::Ticket,
+        wire::{ServerEvent, WireError},
+    },
 };
 
 /// A bound on what one event may hold in memory, in bytes.
@@ -46,7 +48,7 @@ pub struct ConnectRequest {
 
 impl ConnectRequest {
     /// What must not be quoted.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
+    pub fn secrets(&self) -> Vec<&str> {
         self.ticket.iter().map(Ticket::expose).collect()
     }
 }
@@ -69,15 +71,6 @@ pub type Events = BoxStream<'static, Result<Incoming, TransportError>>;
 pub trait Transport: Send + Sync {
     /// Connects. Dropping the future, or the stream it gives, leaves nothing behind.
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>>;
-}
-
-/// What a refusal means for the watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The ticket is not valid: another one may be.
-    Ticket,
-    /// The records are not the caller's to see (any more).
-    AccessLost,
 }
 
 /// Why there is no connection, or no longer one. Messages carry no query string, hence no ticket.
@@ -256,14 +249,24 @@ impl TransportError {
     }
 }
 
+impl From<&TransportError> for Failure {
+    fn from(error: &TransportError) -> Self {
+        Self {
+            refusal: error.refusal(),
+            retry_after: error.retry_after(),
+            ..Self::new(error.kind(), error.to_string())
+        }
+    }
+}
+
 /// Close codes of the protocol.
-pub mod close {
+pub(crate) mod close {
     /// The server failed while sending.
-    pub const SERVER_FAILED: u16 = 4001;
+    pub(crate) const SERVER_FAILED: u16 = 4001;
     /// Access to the space was taken away.
-    pub const ACCESS_REVOKED: u16 = 4003;
+    pub(crate) const ACCESS_REVOKED: u16 = 4003;
     /// The ticket is not valid.
-    pub const TICKET_INVALID: u16 = 4008;
+    pub(crate) const TICKET_INVALID: u16 = 4008;
 }
 
 fn closed(code: u16, reason: &str) -> String {
@@ -271,5 +274,51 @@ fn closed(code: u16, reason: &str) -> String {
         (1005, _) => "without a code".to_owned(),
         (code, "") => format!("code {code}"),
         (code, reason) => format!("code {code}, {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(error: TransportError) -> Option<Refusal> {
+        Failure::from(&error).refusal
+    }
+
+    fn closed(code: u16) -> TransportError {
+        let reason = String::new();
+        TransportError::Closed { code, reason }
+    }
+
+    #[test]
+    fn a_structured_refusal_takes_access_away_and_an_unstructured_one_does_not() {
+        let reason = || "not-member".to_owned();
+        for error in [
+            TransportError::Forbidden { reason: reason() },
+            TransportError::NotFound { reason: reason() },
+            closed(close::ACCESS_REVOKED),
+        ] {
+            assert_eq!(refusal(error), Some(Refusal::AccessLost));
+        }
+        for status in [403, 404, 500] {
+            let message = "no JSON".to_owned();
+            let error = TransportError::Status {
+                status,
+                message,
+                retry_after: None,
+            };
+            assert_eq!(refusal(error), None);
+        }
+    }
+
+    #[test]
+    fn a_ticket_that_the_server_does_not_take_is_worth_another_one() {
+        let message = "expired".to_owned();
+        for error in [
+            TransportError::AuthRequired { message },
+            closed(close::TICKET_INVALID),
+        ] {
+            assert_eq!(refusal(error), Some(Refusal::Ticket));
+        }
     }
 }

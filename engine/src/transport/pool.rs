@@ -71,7 +71,7 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    pub fn new(tls: ClientConfig) -> Self {
+    pub(super) fn new(tls: ClientConfig) -> Self {
         let origins = Mutex::default();
         Self {
             shared: Arc::new(Shared { tls, origins }),
@@ -79,7 +79,7 @@ impl Pool {
     }
 
     /// A place for one request to the URL's origin, once that may start. Cancelling gives it back.
-    pub async fn lease(&self, url: &Url) -> reqwest::Result<Lease> {
+    pub(super) async fn lease(&self, url: &Url) -> reqwest::Result<Lease> {
         let (mut lease, http1) = self.shared.take(url)?;
         if !http1 {
             let gate = lease.pooled.gate.clone();
@@ -186,12 +186,12 @@ impl Pooled {
 }
 
 impl Lease {
-    pub fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &Client {
         &self.pooled.client
     }
 
     /// The head of an answer is there: others need not wait any more.
-    pub fn answered(&mut self, version: Version) {
+    pub(super) fn answered(&mut self, version: Version) {
         self.unanswered = None;
         self.pooled.gate.close();
         if let Some(shared) = self.shared.upgrade()

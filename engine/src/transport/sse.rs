@@ -19,7 +19,7 @@ use super::{
     http::Http,
     sse_parser::{Parsed, SseParser, TooLarge},
 };
-use crate::engine::wire::{self, WireError};
+use crate::pure::protocol::wire::{self, WireError};
 
 /// Follows a watch by `text/event-stream`.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::wire::ServerEvent;
+    use crate::pure::protocol::wire::ServerEvent;
 
     async fn read(
         chunks: Vec<&'static [u8]>,

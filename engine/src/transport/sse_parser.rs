@@ -11,7 +11,7 @@ const KEPT: usize = 64 * 1024;
 
 /// What the parser found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parsed<'a> {
+pub(super) enum Parsed<'a> {
     /// A complete event.
     Event {
         /// Its `event` field, or `message`.
@@ -25,11 +25,11 @@ pub enum Parsed<'a> {
 
 /// An event grew beyond the bound. The stream cannot be followed any further.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TooLarge;
+pub(super) struct TooLarge;
 
 /// An incremental parser: linear in its input, and never holding more than `limit` bytes.
 #[derive(Debug)]
-pub struct SseParser {
+pub(super) struct SseParser {
     limit: usize,
     /// The line that the last chunk ended in.
     partial: Vec<u8>,
@@ -45,7 +45,7 @@ pub struct SseParser {
 
 impl SseParser {
     /// `limit` bounds the bytes of one event, and of one line of whatever sort.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
             partial: Vec::new(),
@@ -59,7 +59,7 @@ impl SseParser {
     }
 
     /// Takes bytes from the front of `bytes` until they complete an event; `None` once they are used up.
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Parsed<'_>>, TooLarge> {
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Parsed<'_>>, TooLarge> {
         if std::mem::take(&mut self.told) {
             self.clear();
         }

@@ -31,9 +31,11 @@ use super::{
     http::{Http, bare},
 };
 use crate::{
-    engine::wire::{self, ServerEvent, WireError},
+    pure::protocol::{
+        ticket::Ticket,
+        wire::{self, ServerEvent, WireError},
+    },
     redact::quoted,
-    tickets::Ticket,
 };
 
 /// Between two pings of ours: a server in a Durable Object never says anything by itself.
@@ -47,13 +49,13 @@ const NO_STATUS: u16 = 1005;
 
 /// Follows a watch over a WebSocket.
 #[derive(Debug, Clone)]
-pub struct Ws {
+pub(crate) struct Ws {
     http: Http,
 }
 
 impl Ws {
     /// Uses the given client.
-    pub fn new(http: Http) -> Self {
+    pub(crate) fn new(http: Http) -> Self {
         Self { http }
     }
 
@@ -210,11 +212,9 @@ fn events(
     request: &ConnectRequest,
 ) -> Events {
     let mut ready = VecDeque::with_capacity(handshake.snapshot.records.len() + 3);
-    ready.extend(
-        handshake
-            .ticket
-            .map(|text| Incoming::Ticket(Ticket::new(text))),
-    );
+    // One that is no ticket changes nothing: the one at hand goes on.
+    let ticket = handshake.ticket.and_then(|text| Ticket::parse(&text).ok());
+    ready.extend(ticket.map(Incoming::Ticket));
     ready.push_back(Incoming::Event(ServerEvent::SnapshotStart));
     ready.extend(handshake.snapshot.records.iter().map(|raw| {
         match wire::decode_record(raw.get()) {

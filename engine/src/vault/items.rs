@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use keyring_core::{CredentialStore, Entry, Error};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Reason, owner::Failure};
+use super::{Reason, state::Failure};
 
 /// An open keyring, and whose items of it are meant.
 pub(super) struct Items {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{SECRET_MAX, Secret, items::Items, owner::Failure};
+use super::{SECRET_MAX, Secret, items::Items, state::Failure};
 
 /// How a vault lays its secrets out in the keyring's items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

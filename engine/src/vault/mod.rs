@@ -8,6 +8,7 @@ mod items;
 mod layout;
 mod memory;
 mod owner;
+mod secret;
 mod state;
 
 use std::{
@@ -17,16 +18,16 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
-use zeroize::Zeroizing;
 
 pub use self::{
     layout::Layout,
+    secret::Secret,
     state::{Reason, VaultError, VaultState},
 };
 use self::{
     memory::Memory,
-    owner::{Command, Failure, Op},
-    state::Standing,
+    owner::{Command, Op},
+    state::{Failure, Standing},
 };
 
 /// The longest secret, in bytes of UTF-8.
@@ -38,28 +39,6 @@ pub const NAMES_MAX: usize = 1024;
 
 /// Calls that wait for the keyring's thread; further callers wait for a place.
 const QUEUE: usize = 64;
-
-/// A secret text: erased from memory when dropped, absent from `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Wraps a secret's text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// How a vault uses the keyring.
 #[derive(Debug, Clone)]

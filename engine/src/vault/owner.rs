@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Layout, Reason, Secret, Standing, items::Items, layout::Drawer};
+use super::{
+    Layout, Reason, Secret,
+    items::Items,
+    layout::Drawer,
+    state::{Failure, Standing},
+};
 
 /// What the thread is asked to do.
 pub(super) enum Op {
@@ -22,14 +27,6 @@ pub(super) enum Op {
 pub(super) struct Command {
     pub op: Op,
     pub reply: oneshot::Sender<Result<Option<Secret>, Failure>>,
-}
-
-/// Why the keyring did not do it.
-pub(super) enum Failure {
-    Damaged,
-    Full,
-    InvalidName,
-    Unusable { reason: Reason, detail: String },
 }
 
 /// Starts the thread. It ends when the vault is gone or has given the keyring up; nobody waits for it, as

@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use tokio::sync::watch;
 
-use super::{NAME_MAX, SECRET_MAX, owner::Failure};
+use super::{NAME_MAX, SECRET_MAX};
 
 /// Where a vault keeps its secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,14 @@ pub enum VaultError {
     /// of an earlier process, could not be asked to erase what it has.
     #[error("gone from memory, but not from the keyring: {0}")]
     NotErased(Reason),
+}
+
+/// Why the keyring did not do it.
+pub(super) enum Failure {
+    Damaged,
+    Full,
+    InvalidName,
+    Unusable { reason: Reason, detail: String },
 }
 
 impl From<Failure> for VaultError {

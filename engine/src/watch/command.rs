@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::{
-    WatchError,
-    edit::Edit,
-    subscription::{Admission, Delta, State},
+use super::error::WatchError;
+use crate::{
+    pure::{
+        ledger::delta::{Delta, State},
+        store::edit::Edit,
+    },
+    tickets::Minter,
 };
-use crate::tickets::Minter;
 
 /// What others ask of a watch.
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Join.
     Subscribe {
         minter: Option<Arc<dyn Minter>>,
@@ -61,4 +63,21 @@ pub(super) enum Command {
     },
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
+}
+
+/// Says that a subscription is gone, without a queue that could be full.
+#[derive(Debug)]
+pub(crate) struct Alive(pub Arc<Notify>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// What a watch's task gives a new follower.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub id: u64,
+    pub alive: Arc<Alive>,
 }

@@ -3,9 +3,10 @@
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tracing::warn;
 
-use super::{WatchError, machine::Input};
+use super::error::WatchError;
 use crate::{
-    tickets::Ticket,
+    failure::Failure,
+    pure::{lifecycle::machine::Input, protocol::ticket::Ticket},
     transport::{Events, Incoming, TransportError},
 };
 
@@ -23,7 +24,7 @@ pub(super) enum Connection {
 
 impl Connection {
     /// The next thing that happens to it; never, if there is none. Cancelling loses nothing.
-    pub async fn next(&mut self) -> Happening {
+    pub(super) async fn next(&mut self) -> Happening {
         loop {
             match self {
                 Self::None => return std::future::pending().await,
@@ -31,7 +32,7 @@ impl Connection {
                     Ok(events) => *self = Self::Open(events),
                     Err(error) => {
                         *self = Self::None;
-                        return Happening::Input(Input::Failed(error));
+                        return Happening::Input(Input::Failed(Failure::from(&error)));
                     }
                 },
                 Self::Open(events) => return incoming(events.next().await),
@@ -40,7 +41,7 @@ impl Connection {
     }
 
     /// What has arrived already.
-    pub fn ready(&mut self) -> Option<Happening> {
+    pub(super) fn ready(&mut self) -> Option<Happening> {
         match self {
             Self::Open(events) => events.next().now_or_never().map(incoming),
             _ => None,
@@ -56,7 +57,7 @@ fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
             Input::Skipped
         }
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
-        Some(Err(error)) => Input::Failed(error.into()),
-        None => Input::Failed(WatchError::Disconnected),
+        Some(Err(error)) => Input::Failed(Failure::from(&error)),
+        None => Input::Failed(Failure::from(&WatchError::Disconnected)),
     })
 }

@@ -1,15 +1,14 @@
 //! Why a watch is not live, or ended.
 
-use std::time::Duration;
-
 use crate::{
-    error::{ErrorKind, ErrorPayload},
+    failure::{ErrorKind, ErrorPayload, Failure},
     tickets::TicketError,
-    transport::{Refusal, TransportError},
+    transport::TransportError,
 };
 
 /// Why a watch is not live, or ended.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum WatchError {
     /// The connection failed.
     #[error(transparent)]
@@ -17,18 +16,6 @@ pub enum WatchError {
     /// There is no ticket to connect with.
     #[error(transparent)]
     Ticket(#[from] TicketError),
-    /// The server said that it failed.
-    #[error("the server failed: {message}")]
-    Server {
-        /// The server's words.
-        message: String,
-    },
-    /// The account was removed from the space.
-    #[error("no longer a member of {space}")]
-    AccessLost {
-        /// The space that was left.
-        space: String,
-    },
     /// The server ended the stream.
     #[error("the server ended the connection")]
     Disconnected,
@@ -54,8 +41,6 @@ impl WatchError {
         match self {
             Self::Transport(error) => error.kind(),
             Self::Ticket(error) => error.kind(),
-            Self::Server { .. } => ErrorKind::Server,
-            Self::AccessLost { .. } => ErrorKind::AccessLost,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Ended => ErrorKind::UnknownWatch,
             Self::Nameless => ErrorKind::InvalidOptions,
@@ -70,20 +55,14 @@ impl WatchError {
             message: self.to_string(),
         }
     }
+}
 
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Transport(error) => error.refusal(),
-            Self::AccessLost { .. } => Some(Refusal::AccessLost),
-            Self::Ticket(TicketError::Revoked) => Some(Refusal::AccessLost),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Transport(error) => error.retry_after(),
-            _ => None,
+impl From<&WatchError> for Failure {
+    fn from(error: &WatchError) -> Self {
+        match error {
+            WatchError::Transport(error) => error.into(),
+            WatchError::Ticket(error) => error.into(),
+            other => Self::new(other.kind(), other.to_string()),
         }
     }
 }

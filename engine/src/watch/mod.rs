@@ -1,76 +1,96 @@
 //! One task per watch: it alone owns the machine and the store, and drives them with the world.
 
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+pub(crate) mod command;
+mod connection;
+pub(crate) mod error;
+mod first_frame;
+mod follower;
+mod older;
+mod pager;
+pub(crate) mod persist;
+pub(crate) mod settings;
+pub(crate) mod spec;
+pub(crate) mod subscription;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
-    time::{Instant, Sleep},
+    time::Instant,
 };
 use tracing::debug;
 
-use super::{
-    EngineConfig, WatchError, WatchSpec,
-    backoff::Backoff,
-    command::Command,
-    connection::{Connection, Happening},
-    edit::Edit,
-    gathering::Gathering,
-    keeper::{self, Keeper, News},
-    machine::{DOUBT_SPACING, Effect, Input, Machine, MachineOptions, SNAPSHOT_SPACING, Status},
-    optimistic::{EditRefused, MAX_OPTIMISTIC},
-    pager::Pager,
-    spec::Home,
-    store::{Change, Store, Unknowable},
-    subscriber::Subscriber,
-    subscription::{Admission, Alive},
-    wire::ServerEvent,
-};
 use crate::{
+    clock::now_us,
+    pure::{
+        lifecycle::{
+            backoff::Backoff,
+            machine::{Input, Machine, MachineOptions, Status},
+        },
+        protocol::wire::ServerEvent,
+        replica::{Action, Replica},
+        store::{
+            Store,
+            change::Change,
+            edit::Edit,
+            home::Home,
+            optimistic::{EditRefused, MAX_OPTIMISTIC},
+        },
+    },
     tickets::{Desk, DeskConfig, Minter},
+    timer::Timer,
     transport::{ConnectRequest, Events, Transport, http, http::Http},
 };
+use command::{Admission, Alive, Command};
+use connection::{Connection, Happening};
+use error::WatchError;
+use first_frame::FirstFrame;
+use follower::Follower;
+use pager::Pager;
+use persist::{News, Persist};
+use settings::Settings;
+use spec::WatchSpec;
 
-/// Events taken in one go before subscribers hear of them: a burst becomes one delta.
+/// Events taken in one go before followers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
 
-pub(super) struct Watch {
-    pub(super) spec: WatchSpec,
-    max_event_bytes: usize,
-    linger: Duration,
+pub(crate) struct Watch {
+    spec: WatchSpec,
+    settings: Settings,
     transport: Arc<dyn Transport>,
-    pub(super) http: Http,
-    pub(super) desk: Arc<Desk>,
+    http: Http,
+    desk: Arc<Desk>,
     /// The desk's when the connection began: a ticket that it brings after a logout is not kept.
     generation: u64,
-    keeper: Option<Keeper>,
-    pub(super) machine: Machine,
-    pub(super) store: Store,
-    pub(super) pager: Pager,
-    effects: Vec<Effect>,
+    persist: Option<Persist>,
+    replica: Replica,
+    pager: Pager,
+    /// Of the step under way; kept for its memory.
+    actions: Vec<Action>,
     connection: Connection,
-    wait: Option<Pin<Box<Sleep>>>,
-    gathering: Gathering,
+    wait: Timer,
+    first_frame: FirstFrame,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     gone: Arc<Notify>,
-    pub(super) subscribers: HashMap<u64, Subscriber>,
-    next_subscriber: u64,
-    lingering: Option<Pin<Box<Sleep>>>,
+    followers: HashMap<u64, Follower>,
+    next_follower: u64,
+    lingering: Timer,
     /// Nobody follows, and nobody is waited for.
     ended: bool,
 }
 
 impl Watch {
-    pub fn new(
+    pub(crate) fn new(
         spec: WatchSpec,
-        config: &EngineConfig,
+        settings: Settings,
         desk: DeskConfig,
         transport: Arc<dyn Transport>,
         commands: mpsc::Receiver<Command>,
         gone: Arc<Notify>,
     ) -> Self {
-        let rng = config
+        let rng = settings
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let options = MachineOptions {
@@ -89,31 +109,32 @@ impl Watch {
         Self {
             desk: Arc::new(desk),
             generation: 0,
-            keeper: Keeper::of(&spec, config.cache.as_ref()),
-            machine: Machine::new(options, Backoff::new(config.backoff, rng)),
-            max_event_bytes: config.max_event_bytes,
-            linger: config.linger,
+            persist: Persist::of(&spec, settings.cache.as_ref()),
+            replica: Replica::new(
+                Machine::new(options, Backoff::new(settings.backoff, rng)),
+                Store::new(spec.view.clone(), Home::of(&spec.url)),
+            ),
+            settings,
             transport,
             http,
-            store: Store::new(spec.view.clone(), Home::of(&spec.url)),
             pager: Pager::default(),
-            effects: Vec::new(),
+            actions: Vec::new(),
             connection: Connection::None,
-            wait: None,
-            gathering: Gathering::default(),
+            wait: Timer::default(),
+            first_frame: FirstFrame::default(),
             epoch: Instant::now(),
             commands,
             gone,
-            subscribers: HashMap::new(),
-            next_subscriber: 0,
-            lingering: None,
+            followers: HashMap::new(),
+            next_follower: 0,
+            lingering: Timer::default(),
             ended: false,
             spec,
         }
     }
 
     /// Runs until nobody has followed the watch for the linger time, or the engine is gone.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -122,26 +143,23 @@ impl Watch {
                 },
                 () = self.gone.notified() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
-                news = keeper::next(&mut self.keeper) => self.cached(news),
+                news = persist::next(&mut self.persist) => self.cached(news),
                 paged = self.pager.next() => self.paged(paged),
-                () = elapsed(&mut self.wait) => {
-                    self.wait = None;
-                    self.input(Input::Waited);
-                }
-                () = elapsed(&mut self.lingering) => break,
-                () = self.gathering.over() => {}
+                () = self.wait.elapsed() => self.input(Input::Waited),
+                () = self.lingering.elapsed() => break,
+                () = self.first_frame.over() => {}
             }
             if self.ended {
                 break;
             }
-            self.flush();
+            self.deliver();
         }
         // From here on nobody can join: commands that still wait are dropped, their senders start anew.
         self.commands.close();
         self.input(Input::Stop);
         self.pager.stop();
-        if let Some(keeper) = self.keeper.take() {
-            keeper.finish(&self.store).await;
+        if let Some(persist) = self.persist.take() {
+            persist.finish(self.replica.store()).await;
         }
         debug!(url = %http::bare(&self.spec.url), "watch ended");
     }
@@ -149,14 +167,14 @@ impl Watch {
     fn command(&mut self, command: Command) {
         match command {
             Command::Subscribe { minter, reply } => {
-                let id = self.next_subscriber;
-                self.next_subscriber += 1;
+                let id = self.next_follower;
+                self.next_follower += 1;
                 let alive = Arc::new(Alive(self.gone.clone()));
-                self.subscribers
-                    .insert(id, Subscriber::new(Arc::downgrade(&alive), minter));
-                self.lingering = None;
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.read();
+                self.followers
+                    .insert(id, Follower::new(Arc::downgrade(&alive), minter));
+                self.lingering.stop();
+                if let Some(persist) = &mut self.persist {
+                    persist.read();
                 }
                 self.input(Input::Start);
                 // A caller that is gone drops the admission, which ends the subscription.
@@ -165,8 +183,8 @@ impl Watch {
             Command::State { id, budget, reply } => {
                 // Changes of this moment are part of the state, so they must not follow as a delta too.
                 self.note_changes();
-                if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    let _ = reply.send(subscriber.state(&self.machine, &self.store, budget));
+                if let Some(follower) = self.followers.get_mut(&id) {
+                    let _ = reply.send(follower.state(&self.replica, budget));
                 }
             }
             Command::Pull {
@@ -176,13 +194,13 @@ impl Watch {
                 budget,
                 reply,
             } => {
-                if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    subscriber.wait(seen, budget, reply);
+                if let Some(follower) = self.followers.get_mut(&id) {
+                    follower.wait(seen, budget, reply);
                     if now {
-                        if !self.gathering.is_on() {
-                            subscriber.flush(&self.machine, &self.store);
+                        if !self.first_frame.is_on() {
+                            follower.deliver(&self.replica);
                         }
-                        subscriber.stop_waiting();
+                        follower.stop_waiting();
                     }
                 }
             }
@@ -193,7 +211,7 @@ impl Watch {
             Command::Wake => self.input(Input::Wake),
             Command::Suspend { done } => {
                 // Nobody would miss it when it wakes.
-                let alone = self.subscribers.is_empty();
+                let alone = self.followers.is_empty();
                 self.input(if alone { Input::Stop } else { Input::Suspend });
                 self.write_now(done);
             }
@@ -204,10 +222,10 @@ impl Watch {
             }
             Command::ForgetRows { key, account, done } => {
                 self.note_changes();
-                if let Some(keeper) = &mut self.keeper
-                    && keeper.is_meant(key.as_deref(), account.as_deref())
+                if let Some(persist) = &mut self.persist
+                    && persist.is_meant(key.as_deref(), account.as_deref())
                 {
-                    keeper.discard();
+                    persist.discard();
                     self.end_if_alone();
                 }
                 let _ = done.send(());
@@ -218,13 +236,13 @@ impl Watch {
 
     fn write_now(&mut self, done: oneshot::Sender<()>) {
         self.note_changes();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.flush(&self.store, done);
+        if let Some(persist) = &mut self.persist {
+            persist.flush(self.replica.store(), done);
         }
     }
 
     fn edit(&mut self, edit: Edit) -> Result<(), WatchError> {
-        let edited = self.store.edit(edit, keeper::now_ms().saturating_mul(1000));
+        let edited = self.replica.store_mut().edit(edit, now_us());
         edited.map_err(|refused| match refused {
             EditRefused::TooMany => WatchError::TooMany {
                 what: "optimistic records",
@@ -237,21 +255,21 @@ impl Watch {
     /// Ends instead of lingering: whoever comes next starts anew.
     fn end_if_alone(&mut self) {
         self.sweep();
-        self.ended = self.subscribers.is_empty();
+        self.ended = self.followers.is_empty();
     }
 
     fn sweep(&mut self) {
-        self.subscribers.retain(|_, it| it.alive.strong_count() > 0);
-        if self.subscribers.is_empty() {
+        self.followers.retain(|_, it| it.alive.strong_count() > 0);
+        if self.followers.is_empty() {
             // A connection lingers; an attempt at one ends with those who wanted it.
-            if !matches!(self.machine.status(), Status::Snapshot | Status::Live) {
+            if !matches!(self.status(), Status::Snapshot | Status::Live) {
                 self.input(Input::Stop);
             }
             self.note_changes();
-            if let Some(keeper) = &mut self.keeper {
-                keeper.write(&self.store);
+            if let Some(persist) = &mut self.persist {
+                persist.write(self.replica.store());
             }
-            self.lingering = Some(Box::pin(tokio::time::sleep(self.linger)));
+            self.lingering.after(self.settings.linger);
         }
     }
 
@@ -260,16 +278,16 @@ impl Watch {
             News::Page(Some(rows)) => {
                 self.note_changes();
                 for row in rows {
-                    self.store.restore(row.record, row.live_time);
+                    self.replica.store_mut().restore(row.record, row.live_time);
                 }
-                // They came from the cache: only the subscribers have to hear of them.
-                for change in self.store.take_changes() {
-                    tell(&mut self.subscribers, &change);
+                // They came from the cache: only the followers have to hear of them.
+                for change in self.replica.store_mut().take_changes() {
+                    tell(&mut self.followers, &change);
                 }
             }
             News::Due => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.write(&self.store);
+                if let Some(persist) = &mut self.persist {
+                    persist.write(self.replica.store());
                 }
             }
             News::Page(None) | News::Written(_) => {}
@@ -304,69 +322,59 @@ impl Watch {
     }
 
     fn input_at(&mut self, now: Duration, input: Input) {
-        let mut effects = std::mem::take(&mut self.effects);
-        let before = self.machine.status();
-        if let Input::Failed(error) = &input {
+        let mut actions = std::mem::take(&mut self.actions);
+        let before = self.status();
+        if let Input::Failed(failure) = &input {
+            let error = &failure.payload.message;
             debug!(url = %http::bare(&self.spec.url), %error, "connection failed");
         }
-        self.machine.step(now, input, &mut effects);
-        let mut knowable = Ok(());
-        for effect in effects.drain(..) {
-            knowable = knowable.and(self.perform(effect));
+        self.replica.step(now, input, &mut actions);
+        for action in actions.drain(..) {
+            self.perform(action);
         }
-        self.effects = effects;
-        let status = self.machine.status();
+        self.actions = actions;
+        let status = self.status();
         if status != before {
             debug!(url = %http::bare(&self.spec.url), ?status, "watch");
         }
-        match knowable {
-            Ok(()) => {}
-            Err(Unknowable::Ambiguous) => self.input(Input::NeedSnapshot(SNAPSHOT_SPACING)),
-            Err(Unknowable::Doubtful) => self.input(Input::NeedSnapshot(DOUBT_SPACING)),
-        }
     }
 
-    fn perform(&mut self, effect: Effect) -> Result<(), Unknowable> {
-        match effect {
-            Effect::Connect => {
-                self.wait = None;
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Connect => {
+                self.wait.stop();
                 self.connection = Connection::Opening(self.connect());
             }
-            Effect::Disconnect => {
-                self.wait = None;
+            Action::Disconnect => {
+                self.wait.stop();
                 self.connection = Connection::None;
             }
-            Effect::Wait(delay) => self.wait = Some(Box::pin(tokio::time::sleep(delay))),
-            Effect::DropTicket => self.desk.refused(),
-            Effect::BeginSnapshot => self.store.begin_snapshot(),
-            Effect::SnapshotRecord(record) => self.store.confirm(record),
-            Effect::EndSnapshot { cursor, evict } => {
-                self.store.end_snapshot(cursor, evict);
-                if self.store.has_stale_pages() {
+            Action::Wait(delay) => self.wait.after(delay),
+            Action::DropTicket => self.desk.refused(),
+            Action::Synced => {
+                if self.replica.store().has_stale_pages() {
                     self.pager.refresh_soon();
                 }
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.synced();
+                if let Some(persist) = &mut self.persist {
+                    persist.synced();
                 }
             }
-            Effect::Upsert(record) => self.store.upsert(record),
-            Effect::Delete { uri } => return self.store.delete(&uri),
-            Effect::AddChild(added) => return self.store.add_child(&added),
-            Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
-            Effect::Purge { kicked } => {
+            Action::Purge { kicked } => {
                 self.pager.stop();
-                self.store.clear();
                 self.desk.clear();
                 if kicked {
                     self.desk.revoke();
                 }
                 self.note_changes();
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.purge();
+                if let Some(persist) = &mut self.persist {
+                    persist.purge();
                 }
             }
         }
-        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        self.replica.machine().status()
     }
 
     fn connect(&mut self) -> BoxFuture<'static, Result<Events, WatchError>> {
@@ -382,19 +390,19 @@ impl Watch {
     }
 
     /// A request for this watch, still without a ticket.
-    pub(super) fn request(&self) -> ConnectRequest {
+    fn request(&self) -> ConnectRequest {
         ConnectRequest {
             url: self.spec.url.clone(),
             ticket: None,
             guard: self.spec.guard.clone(),
             idle_timeout: self.spec.idle_timeout,
-            max_event_bytes: self.max_event_bytes,
+            max_event_bytes: self.settings.max_event_bytes,
         }
     }
 
     /// Those who can mint, the newest first: its window is the likeliest to be awake.
-    pub(super) fn minters(&self) -> Vec<Arc<dyn Minter>> {
-        let mut followers: Vec<_> = self.subscribers.iter().collect();
+    fn minters(&self) -> Vec<Arc<dyn Minter>> {
+        let mut followers: Vec<_> = self.followers.iter().collect();
         followers.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(**id));
         followers
             .into_iter()
@@ -402,36 +410,30 @@ impl Watch {
             .collect()
     }
 
-    pub(super) fn note_changes(&mut self) {
-        for change in self.store.take_changes() {
-            tell(&mut self.subscribers, &change);
-            if let Some(keeper) = &mut self.keeper {
-                keeper.note(&change);
+    fn note_changes(&mut self) {
+        for change in self.replica.store_mut().take_changes() {
+            tell(&mut self.followers, &change);
+            if let Some(persist) = &mut self.persist {
+                persist.note(&change);
             }
         }
     }
 
-    fn flush(&mut self) {
+    /// Tells the followers what is new.
+    fn deliver(&mut self) {
         self.note_changes();
-        let arriving = self.machine.status() == Status::Snapshot;
-        if self.gathering.look(arriving, self.store.len()) {
+        let arriving = self.status() == Status::Snapshot;
+        if self.first_frame.look(arriving, self.replica.store().len()) {
             return;
         }
-        for subscriber in self.subscribers.values_mut() {
-            subscriber.flush(&self.machine, &self.store);
+        for follower in self.followers.values_mut() {
+            follower.deliver(&self.replica);
         }
     }
 }
 
-fn tell(subscribers: &mut HashMap<u64, Subscriber>, change: &Change) {
-    for subscriber in subscribers.values_mut() {
-        subscriber.note(change);
-    }
-}
-
-pub(super) async fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>) {
-    match sleep {
-        Some(sleep) => sleep.await,
-        None => std::future::pending().await,
+fn tell(followers: &mut HashMap<u64, Follower>, change: &Change) {
+    for follower in followers.values_mut() {
+        follower.note(change);
     }
 }

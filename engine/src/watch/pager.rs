@@ -1,22 +1,14 @@
-//! Fetches a watch's older pages, one at a time.
+//! One fetch of an older page at a time, and those who wait for it.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::oneshot,
-    time::{Sleep, sleep},
-};
-use tracing::debug;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 
-use super::{
-    WatchError,
-    pages::{Outdated, Page},
-    watch::Watch,
-};
-use crate::transport::{
-    Refusal, http,
-    list::{self, Listed},
+use super::error::WatchError;
+use crate::{
+    pure::{protocol::listed::Listed, store::window::Page},
+    timer::Timer,
 };
 
 /// Between two pages that are refreshed behind the user's back.
@@ -28,7 +20,7 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Requests for a page that wait at once.
 const MAX_WAITING: usize = 64;
 
-/// Who wants a page: the subscriber, and where to tell it the revision that has it.
+/// Who wants a page: the follower, and where to tell it the revision that has it.
 pub(super) type Waiting = (u64, oneshot::Sender<Result<u64, WatchError>>);
 /// An answer of the server on its way.
 pub(super) type Fetch = BoxFuture<'static, Result<Listed, WatchError>>;
@@ -38,7 +30,7 @@ pub(super) type Fetch = BoxFuture<'static, Result<Listed, WatchError>>;
 pub(super) struct Pager {
     fetching: Option<(Page, Fetch)>,
     waiting: Vec<Waiting>,
-    due: Option<Pin<Box<Sleep>>>,
+    due: Timer,
     attempts: u32,
 }
 
@@ -52,7 +44,7 @@ pub(super) enum Paged {
 
 impl Pager {
     /// Somebody wants an older page.
-    pub fn want(&mut self, waiting: Waiting) {
+    pub(super) fn want(&mut self, waiting: Waiting) {
         if self.waiting.len() >= MAX_WAITING {
             let _ = waiting.1.send(Err(WatchError::TooMany {
                 what: "requests for older records",
@@ -64,147 +56,66 @@ impl Pager {
     }
 
     /// Whether somebody waits.
-    pub fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether nothing is on its way.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.fetching.is_none()
     }
 
     /// Fetches this page.
-    pub fn fetch(&mut self, page: Page, fetch: Fetch) {
-        self.due = None;
+    pub(super) fn fetch(&mut self, page: Page, fetch: Fetch) {
+        self.due.stop();
         self.fetching = Some((page, fetch));
     }
 
     /// Looks after stale pages in a while.
-    pub fn refresh_soon(&mut self) {
-        self.due = Some(Box::pin(sleep(REFRESH_PAUSE)));
+    pub(super) fn refresh_soon(&mut self) {
+        self.due.after(REFRESH_PAUSE);
     }
 
     /// Looks after stale pages again much later.
-    pub fn refresh_later(&mut self) {
-        self.due = Some(Box::pin(sleep(RETRY_PAUSE)));
+    pub(super) fn refresh_later(&mut self) {
+        self.due.after(RETRY_PAUSE);
     }
 
     /// Whether a page that was overtaken may be asked for once more.
-    pub fn may_try_again(&mut self) -> bool {
+    pub(super) fn may_try_again(&mut self) -> bool {
         self.attempts += 1;
         self.attempts < MAX_ATTEMPTS
     }
 
     /// A page was of use.
-    pub fn went_well(&mut self) {
+    pub(super) fn went_well(&mut self) {
         self.attempts = 0;
     }
 
     /// Answers all who wait.
-    pub fn answer(&mut self, result: impl Fn(u64) -> Result<u64, WatchError>) {
+    pub(super) fn answer(&mut self, result: impl Fn(u64) -> Result<u64, WatchError>) {
         self.attempts = 0;
-        for (subscriber, reply) in self.waiting.drain(..) {
-            let _ = reply.send(result(subscriber));
+        for (follower, reply) in self.waiting.drain(..) {
+            let _ = reply.send(result(follower));
         }
     }
 
     /// The watch stops: nobody gets a page any more.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.fetching = None;
-        self.due = None;
+        self.due.stop();
         self.answer(|_| Err(WatchError::Ended));
     }
 
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
-    pub async fn next(&mut self) -> Paged {
+    pub(super) async fn next(&mut self) -> Paged {
         if let Some((page, fetch)) = &mut self.fetching {
             let answer = fetch.await;
             let page = page.clone();
             self.fetching = None;
             return Paged::Answer(page, answer);
         }
-        match &mut self.due {
-            Some(due) => {
-                due.await;
-                self.due = None;
-                Paged::Due
-            }
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Watch {
-    pub(super) fn load_more(&mut self, waiting: Waiting) {
-        self.pager.want(waiting);
-        self.page();
-    }
-
-    /// Fetches a page if one is wanted, or answers that there is none.
-    fn page(&mut self) {
-        if !self.pager.is_idle() {
-            return;
-        }
-        let Some(page) = self.store.begin_page(self.pager.is_wanted()) else {
-            return self.answer_pages();
-        };
-        let (http, desk, followers) = (self.http.clone(), self.desk.clone(), self.minters());
-        let (mut request, cursor) = (self.request(), page.cursor().clone());
-        let fetch = async move {
-            request.ticket = desk.ticket(followers.clone()).await?;
-            match list::list(&http, &request, &cursor).await {
-                // An expired ticket matters only now: the connection outlives it.
-                Err(error) if error.refusal() == Some(Refusal::Ticket) => {
-                    desk.refused_this(request.ticket.as_ref());
-                    request.ticket = desk.ticket(followers).await?;
-                    Ok(list::list(&http, &request, &cursor).await?)
-                }
-                listed => Ok(listed?),
-            }
-        };
-        self.pager.fetch(page, fetch.boxed());
-    }
-
-    pub(super) fn paged(&mut self, paged: Paged) {
-        let (page, answer) = match paged {
-            Paged::Due => return self.page(),
-            Paged::Answer(page, answer) => (page, answer),
-        };
-        let joined = match answer {
-            Ok(listed) => self.store.end_page(&page, listed),
-            Err(error) => {
-                debug!(url = %http::bare(&self.spec.url), %error, "no older records");
-                self.pager.answer(|_| Err(error.clone()));
-                if self.store.has_stale_pages() {
-                    self.pager.refresh_later();
-                }
-                return;
-            }
-        };
-        if joined.is_ok() {
-            self.pager.went_well();
-        }
-        match (joined, page) {
-            (Err(Outdated), _) if !self.pager.may_try_again() => {
-                self.pager.answer(|_| Err(WatchError::Disconnected));
-                if self.store.has_stale_pages() {
-                    self.pager.refresh_later();
-                }
-            }
-            (Ok(()), Page::Older(_)) => self.answer_pages(),
-            _ if self.pager.is_wanted() => self.page(),
-            _ if self.store.has_stale_pages() => self.pager.refresh_soon(),
-            _ => {}
-        }
-    }
-
-    /// What there is, is there.
-    fn answer_pages(&mut self) {
-        self.note_changes();
-        let (subscribers, machine, store) = (&self.subscribers, &self.machine, &self.store);
-        self.pager.answer(|id| {
-            let subscriber = subscribers.get(&id).ok_or(WatchError::Ended)?;
-            Ok(subscriber.next_rev(machine, store))
-        });
+        self.due.elapsed().await;
+        Paged::Due
     }
 }

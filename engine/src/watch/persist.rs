@@ -1,10 +1,6 @@
 //! Keeps one watch's records in the cache: reads them at the start, writes what changes, never in the way.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{
@@ -13,20 +9,22 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{sync::oneshot, time::Instant};
 use tracing::debug;
 
-use super::{
-    WatchSpec,
-    entry::Entry,
-    marks::Marks,
-    store::{Change, FastMap, FastSet, Store, Touch, View},
+use super::spec::WatchSpec;
+use crate::{
+    cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Row},
+    clock::now_ms,
+    pure::{
+        ledger::rows::{RowChanges, RowLedger},
+        protocol::record::Record,
+        store::{Store, change::Change, entry::Entry},
+        view::View,
+    },
+    timer::{Timer, or_never},
+    transport::http,
 };
-use crate::cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Identity, Row};
-use crate::transport::http;
 
 /// Changes of this long become one write.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -44,15 +42,6 @@ const ONE_PAGE: usize = 200;
 /// Longest wait for the last write of a watch that ends.
 const LAST_WRITE: Duration = Duration::from_millis(500);
 
-/// How a watch is cached.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CacheOptions {
-    /// Names the watch in the cache; its URL by default.
-    pub key: Option<String>,
-    /// Most records to keep.
-    pub max_records: usize,
-}
-
 /// What a watch is called in the file. URLs can carry invite tokens, which do not belong there.
 pub(crate) fn cache_key(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text))
@@ -67,17 +56,8 @@ fn rows_key(key: &str, view: &View) -> String {
     }
 }
 
-impl Default for CacheOptions {
-    fn default() -> Self {
-        Self {
-            key: None,
-            max_records: 200,
-        }
-    }
-}
-
 impl Cacheable for Entry {
-    fn record(&self) -> &super::Record {
+    fn record(&self) -> &Record {
         &self.record
     }
 
@@ -86,7 +66,7 @@ impl Cacheable for Entry {
     }
 }
 
-/// What the keeper has for its watch.
+/// What the cache has for its watch.
 pub(super) enum News {
     /// Records of last time, in order; `None` after the last ones.
     Page(Option<Vec<Row>>),
@@ -96,19 +76,14 @@ pub(super) enum News {
     Written(Result<(), CacheError>),
 }
 
-pub(super) struct Keeper {
+/// One watch's side of the cache.
+pub(super) struct Persist {
     cache: Cache,
     key: CacheKey,
-    max_records: usize,
+    /// What the cache has not heard yet.
+    ledger: RowLedger,
     pages: Option<BoxStream<'static, Vec<Row>>>,
-    /// What changed since the last write.
-    set: Marks,
-    gone: FastMap<u64, Identity>,
-    /// The next write must hold everything: the cache may have gaps.
-    replace: bool,
-    /// The records were the server's at least once; before that there is nothing to keep.
-    synced: bool,
-    due: Option<Pin<Box<Sleep>>>,
+    due: Timer,
     /// When the write under way began, and until when to rest after the last one.
     began: Instant,
     rested: Instant,
@@ -119,13 +94,13 @@ pub(super) struct Keeper {
 }
 
 /// What comes next for a watch that may have no cache.
-pub(super) async fn next(keeper: &mut Option<Keeper>) -> News {
-    or_never(keeper.as_mut().map(Keeper::next)).await
+pub(super) async fn next(persist: &mut Option<Persist>) -> News {
+    or_never(persist.as_mut().map(Persist::next)).await
 }
 
-impl Keeper {
-    /// The keeper of a watch that wants one, where there is a cache.
-    pub fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
+impl Persist {
+    /// Of a watch that wants one, where there is a cache.
+    pub(super) fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
         let options = spec.cache.as_ref()?;
         let key = CacheKey {
             key: rows_key(
@@ -143,13 +118,9 @@ impl Keeper {
         Self {
             cache,
             key,
-            max_records,
+            ledger: RowLedger::new(max_records),
             pages: None,
-            set: Marks::default(),
-            gone: FastMap::default(),
-            replace: true,
-            synced: false,
-            due: None,
+            due: Timer::default(),
             began: Instant::now(),
             rested: Instant::now(),
             writing: None,
@@ -159,12 +130,12 @@ impl Keeper {
     }
 
     /// Starts to read what there was last time, beside the connection.
-    pub fn read(&mut self) {
-        if self.synced || self.pages.is_some() {
+    pub(super) fn read(&mut self) {
+        if self.ledger.is_synced() || self.pages.is_some() {
             return;
         }
         let (cache, key) = (self.cache.clone(), self.key.clone());
-        let first = match self.max_records {
+        let first = match self.ledger.keep() {
             few @ ..=ONE_PAGE => few,
             _ => FIRST_PAGE,
         };
@@ -188,41 +159,27 @@ impl Keeper {
     }
 
     /// The snapshot is complete: the records are the server's, and what was cached matters no more.
-    pub fn synced(&mut self) {
+    pub(super) fn synced(&mut self) {
         self.pages = None;
-        self.synced = true;
+        self.ledger.synced();
         self.debounce();
     }
 
     /// Notes a change, to be written later.
-    pub fn note(&mut self, change: &Change) {
-        match change {
-            Change::Set(entry, _) if entry.confirmed().is_some() => {
-                if !self.gone.is_empty() {
-                    self.gone.remove(&entry.id);
-                }
-                self.set.merge(entry.slot, Touch::Content);
-            }
-            // What nobody confirmed is not kept.
-            Change::Set(entry, _) | Change::Gone(entry) => {
-                self.set.take(entry.slot);
-                self.gone.insert(entry.id, identity(entry));
-            }
-        }
+    pub(super) fn note(&mut self, change: &Change) {
+        self.ledger.note(change);
         self.debounce();
     }
 
     /// The rows are being cleared: what is not written yet is not written any more.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.pages = None;
-        self.set.clear();
-        self.gone.clear();
-        self.due = None;
-        self.replace = false;
+        self.due.stop();
+        self.ledger.discard();
     }
 
     /// Whether a clear of this key or account, hashed as in the file, means this watch.
-    pub fn is_meant(&self, key: Option<&str>, account: Option<&str>) -> bool {
+    pub(super) fn is_meant(&self, key: Option<&str>, account: Option<&str>) -> bool {
         let mine = &self.key.key;
         key.is_none_or(|key| {
             mine.strip_prefix(key)
@@ -231,10 +188,9 @@ impl Keeper {
     }
 
     /// Access is gone: nothing may be left.
-    pub fn purge(&mut self) {
+    pub(super) fn purge(&mut self) {
         self.discard();
-        self.replace = true;
-        self.synced = false;
+        self.ledger.purge();
         self.purging = true;
         let (cache, key) = (self.cache.clone(), self.key.clone());
         let before = self.writing.take();
@@ -250,17 +206,16 @@ impl Keeper {
     }
 
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
-    pub async fn next(&mut self) -> News {
+    pub(super) async fn next(&mut self) -> News {
         let (idle, purging) = (self.writing.is_none(), self.purging);
         let news = tokio::select! {
             page = or_never(self.pages.as_mut().map(StreamExt::next)), if !purging => News::Page(page),
-            () = or_never(self.due.as_mut()), if idle => News::Due,
+            () = self.due.elapsed(), if idle => News::Due,
             done = or_never(self.writing.as_mut()) => News::Written(done),
         };
         match &news {
             News::Page(None) => self.pages = None,
-            News::Page(Some(_)) => {}
-            News::Due => self.due = None,
+            News::Page(Some(_)) | News::Due => {}
             News::Written(result) => {
                 self.writing = None;
                 self.purging = false;
@@ -277,31 +232,31 @@ impl Keeper {
             Ok(()) => {}
             // Somebody cleared the cache meanwhile: what is here is still the truth.
             Err(CacheError::Incomplete) => {
-                self.replace = true;
+                self.ledger.start_over();
                 self.debounce();
             }
             Err(error) => {
                 debug!(%error, "not cached");
-                self.replace = true;
+                self.ledger.start_over();
             }
         }
-        if !self.is_dirty() {
+        if !self.ledger.is_dirty() {
             self.flushed();
         } else if !self.flushing.is_empty() {
             // Somebody waits: no rest now.
-            self.due = Some(Box::pin(sleep_until(Instant::now())));
+            self.due.at(Instant::now());
         }
     }
 
     /// Writes what changed, if anything did and nothing is being written.
-    pub fn write(&mut self, store: &Store) {
+    pub(super) fn write(&mut self, store: &Store) {
         if self.writing.is_some() {
             return self.debounce();
         }
-        if !self.is_dirty() {
+        if !self.ledger.is_dirty() {
             return self.flushed();
         }
-        self.due = None;
+        self.due.stop();
         self.began = Instant::now();
         let changes = self.changes(store);
         let (cache, key) = (self.cache.clone(), self.key.clone());
@@ -309,13 +264,13 @@ impl Keeper {
     }
 
     /// Writes at once, and says so when it is done.
-    pub fn flush(&mut self, store: &Store, done: oneshot::Sender<()>) {
+    pub(super) fn flush(&mut self, store: &Store, done: oneshot::Sender<()>) {
         self.flushing.push(done);
         self.write(store);
     }
 
     /// The watch ends: writes what is left, for a bounded time.
-    pub async fn finish(mut self, store: &Store) {
+    pub(super) async fn finish(mut self, store: &Store) {
         let last = async {
             if let Some(writing) = self.writing.take() {
                 let _ = writing.await;
@@ -330,62 +285,21 @@ impl Keeper {
     }
 
     fn changes(&mut self, store: &Store) -> Changes {
-        let replace = std::mem::take(&mut self.replace);
-        let set: Vec<Arc<dyn Cacheable>> = if replace {
-            self.set.clear();
-            let first = store.entries().filter_map(Entry::confirmed);
-            let first = first.take(self.max_records);
-            first.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
-        } else {
-            let (mut kept, mut left) = (FastSet::default(), 0);
-            let changed = self.set.len();
-            let set = std::mem::take(&mut self.set);
-            for slot in set.slots() {
-                match store.at(slot) {
-                    Some((index, entry)) if index < self.max_records => {
-                        kept.insert(entry.id);
-                    }
-                    // It moved out of what is kept.
-                    Some((_, entry)) => {
-                        left += 1;
-                        self.gone.insert(entry.id, identity(entry));
-                    }
-                    None => {}
-                }
-            }
-            // Where records went, others moved up into what is kept.
-            let risen = (self.gone.len() + left).min(self.max_records);
-            // Where some came in, as many may have been pushed out: the file itself trims by time alone.
-            let pushed_out = store.entries().skip(self.max_records).take(changed);
-            self.gone.extend(pushed_out.map(|it| (it.id, identity(it))));
-            let moved_up = store
-                .entries()
-                .take(self.max_records)
-                .skip(self.max_records - risen);
-            kept.extend(moved_up.map(|it| it.id));
-            let kept = kept
-                .into_iter()
-                .filter_map(|id| store.records.get(id)?.confirmed());
-            kept.map(|it| it.clone() as Arc<dyn Cacheable>).collect()
-        };
+        let RowChanges { set, gone, replace } = self.ledger.take(store);
+        let set = set.into_iter().map(|it| it as Arc<dyn Cacheable>);
         Changes {
-            set,
-            gone: self.gone.drain().map(|(_, identity)| identity).collect(),
+            set: set.collect(),
+            gone,
             cursor: store.cursor().cloned(),
             synced_at: now_ms(),
-            keep: self.max_records,
+            keep: self.ledger.keep(),
             replace,
         }
     }
 
-    fn is_dirty(&self) -> bool {
-        self.synced && (self.replace || !self.set.is_empty() || !self.gone.is_empty())
-    }
-
     fn debounce(&mut self) {
-        if self.due.is_none() && self.is_dirty() {
-            let at = self.rested.max(Instant::now() + DEBOUNCE);
-            self.due = Some(Box::pin(sleep_until(at)));
+        if !self.due.is_set() && self.ledger.is_dirty() {
+            self.due.at(self.rested.max(Instant::now() + DEBOUNCE));
         }
     }
 
@@ -394,26 +308,4 @@ impl Keeper {
             let _ = done.send(());
         }
     }
-}
-
-fn identity(entry: &Entry) -> Identity {
-    (
-        entry.record.space.clone(),
-        entry.record.uri.shared().clone(),
-    )
-}
-
-/// Waits for something that may not be under way.
-async fn or_never<F: Future>(future: Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
-}
-
-pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,11 +1,11 @@
 //! What a watch is, and which watches are the same.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use url::Url;
 
-use super::{keeper::CacheOptions, store::View};
 use crate::{
+    pure::view::View,
     tickets::TicketSource,
     transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
 };
@@ -15,7 +15,7 @@ use crate::{
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename = "Transport"))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, rename = "Transport"))]
 pub enum TransportKind {
     /// Server-sent events.
     #[default]
@@ -68,7 +68,7 @@ impl WatchSpec {
         }
     }
 
-    pub(super) fn key(&self) -> WatchKey {
+    pub(crate) fn key(&self) -> WatchKey {
         WatchKey {
             url: self.url.clone(),
             transport: self.transport,
@@ -83,11 +83,29 @@ impl WatchSpec {
     }
 }
 
-/// What must agree for two subscribers to share a watch. A static ticket is part of it: its holder shares with
+/// How a watch is cached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CacheOptions {
+    /// Names the watch in the cache; its URL by default.
+    pub key: Option<String>,
+    /// Most records to keep.
+    pub max_records: usize,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            key: None,
+            max_records: 200,
+        }
+    }
+}
+
+/// What must agree for two followers to share a watch. A static ticket is part of it: its holder shares with
 /// those who hold the same one. A minter is known by its name, and followers that mint count as one another's
 /// equals: `account` is what tells their users apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct WatchKey {
+pub(crate) struct WatchKey {
     url: Url,
     transport: TransportKind,
     account: Option<String>,
@@ -97,46 +115,4 @@ pub(super) struct WatchKey {
     cache: Option<CacheOptions>,
     view: View,
     guard_id: String,
-}
-
-/// What a watch's URL says of where its records live.
-#[derive(Debug, Clone)]
-pub struct Home {
-    pub(super) collection: Option<Box<str>>,
-    pub(super) space: Option<Arc<str>>,
-    /// The records may live in any space.
-    pub(super) any_space: bool,
-    /// Whether the server lists the newest first.
-    pub(super) newest_first: bool,
-}
-
-impl Default for Home {
-    fn default() -> Self {
-        Self {
-            collection: None,
-            space: None,
-            any_space: true,
-            newest_first: true,
-        }
-    }
-}
-
-impl Home {
-    /// Reads it off a `watchRecords` URL.
-    pub fn of(url: &Url) -> Self {
-        let param = |name: &str| {
-            let mut pairs = url.query_pairs();
-            let value = pairs.find(|(key, _)| key == name)?.1;
-            (!value.is_empty()).then(|| value.into_owned())
-        };
-        let method = url.path().rsplit('/').next().unwrap_or_default();
-        let space: Option<Arc<str>> = param("spaceUri").map(Into::into);
-        Self {
-            collection: method.strip_suffix(".watchRecords").map(Into::into),
-            any_space: space.is_none(),
-            space,
-            newest_first: param("order").is_none_or(|it| it == "desc")
-                && param("sort").is_none_or(|it| it == "time_us"),
-        }
-    }
 }

@@ -5,57 +5,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{WatchError, command::Command, edit::Edit, entry::Entry, machine::Status};
-use crate::error::ErrorPayload;
-
-/// Everything about a watch at one moment.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// Revision for this subscriber; the next delta has the next one.
-    pub rev: u64,
-    /// Where the watch stands.
-    pub status: Status,
-    /// The last failure, until live again.
-    pub error: Option<ErrorPayload>,
-    /// Where older records begin, if there are any.
-    pub cursor: Option<Arc<str>>,
-    /// The records in order; only the first ones if there is `more`.
-    pub entries: Vec<Arc<Entry>>,
-    /// Whether more is waiting right now, which the next deltas tell.
-    pub more: bool,
-}
-
-/// What changed since the revision before.
-#[derive(Debug, Clone)]
-pub struct Delta {
-    /// One more than the revision this applies to.
-    pub rev: u64,
-    /// Where the watch stands.
-    pub status: Status,
-    /// The last failure, until live again.
-    pub error: Option<ErrorPayload>,
-    /// Where older records begin, if there are any.
-    pub cursor: Option<Arc<str>>,
-    /// How many records there are now.
-    pub len: usize,
-    /// Ids that are gone.
-    pub removed: Vec<u64>,
-    /// New, changed and moved records, by ascending index.
-    pub changed: Vec<Changed>,
-    /// Whether more is waiting already, or about to arrive with a snapshot: worth asking for at once.
-    pub more: bool,
-}
-
-/// A record with the index it has once the delta is applied.
-#[derive(Debug, Clone)]
-pub struct Changed {
-    /// Final index.
-    pub index: usize,
-    /// The record.
-    pub entry: Arc<Entry>,
-}
+use super::{
+    command::{Admission, Alive, Command},
+    error::WatchError,
+};
+use crate::pure::{
+    ledger::delta::{Delta, State},
+    store::edit::Edit,
+};
 
 /// One follower of a watch. Dropping it ends it; the watch goes on for the others.
 #[derive(Debug)]
@@ -70,7 +29,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(admission: Admission, commands: mpsc::Sender<Command>) -> Self {
+    pub(crate) fn new(admission: Admission, commands: mpsc::Sender<Command>) -> Self {
         Self {
             id: admission.id,
             commands,
@@ -81,7 +40,7 @@ impl Subscription {
     }
 
     /// A subscription to nothing.
-    pub(super) fn ended() -> Self {
+    pub(crate) fn ended() -> Self {
         Self {
             id: 0,
             commands: mpsc::channel(1).0,
@@ -164,21 +123,4 @@ impl Subscription {
         sent.map_err(|_| WatchError::Ended)?;
         answer.await.map_err(|_| WatchError::Ended)?
     }
-}
-
-/// Says that a subscription is gone, without a queue that could be full.
-#[derive(Debug)]
-pub(super) struct Alive(pub Arc<Notify>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
-}
-
-/// What a watch's task gives a new subscriber.
-#[derive(Debug)]
-pub(super) struct Admission {
-    pub id: u64,
-    pub alive: Arc<Alive>,
 }

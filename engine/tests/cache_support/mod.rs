@@ -1,23 +1,21 @@
 //! What the cache's tests share: watches whose every record can be told from a wrong one.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod session;
+pub(crate) mod session;
 
 use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tauri_plugin_contrail_sync::{
-    cache::{
-        Cache, CacheConfig, CacheKey, CacheWarning, Cacheable, Changes, Loaded, Row, WarningKind,
-    },
-    engine::Record,
+use contrail_sync_engine::{
+    Cache, CacheConfig, CacheWarning, Record, WarningKind,
+    internals::{CacheKey, Cacheable, Changes, Loaded, Row},
 };
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{runtime::Handle, sync::broadcast};
 
 /// Nothing here takes this long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn key(name: &str) -> CacheKey {
+pub(crate) fn key(name: &str) -> CacheKey {
     CacheKey {
         source: "https://appview.example/xrpc".into(),
         key: format!("http://127.0.0.1/xrpc/com.example.{name}.watchRecords"),
@@ -27,7 +25,7 @@ pub fn key(name: &str) -> CacheKey {
 
 /// The record that the server has under this number, in this version. The number decides time and URI,
 /// number and version the body.
-pub fn record(number: usize, version: usize, body_bytes: usize) -> Record {
+pub(crate) fn record(number: usize, version: usize, body_bytes: usize) -> Record {
     let mut rng = fastrand::Rng::with_seed((number * 1_000_003 + version) as u64);
     let mut text = String::with_capacity(body_bytes + 16);
     while text.len() < body_bytes {
@@ -40,13 +38,13 @@ pub fn record(number: usize, version: usize, body_bytes: usize) -> Record {
     serde_json::from_str(&json).unwrap()
 }
 
-pub fn records(count: usize, version: usize, body_bytes: usize) -> Vec<Record> {
+pub(crate) fn records(count: usize, version: usize, body_bytes: usize) -> Vec<Record> {
     (0..count)
         .map(|number| record(number, version, body_bytes))
         .collect()
 }
 
-pub fn changes(set: Vec<Record>, replace: bool) -> Changes {
+pub(crate) fn changes(set: Vec<Record>, replace: bool) -> Changes {
     Changes {
         set: set
             .into_iter()
@@ -61,7 +59,7 @@ pub fn changes(set: Vec<Record>, replace: bool) -> Changes {
 }
 
 /// A cache that gives up waiting soon, and tries again soon.
-pub fn config(path: &Path) -> CacheConfig {
+pub(crate) fn config(path: &Path) -> CacheConfig {
     CacheConfig {
         busy_timeout: Duration::from_millis(100),
         retry_after: Duration::from_millis(50),
@@ -69,17 +67,17 @@ pub fn config(path: &Path) -> CacheConfig {
     }
 }
 
-pub fn open(path: &Path) -> Cache {
+pub(crate) fn open(path: &Path) -> Cache {
     Cache::open(config(path), &Handle::current())
 }
 
 /// Every row of a watch, in the order it was given.
-pub async fn all(cache: &Cache, key: &CacheKey) -> Option<Vec<Row>> {
+pub(crate) async fn all(cache: &Cache, key: &CacheKey) -> Option<Vec<Row>> {
     let loaded = cache.load(key, 50).await.unwrap()?;
     Some(drain(loaded).await)
 }
 
-pub async fn drain(loaded: Loaded) -> Vec<Row> {
+pub(crate) async fn drain(loaded: Loaded) -> Vec<Row> {
     let (mut rows, mut rest) = (loaded.first, loaded.rest);
     while let Some(page) = rest.next().await {
         rows.extend(page);
@@ -87,12 +85,12 @@ pub async fn drain(loaded: Loaded) -> Vec<Row> {
     rows
 }
 
-pub fn json(record: &Record) -> String {
+pub(crate) fn json(record: &Record) -> String {
     serde_json::to_string(record).unwrap()
 }
 
 /// The number and version that a record says it has; fails unless it is exactly that record.
-pub fn genuine(row: &Row, body_bytes: usize) -> (usize, usize) {
+pub(crate) fn genuine(row: &Row, body_bytes: usize) -> (usize, usize) {
     let number = row.record.rkey()[1..].parse().unwrap();
     let value: serde_json::Value = serde_json::from_str(row.record.value.get()).unwrap();
     let version = value["version"].as_u64().unwrap() as usize;
@@ -104,7 +102,7 @@ pub fn genuine(row: &Row, body_bytes: usize) -> (usize, usize) {
     (number, version)
 }
 
-pub async fn warning(warnings: &mut broadcast::Receiver<CacheWarning>) -> CacheWarning {
+pub(crate) async fn warning(warnings: &mut broadcast::Receiver<CacheWarning>) -> CacheWarning {
     tokio::time::timeout(PATIENCE, warnings.recv())
         .await
         .expect("no warning came")
@@ -112,7 +110,7 @@ pub async fn warning(warnings: &mut broadcast::Receiver<CacheWarning>) -> CacheW
 }
 
 /// Waits for a warning of this kind, past others.
-pub async fn warned(
+pub(crate) async fn warned(
     warnings: &mut broadcast::Receiver<CacheWarning>,
     kind: WarningKind,
 ) -> CacheWarning {
@@ -125,7 +123,7 @@ pub async fn warned(
 }
 
 /// A connection of another hand than the cache's.
-pub async fn raw(path: &Path) -> SqliteConnection {
+pub(crate) async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path))
         .await
         .unwrap()

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use tauri_plugin_contrail_sync::cache::{Cache, CacheInfo, CacheWarning};
+use contrail_sync_engine::{Cache, CacheInfo, CacheWarning};
 use tempfile::{TempDir, tempdir};
 
 use super::*;
 
-pub const ROWS: usize = 300;
+pub(crate) const ROWS: usize = 300;
 /// Larger than a page: such a body has overflow pages.
-pub const LARGE: usize = 10_000;
-pub const SMALL: usize = 200;
+pub(crate) const LARGE: usize = 10_000;
+pub(crate) const SMALL: usize = 200;
 
 /// A closed cache file with one watch of small and one of large records.
-pub async fn seeded() -> (TempDir, PathBuf) {
+pub(crate) async fn seeded() -> (TempDir, PathBuf) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("contrail-sync.sqlite");
     let cache = open(&path);
@@ -25,7 +25,7 @@ pub async fn seeded() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Rows of both watches that the damaged cache still shows; each is one that was written.
     pub shown: usize,
     /// What it said meanwhile.
@@ -35,7 +35,7 @@ pub struct Outcome {
 }
 
 /// Starts on the file as an app does: shows what is there, then writes what the server sends and reads it back.
-pub async fn start(case: &str, path: &Path) -> Outcome {
+pub(crate) async fn start(case: &str, path: &Path) -> Outcome {
     let cache = open(path);
     let mut warnings = cache.warnings();
     let mut shown = 0;
@@ -66,7 +66,7 @@ pub async fn start(case: &str, path: &Path) -> Outcome {
 }
 
 /// The whole watch anew, as after a snapshot.
-pub async fn resync(cache: &Cache, name: &str, rows: usize, body: usize) {
+pub(crate) async fn resync(cache: &Cache, name: &str, rows: usize, body: usize) {
     let whole = || changes(records(rows, 2, body), true);
     cache.write(&key(name), whole()).await.unwrap();
     // The trouble may show only now; what is in use then must be whole all the same.
@@ -78,7 +78,7 @@ pub async fn resync(cache: &Cache, name: &str, rows: usize, body: usize) {
     assert!(read.iter().all(|row| genuine(row, body).1 == 2));
 }
 
-pub fn table(case: &str, outcome: &Outcome) {
+pub(crate) fn table(case: &str, outcome: &Outcome) {
     let seen: Vec<_> = outcome
         .warnings
         .iter()
@@ -104,7 +104,7 @@ pub fn table(case: &str, outcome: &Outcome) {
     );
 }
 
-pub async fn whole_next_time(path: &Path) {
+pub(crate) async fn whole_next_time(path: &Path) {
     let cache = open(path);
     for (name, body) in [("small", SMALL), ("large", LARGE)] {
         let rows = all(&cache, &key(name)).await.unwrap();

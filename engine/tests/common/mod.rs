@@ -4,14 +4,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use appview::{Options, Put, Server, TicketFor};
-use tauri_plugin_contrail_sync::{
-    ErrorKind,
-    cache::{Cache, CacheConfig},
-    engine::{
-        Engine, EngineConfig, State, Status, Subscription, WatchSpec, backoff::BackoffPolicy,
-    },
+use contrail_sync_engine::{
+    BackoffPolicy, Cache, CacheConfig, Engine, EngineConfig, ErrorKind, State, Status,
+    Subscription, Ticket, TicketSource, WatchSpec,
     rustls::{self, ClientConfig, RootCertStore, pki_types::CertificateDer},
-    tickets::{Ticket, TicketSource},
 };
 use url::Url;
 
@@ -94,7 +90,7 @@ impl Lounge {
     /// A watch of the messages as alice.
     pub fn spec(&self) -> WatchSpec {
         let mut spec = anywhere(self.url("message", ""));
-        spec.tickets = TicketSource::Static(Ticket::new(self.ticket(ALICE, &[])));
+        spec.tickets = TicketSource::Static(Ticket::parse(&self.ticket(ALICE, &[])).unwrap());
         spec
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tauri_plugin_contrail_sync::tickets::{NamedMinter, TicketSource};
+use contrail_sync_engine::{NamedMinter, TicketSource};
 
 use super::common::*;
 use super::session::{Machine, Outside, SERVICE, Session, TIMEOUT, on};

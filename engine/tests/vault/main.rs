@@ -9,10 +9,8 @@ mod session;
 
 use std::time::Duration;
 
-use tauri_plugin_contrail_sync::tickets::vault::{Layout, NAME_MAX, NAMES_MAX, Reason, SECRET_MAX};
-use tauri_plugin_contrail_sync::tickets::vault::{
-    Secret, Vault, VaultError, VaultOptions, VaultState,
-};
+use contrail_sync_engine::{Layout, NAME_MAX, NAMES_MAX, Reason, SECRET_MAX};
+use contrail_sync_engine::{Secret, Vault, VaultError, VaultOptions, VaultState};
 
 use session::{MARK, SERVICE};
 

@@ -23,7 +23,7 @@ use keyring_core::{CredentialStore, Entry};
 
 /// What a test finds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Machine {
+pub(crate) enum Machine {
     /// No session bus.
     Bare,
     /// A session bus without a keyring.
@@ -35,13 +35,13 @@ pub enum Machine {
 /// Names the test that the inner process runs.
 const INNER: &str = "CONTRAIL_VAULT_CASE";
 /// Begins every secret of these tests, and nothing else.
-pub const MARK: &str = "hush-";
+pub(crate) const MARK: &str = "hush-";
 /// The service of most vaults in these tests.
-pub const SERVICE: &str = "org.example.chat";
+pub(crate) const SERVICE: &str = "org.example.chat";
 
 /// The keyring's name on the bus.
 const SECRETS: &str = "org.freedesktop.secrets";
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A name on the bus, its old and its new owner.
 type Names = (String, String, String);
 
@@ -56,7 +56,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 "#;
 
 /// Runs `body`, a closure in a test, on such a machine; then sees that nothing secret was logged.
-pub fn on<F: AsyncFnOnce(&mut Session)>(machine: Machine, body: F) {
+pub(crate) fn on<F: AsyncFnOnce(&mut Session)>(machine: Machine, body: F) {
     let test = test_of::<F>();
     if env::var_os(INNER).as_deref() != Some(OsStr::new(test)) {
         return in_session(machine, test);
@@ -136,7 +136,7 @@ fn private(path: &Path) {
 }
 
 /// The inner process: its keyring and its log.
-pub struct Session {
+pub(crate) struct Session {
     /// The test's name.
     pub test: &'static str,
     daemon: Option<u32>,
@@ -174,12 +174,12 @@ impl Session {
     }
 
     /// Everything logged so far, at every level, also by the keyring's libraries.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.0.lock().expect("log")).into_owned()
     }
 
     /// How many warnings were logged.
-    pub fn warnings(&self) -> usize {
+    pub(crate) fn warnings(&self) -> usize {
         let log = self.log();
         log.lines()
             .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
@@ -187,7 +187,7 @@ impl Session {
     }
 
     /// Starts a keyring and unlocks it, or creates it with an empty password.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let bus = Connection::new_session().expect("the session bus");
         let owned = Arc::new(AtomicBool::new(false));
         let seen = owned.clone();
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Sends the keyring a signal: `STOP`, `CONT` or `KILL`.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.daemon.expect("a running keyring");
         let kill = format!("kill -s {signal} {pid}");
         let status = Command::new("sh").args(["-c", &kill]).status().expect("sh");
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Has the keyring ask for its password where nobody sees it, while the result lives.
-    pub fn prompter_that_waits_for_ever(&self) -> Prompter {
+    pub(crate) fn prompter_that_waits_for_ever(&self) -> Prompter {
         let bus = Connection::new_session().expect("the session bus");
         bus.request_name("org.gnome.keyring.SystemPrompter", false, true, false)
             .expect("the prompter's name");
@@ -241,7 +241,7 @@ impl Session {
     }
 
     /// Locks the keyring as the user's screen lock may do.
-    pub fn lock(&self) {
+    pub(crate) fn lock(&self) {
         let bus = Connection::new_session().expect("the session bus");
         let login = vec![dbus::Path::from(
             "/org/freedesktop/secrets/collection/login",
@@ -255,7 +255,7 @@ impl Session {
 }
 
 /// A screen where the keyring's prompts appear, and nobody who answers them.
-pub struct Prompter(#[expect(dead_code, reason = "owns the name")] Connection);
+pub(crate) struct Prompter(#[expect(dead_code, reason = "owns the name")] Connection);
 
 impl Drop for Session {
     fn drop(&mut self) {
@@ -266,27 +266,27 @@ impl Drop for Session {
 }
 
 /// The keyring as other programs see it.
-pub struct Outside(Arc<CredentialStore>);
+pub(crate) struct Outside(Arc<CredentialStore>);
 
 impl Outside {
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self(Store::new().expect("a keyring"))
     }
 
-    pub fn item(&self, name: &str) -> Entry {
+    pub(crate) fn item(&self, name: &str) -> Entry {
         self.0.build(SERVICE, name, None).expect("an entry")
     }
 
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.item(name).get_secret().ok()
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         self.item(name).set_secret(bytes.as_ref()).expect("written");
     }
 
     /// The names of all items of the tests' service.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let all = self.0.search(&[("service", SERVICE)].into());
         let mut names: Vec<_> = all
             .expect("a listing")

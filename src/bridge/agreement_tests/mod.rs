@@ -2,26 +2,31 @@
 //!
 //! Needs node and the built npm package: `cargo xtask agree` runs it.
 
+mod model;
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::Weak,
     time::Duration,
 };
 
-use serde_json::{Value, json, value::to_raw_value};
-use tokio::sync::oneshot;
-
-use super::{
-    Edit, EditError, EditRecord, Filter, Home, Path, Sort, SortBy, View,
-    backoff::{Backoff, BackoffPolicy},
-    machine::{Input, Machine, MachineOptions},
-    model::{Model, Row},
-    store::{Store, Unknowable},
-    subscriber::Subscriber,
-    subscription::Alive,
+use contrail_sync_engine::{
+    BackoffPolicy, Edit, EditError, EditRecord, Filter, Path, Sort, SortBy, View,
+    pure::{
+        ledger::follower::FollowerLedger,
+        lifecycle::{
+            backoff::Backoff,
+            machine::{Input, Machine, MachineOptions},
+        },
+        protocol::wire::{ChildAdded, ChildRemoved, ServerEvent},
+        replica::{Action, Replica},
+        store::{Store, home::Home},
+    },
 };
+use serde_json::{Value, json, value::to_raw_value};
+
 use crate::bridge::payload;
+use model::{Model, Row};
 
 const URL: &str = "https://a.example/xrpc/c.watchRecords?actor=did:plc:alice";
 const DIDS: [&str; 3] = ["did:plc:alice", "did:plc:bob", "did:plc:carol"];
@@ -80,14 +85,15 @@ impl Drop for Page {
 struct Life<'a> {
     rng: fastrand::Rng,
     page: &'a mut Page,
-    machine: Machine,
-    store: Store,
+    replica: Replica,
     model: Model,
     /// What the server has.
     rows: Vec<Row>,
-    subscriber: Subscriber,
+    follower: FollowerLedger,
     seen: u64,
     now: i64,
+    /// The lifecycle's clock: an hour a step, so that no snapshot has to wait.
+    hours: u64,
     written: u32,
 }
 
@@ -102,25 +108,38 @@ impl<'a> Life<'a> {
         };
         let backoff = Backoff::new(BackoffPolicy::default(), rng.clone());
         let mut life = Self {
-            machine: Machine::new(options, backoff),
-            store: Store::new(view.clone(), Home::of(&URL.parse().unwrap())),
+            replica: Replica::new(
+                Machine::new(options, backoff),
+                Store::new(view.clone(), Home::of(&URL.parse().unwrap())),
+            ),
             model: Model::new(view),
             rows: Vec::new(),
-            subscriber: Subscriber::new(Weak::<Alive>::new(), None),
+            follower: FollowerLedger::default(),
             seen: 0,
             now: T,
+            hours: 0,
             written: 0,
             rng,
             page,
         };
-        life.machine
-            .step(Duration::ZERO, Input::Start, &mut Vec::new());
+        life.input(Input::Start);
         life.reload();
         life
     }
 
+    fn input(&mut self, input: Input) -> Vec<Action> {
+        let (now, mut actions) = (Duration::from_secs(3600 * self.hours), Vec::new());
+        self.replica.step(now, input, &mut actions);
+        actions
+    }
+
+    fn hear(&mut self, event: ServerEvent) -> Vec<Action> {
+        self.input(Input::Event(event))
+    }
+
     fn step(&mut self) {
         self.now += self.rng.i64(1..5_000);
+        self.hours += 1;
         match self.rng.u8(..100) {
             0..30 => self.write(),
             30..42 => self.delete(),
@@ -131,8 +150,12 @@ impl<'a> Life<'a> {
             82..86 => self.reload(),
             _ => _ = self.pull(),
         }
-        for change in self.store.take_changes() {
-            self.subscriber.note(&change);
+        self.note_changes();
+    }
+
+    fn note_changes(&mut self) {
+        for change in self.replica.store_mut().take_changes() {
+            self.follower.note(&change);
         }
     }
 
@@ -158,7 +181,7 @@ impl<'a> Life<'a> {
                 children: Vec::new(),
                 ..row
             };
-            self.store.upsert(live.bare());
+            self.hear(ServerEvent::Created(live.bare()));
             self.model.upsert(&live);
         }
     }
@@ -169,9 +192,11 @@ impl<'a> Life<'a> {
         }
         let row = self.rows.swap_remove(self.rng.usize(..self.rows.len()));
         if self.is_heard() {
-            let known = self.store.delete(&row.uri());
+            let asks = !self
+                .hear(ServerEvent::Deleted { uri: row.uri() })
+                .is_empty();
             let ambiguous = self.model.delete(&row.uri());
-            assert_eq!(known == Err(Unknowable::Ambiguous), ambiguous);
+            assert_eq!(asks, ambiguous);
             if ambiguous {
                 self.snapshot();
             }
@@ -195,7 +220,8 @@ impl<'a> Life<'a> {
             space: space.map(Into::into),
         };
         self.model.edit(did, rkey, space, self.now, &value);
-        self.store.edit(Edit::Add { record }, self.now).unwrap();
+        let edit = Edit::Add { record };
+        self.replica.store_mut().edit(edit, self.now).unwrap();
         // The server may take the edit at once.
         if self.rng.bool() {
             let now = self.now;
@@ -228,7 +254,7 @@ impl<'a> Life<'a> {
                 did: did.map(Into::into),
             }
         };
-        self.store.edit(edit, self.now).unwrap();
+        self.replica.store_mut().edit(edit, self.now).unwrap();
     }
 
     /// A child comes, changes, moves or goes.
@@ -259,51 +285,62 @@ impl<'a> Life<'a> {
             }
             if heard {
                 let event = json!({ "parentUri": uri, "relation": "likes", "child": child });
-                let added = serde_json::from_value(event).unwrap();
-                self.store.add_child(&added).unwrap();
+                let added: ChildAdded = serde_json::from_value(event).unwrap();
+                assert!(
+                    self.hear(ServerEvent::HydrationAdded(added.into()))
+                        .is_empty()
+                );
                 self.model.add_child(&uri, &child);
             }
         } else {
             self.rows[at].children.retain(|it| !is_it(it));
             if heard {
                 let event = json!({ "parentUri": uri, "relation": "likes", "childRkey": rkey, "childDid": did });
-                self.store
-                    .remove_child(&serde_json::from_value(event).unwrap())
-                    .unwrap();
+                let removed: ChildRemoved = serde_json::from_value(event).unwrap();
+                assert!(self.hear(ServerEvent::HydrationRemoved(removed)).is_empty());
                 self.model.remove_child(&uri, did, rkey);
             }
         }
     }
 
-    /// A reconnect: whole, or cut in the middle.
+    /// A snapshot: whole, or cut in the middle.
     fn snapshot(&mut self) {
         let whole = self.rng.u8(..) < 200;
-        self.store.begin_snapshot();
-        self.model.begin_snapshot();
         let sent = if whole {
             self.rows.len()
         } else {
             self.rows.len() / 2
         };
-        for row in &self.rows[..sent] {
-            self.store.confirm(row.whole());
-            self.model.confirm(row);
-        }
+        self.send_snapshot(sent);
         if whole {
-            self.store.end_snapshot(None, true);
-            self.model.end_snapshot();
+            self.end_snapshot();
         }
+    }
+
+    fn send_snapshot(&mut self, rows: usize) {
+        self.hear(ServerEvent::SnapshotStart);
+        self.model.begin_snapshot();
+        for row in self.rows[..rows].to_vec() {
+            self.hear(ServerEvent::SnapshotRecord(row.whole()));
+            self.model.confirm(&row);
+        }
+    }
+
+    fn end_snapshot(&mut self) {
+        self.hear(ServerEvent::SnapshotEnd { cursor: None });
+        self.model.end_snapshot();
     }
 
     /// The page is a new one.
     fn reload(&mut self) {
-        self.subscriber = Subscriber::new(Weak::<Alive>::new(), None);
+        self.follower = FollowerLedger::default();
         self.tell_state();
     }
 
     fn tell_state(&mut self) {
         let budget = self.rng.usize(..3_000);
-        let state = self.subscriber.state(&self.machine, &self.store, budget);
+        let (machine, store) = (self.replica.machine(), self.replica.store());
+        let state = self.follower.state(machine, store, budget);
         self.seen = state.rev;
         let json = payload::state(&state).unwrap();
         self.page.tell('S', &json);
@@ -311,15 +348,11 @@ impl<'a> Life<'a> {
 
     /// The page takes a delta, unless it is lost on its way. Says whether there was one.
     fn pull(&mut self) -> bool {
-        for change in self.store.take_changes() {
-            self.subscriber.note(&change);
-        }
-        let (reply, mut delta) = oneshot::channel();
+        self.note_changes();
         let budget = self.rng.usize(..3_000);
-        self.subscriber.wait(self.seen, budget, reply);
-        self.subscriber.flush(&self.machine, &self.store);
-        self.subscriber.stop_waiting();
-        let Ok(delta) = delta.try_recv() else {
+        self.follower.rewind(self.seen);
+        let (machine, store) = (self.replica.machine(), self.replica.store());
+        let Some(delta) = self.follower.delta(machine, store, budget) else {
             return false;
         };
         match self.rng.u8(..) {
@@ -339,11 +372,18 @@ impl<'a> Life<'a> {
     fn settle(mut self) -> Result<(), String> {
         // A last snapshot would hide what went wrong before it.
         if self.rng.bool() {
-            self.snapshot_whole();
+            self.send_snapshot(self.rows.len());
+            self.end_snapshot();
         }
         while self.pull() {}
         let wanted = self.model.shown();
-        let store = serde_json::to_value(self.store.entries().map(|it| &**it).collect::<Vec<_>>());
+        let store = serde_json::to_value(
+            self.replica
+                .store()
+                .entries()
+                .map(|it| &**it)
+                .collect::<Vec<_>>(),
+        );
         let store = normal(store.unwrap().as_array().unwrap());
         let page = normal(&self.page.shown());
         if store != wanted {
@@ -355,17 +395,6 @@ impl<'a> Life<'a> {
             return Err(format!("the page shows\n{page:#?}\nthe store\n{store:#?}"));
         }
         Ok(())
-    }
-
-    fn snapshot_whole(&mut self) {
-        self.store.begin_snapshot();
-        self.model.begin_snapshot();
-        for row in &self.rows {
-            self.store.confirm(row.whole());
-            self.model.confirm(row);
-        }
-        self.store.end_snapshot(None, true);
-        self.model.end_snapshot();
     }
 
     fn identity(&mut self) -> (&'static str, &'static str, Option<&'static str>) {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Record, SortBy, View};
+use contrail_sync_engine::{Record, SortBy, View};
 
 /// A record of the server.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(super) struct Row {
     pub did: String,
     pub rkey: String,
     pub space: Option<String>,
@@ -18,7 +18,13 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(did: &str, rkey: &str, space: Option<&str>, time_us: i64, value: Value) -> Self {
+    pub(super) fn new(
+        did: &str,
+        rkey: &str,
+        space: Option<&str>,
+        time_us: i64,
+        value: Value,
+    ) -> Self {
         Self {
             did: did.into(),
             rkey: rkey.into(),
@@ -29,7 +35,7 @@ impl Row {
         }
     }
 
-    pub fn is(&self, did: &str, rkey: &str, space: Option<&str>) -> bool {
+    pub(super) fn is(&self, did: &str, rkey: &str, space: Option<&str>) -> bool {
         self.did == did && self.rkey == rkey && self.space.as_deref() == space
     }
 
@@ -37,17 +43,17 @@ impl Row {
         self.is(&other.did, &other.rkey, other.space.as_deref())
     }
 
-    pub fn uri(&self) -> String {
+    pub(super) fn uri(&self) -> String {
         format!("at://{}/c/{}", self.did, self.rkey)
     }
 
     /// As a live event has it.
-    pub fn bare(&self) -> Record {
+    pub(super) fn bare(&self) -> Record {
         self.record(false)
     }
 
     /// As a snapshot has it.
-    pub fn whole(&self) -> Record {
+    pub(super) fn whole(&self) -> Record {
         self.record(true)
     }
 
@@ -85,7 +91,7 @@ struct Expected {
 }
 
 /// The watch: what the server said, and what is expected of it, the oldest edit first.
-pub struct Model {
+pub(super) struct Model {
     view: View,
     known: Vec<Known>,
     expected: Vec<Expected>,
@@ -93,7 +99,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(view: View) -> Self {
+    pub(super) fn new(view: View) -> Self {
         Self {
             view,
             known: Vec::new(),
@@ -102,7 +108,7 @@ impl Model {
         }
     }
 
-    pub fn upsert(&mut self, live: &Row) {
+    pub(super) fn upsert(&mut self, live: &Row) {
         let known = self.known.iter().find(|it| it.row.same(live)).cloned();
         let mut row = live.clone();
         let mut is_live = true;
@@ -114,7 +120,7 @@ impl Model {
         self.arrive(row, is_live, false);
     }
 
-    pub fn confirm(&mut self, stored: &Row) {
+    pub(super) fn confirm(&mut self, stored: &Row) {
         let mut row = stored.clone();
         let known = self.known.iter().find(|it| it.row.same(stored));
         let is_live = known.is_some_and(|it| it.is_live);
@@ -124,13 +130,13 @@ impl Model {
         self.arrive(row, is_live, true);
     }
 
-    pub fn begin_snapshot(&mut self) {
+    pub(super) fn begin_snapshot(&mut self) {
         for known in &mut self.known {
             known.confirmed = false;
         }
     }
 
-    pub fn end_snapshot(&mut self) {
+    pub(super) fn end_snapshot(&mut self) {
         let gone: Vec<Row> = self
             .known
             .iter()
@@ -142,7 +148,7 @@ impl Model {
     }
 
     /// Says whether nobody knows which one is meant.
-    pub fn delete(&mut self, uri: &str) -> bool {
+    pub(super) fn delete(&mut self, uri: &str) -> bool {
         let meant: Vec<Row> = self
             .known
             .iter()
@@ -157,7 +163,7 @@ impl Model {
         false
     }
 
-    pub fn edit(
+    pub(super) fn edit(
         &mut self,
         did: &str,
         rkey: &str,
@@ -210,7 +216,7 @@ impl Model {
         }
     }
 
-    pub fn fail(&mut self, rkey: &str, did: Option<&str>) {
+    pub(super) fn fail(&mut self, rkey: &str, did: Option<&str>) {
         let is_meant =
             |it: &&mut Expected| it.row.rkey == rkey && did.is_none_or(|did| it.row.did == did);
         if let Some(meant) = self.expected.iter_mut().rev().find(is_meant) {
@@ -218,7 +224,7 @@ impl Model {
         }
     }
 
-    pub fn roll_back(&mut self, rkey: &str, did: Option<&str>) {
+    pub(super) fn roll_back(&mut self, rkey: &str, did: Option<&str>) {
         let is_meant =
             |it: &Expected| it.row.rkey == rkey && did.is_none_or(|did| it.row.did == did);
         if let Some(at) = self.expected.iter().rposition(is_meant) {
@@ -226,7 +232,7 @@ impl Model {
         }
     }
 
-    pub fn add_child(&mut self, uri: &str, child: &Value) {
+    pub(super) fn add_child(&mut self, uri: &str, child: &Value) {
         let is_it = |it: &Value| it["did"] == child["did"] && it["rkey"] == child["rkey"];
         if !self.known.iter().any(|it| it.row.uri() == uri) {
             // Not in sight: still it is nobody else's any more.
@@ -248,7 +254,7 @@ impl Model {
         }
     }
 
-    pub fn remove_child(&mut self, uri: &str, did: &str, rkey: &str) {
+    pub(super) fn remove_child(&mut self, uri: &str, did: &str, rkey: &str) {
         for known in self.known.iter_mut().filter(|it| it.row.uri() == uri) {
             known
                 .row
@@ -258,7 +264,7 @@ impl Model {
     }
 
     /// Everything in order, as a reader sees it.
-    pub fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> Vec<String> {
         let lines = self.merged().into_iter().map(|(row, mark)| {
             let likes = &row.children;
             let (uri, space) = (json!(row.uri()), json!(row.space));

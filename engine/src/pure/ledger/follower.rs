@@ -1,24 +1,29 @@
-//! A subscriber as its watch's task sees it: what it has not been told yet.
+//! What one follower has not heard yet.
 
-use std::sync::{Arc, Weak};
-
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use super::{
-    machine::{Machine, Status},
-    marks::Marks,
-    store::{Change, FastSet, Store, Touch},
-    subscription::{Alive, Changed, Delta, State},
+    delta::{Changed, Delta, State},
+    touches::Touches,
 };
-use crate::{error::ErrorPayload, tickets::Minter};
+use crate::{
+    failure::ErrorPayload,
+    maps::FastSet,
+    pure::{
+        lifecycle::machine::{Machine, Status},
+        store::{
+            Store,
+            change::{Change, Touch},
+        },
+    },
+};
 
-/// One follower, and what is new for it.
-pub(super) struct Subscriber {
-    pub alive: Weak<Alive>,
-    pub minter: Option<Arc<dyn Minter>>,
+/// Merges what happens until the follower asks: it costs bounded memory however long that takes.
+#[derive(Debug)]
+pub struct FollowerLedger {
     rev: u64,
     /// What is new or changed.
-    marks: Marks,
+    touches: Touches,
     gone: FastSet<u64>,
     /// What the last delta told, in case it never arrived.
     sent: Sent,
@@ -27,52 +32,46 @@ pub(super) struct Subscriber {
     fresh: bool,
     /// It was told that the watch is live, with all there was, and nothing else since.
     was_live: bool,
-    waiting: Option<Waiting>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sent {
     set: Vec<Told>,
     gone: Vec<u64>,
 }
 
+#[derive(Debug)]
 struct Told {
     id: u64,
     slot: usize,
     touch: Touch,
 }
 
-struct Waiting {
-    budget: usize,
-    reply: oneshot::Sender<Delta>,
-}
-
 /// What a delta says beside the records.
 type Heading = (Status, Option<ErrorPayload>, Option<Arc<str>>);
 
-impl Subscriber {
-    pub fn new(alive: Weak<Alive>, minter: Option<Arc<dyn Minter>>) -> Self {
+impl Default for FollowerLedger {
+    fn default() -> Self {
         Self {
-            alive,
-            minter,
             rev: 0,
-            marks: Marks::default(),
+            touches: Touches::default(),
             gone: FastSet::default(),
             sent: Sent::default(),
             told: None,
             fresh: true,
             was_live: false,
-            waiting: None,
         }
     }
+}
 
+impl FollowerLedger {
     /// Merges a change into what is still to be told.
     pub fn note(&mut self, change: &Change) {
         match change {
-            Change::Set(entry, touch) => self.marks.merge(entry.slot, *touch),
+            Change::Set(entry, touch) => self.touches.merge(entry.slot, *touch),
             Change::Gone(entry) => {
                 // Of what it has never heard of, it need not hear that it is gone.
-                if self.marks.take(entry.slot) != Some(Touch::New) {
+                if self.touches.take(entry.slot) != Some(Touch::New) {
                     self.gone.insert(entry.id);
                 }
             }
@@ -81,11 +80,11 @@ impl Subscriber {
 
     /// Whether there is something to tell.
     fn has_news(&self, machine: &Machine, store: &Store) -> bool {
-        let more = !self.marks.is_empty();
+        let more = !self.touches.is_empty();
         more || !self.gone.is_empty() || self.told != Some(self.heading(machine, store, more))
     }
 
-    /// The revision from which on this subscriber knows what the store holds now.
+    /// The revision from which on this follower knows what the store holds now.
     pub fn next_rev(&self, machine: &Machine, store: &Store) -> u64 {
         self.rev + u64::from(self.has_news(machine, store))
     }
@@ -95,7 +94,7 @@ impl Subscriber {
         // What was promised for the next revision is in it.
         self.rev = self.next_rev(machine, store);
         self.gone.clear();
-        self.marks.clear();
+        self.touches.clear();
         self.sent = Sent::default();
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for entry in store.entries() {
@@ -103,11 +102,11 @@ impl Subscriber {
                 bytes += entry.size();
                 entries.push(entry.clone());
             } else {
-                self.marks.merge(entry.slot, Touch::New);
+                self.touches.merge(entry.slot, Touch::New);
             }
         }
         self.fresh = entries.is_empty();
-        let more = !self.marks.is_empty();
+        let more = !self.touches.is_empty();
         let (status, error, cursor) = self.tell_heading(machine, store, more);
         State {
             rev: self.rev,
@@ -135,53 +134,43 @@ impl Subscriber {
         heading
     }
 
-    /// Wants the next delta as soon as there is one. If the last one never arrived, that one tells it too.
-    pub fn wait(&mut self, seen: u64, budget: usize, reply: oneshot::Sender<Delta>) {
-        if seen < self.rev {
-            let Sent { set, gone } = std::mem::take(&mut self.sent);
-            for Told { id, slot, touch } in set {
-                // One that is gone may have left its slot to another.
-                if !self.gone.contains(&id) {
-                    self.marks.merge(slot, touch);
-                }
+    /// The follower has everything up to `seen`. If the last delta never arrived, the next one tells it too.
+    pub fn rewind(&mut self, seen: u64) {
+        if seen >= self.rev {
+            return;
+        }
+        let Sent { set, gone } = std::mem::take(&mut self.sent);
+        for Told { id, slot, touch } in set {
+            // One that is gone may have left its slot to another.
+            if !self.gone.contains(&id) {
+                self.touches.merge(slot, touch);
             }
-            self.gone.extend(gone);
-            self.told = None;
-            self.rev = seen;
         }
-        self.waiting = Some(Waiting { budget, reply });
+        self.gone.extend(gone);
+        self.told = None;
+        self.rev = seen;
     }
 
-    /// Does not wait any longer: nothing is new.
-    pub fn stop_waiting(&mut self) {
-        self.waiting = None;
-    }
-
-    /// Tells what is new to one who waits for it.
-    pub fn flush(&mut self, machine: &Machine, store: &Store) {
-        // One who stopped waiting takes no delta: what it would say is kept for the next one.
-        self.waiting.take_if(|it| it.reply.is_closed());
-        if self.waiting.is_none() || !self.has_news(machine, store) {
-            return;
+    /// What is new, about as much as the budget allows; `None` if nothing is.
+    pub fn delta(&mut self, machine: &Machine, store: &Store, budget: usize) -> Option<Delta> {
+        if !self.has_news(machine, store) {
+            return None;
         }
-        let Some(waiting) = self.waiting.take() else {
-            return;
-        };
         let budget = match self.fresh {
-            true => waiting.budget.div_ceil(FIRST_PART),
-            false => waiting.budget,
+            true => budget.div_ceil(FIRST_PART),
+            false => budget,
         };
         let changed = self.changed(store, budget);
         self.fresh &= changed.is_empty();
-        let more = !self.marks.is_empty();
+        let more = !self.touches.is_empty();
         let arriving = matches!(machine.status(), Status::Connecting | Status::Snapshot);
-        let untold = self.marks.count(Touch::New);
+        let untold = self.touches.count(Touch::New);
         let mut removed: Vec<u64> = self.gone.drain().collect();
         removed.sort_unstable();
         self.rev += 1;
         self.sent.gone.clone_from(&removed);
         let (status, error, cursor) = self.tell_heading(machine, store, more);
-        let delta = Delta {
+        Some(Delta {
             rev: self.rev,
             status,
             error,
@@ -190,16 +179,15 @@ impl Subscriber {
             removed,
             changed,
             more: more || arriving,
-        };
-        let _ = waiting.reply.send(delta);
+        })
     }
 
     /// Takes as much of what changed as the budget allows, with the indices it has among what is told.
     fn changed(&mut self, store: &Store, budget: usize) -> Vec<Changed> {
         self.sent.set.clear();
-        if self.marks.len() * STEPS < store.len() {
-            let (mut changed, mut bytes) = (Vec::with_capacity(self.marks.len()), 0);
-            for slot in self.marks.slots() {
+        if self.touches.len() * STEPS < store.len() {
+            let (mut changed, mut bytes) = (Vec::with_capacity(self.touches.len()), 0);
+            for slot in self.touches.slots() {
                 if let Some((index, entry)) = store.at(slot) {
                     bytes += entry.size();
                     let entry = entry.clone();
@@ -222,11 +210,11 @@ impl Subscriber {
     fn first_changed(&mut self, store: &Store, budget: usize) -> Vec<Changed> {
         let (mut changed, mut bytes, mut index) = (Vec::new(), 0, 0);
         for slot in store.slots() {
-            let moved = self.marks.count(Touch::Moved);
-            if self.marks.is_empty() || bytes >= budget && moved == 0 {
+            let moved = self.touches.count(Touch::Moved);
+            if self.touches.is_empty() || bytes >= budget && moved == 0 {
                 break;
             }
-            match (self.marks.get(slot), store.records.at(slot)) {
+            match (self.touches.get(slot), store.entry_at(slot)) {
                 (Some(touch), Some(entry)) if bytes < budget || touch == Touch::Moved => {
                     bytes += entry.size();
                     let entry = entry.clone();
@@ -245,7 +233,7 @@ impl Subscriber {
     /// This goes with the next delta.
     fn tell(&mut self, changed: &Changed) {
         let (id, slot) = (changed.entry.id, changed.entry.slot);
-        let told = self.marks.take(slot);
+        let told = self.touches.take(slot);
         self.sent
             .set
             .extend(told.map(|touch| Told { id, slot, touch }));
@@ -262,7 +250,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::{
+    use crate::pure::lifecycle::{
         backoff::{Backoff, BackoffPolicy},
         machine::{Input, MachineOptions},
     };
@@ -279,10 +267,10 @@ mod tests {
         machine
     }
 
-    #[tokio::test]
-    async fn the_first_records_come_in_a_small_part_whether_as_a_state_or_as_a_delta() {
+    #[test]
+    fn the_first_records_come_in_a_small_part_whether_as_a_state_or_as_a_delta() {
         let (machine, mut store) = (connecting(), Store::default());
-        let mut early = Subscriber::new(Weak::new(), None);
+        let mut early = FollowerLedger::default();
         let budget = 64 * 1024;
         let told = early.state(&machine, &store, budget);
         for n in 0..1000 {
@@ -292,10 +280,8 @@ mod tests {
         store.take_changes().for_each(|it| early.note(&it));
         let mut seen = told.rev;
         let mut part = || {
-            let (reply, mut delta) = oneshot::channel();
-            early.wait(seen, budget, reply);
-            early.flush(&machine, &store);
-            let delta = delta.try_recv().unwrap();
+            early.rewind(seen);
+            let delta = early.delta(&machine, &store, budget).unwrap();
             seen = delta.rev;
             delta.changed.len()
         };
@@ -303,7 +289,7 @@ mod tests {
         assert!(told.entries.is_empty() && first > 0);
         assert!(first.abs_diff(second / 4) <= 1, "{first}, {second}");
 
-        let mut late = Subscriber::new(Weak::new(), None);
+        let mut late = FollowerLedger::default();
         let told = late.state(&machine, &store, budget);
         assert_eq!(told.entries.len(), first);
     }

@@ -1,10 +1,10 @@
 //! Which records changed since someone was told, by their slots.
 
-use super::store::Touch;
+use crate::pure::store::change::Touch;
 
 /// How the records in some slots changed. Merging and asking cost next to nothing, however many there are.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub struct Touches {
     /// By slot.
     touches: Vec<Option<Touch>>,
     /// A bit for each slot that has a touch: a search skips 64 at a time.
@@ -13,8 +13,8 @@ pub struct Marks {
     counts: [usize; 3],
 }
 
-impl Marks {
-    /// How many slots are marked.
+impl Touches {
+    /// How many slots are touched.
     pub fn len(&self) -> usize {
         self.counts.iter().sum()
     }
@@ -24,7 +24,7 @@ impl Marks {
         self.len() == 0
     }
 
-    /// How many slots are marked like this.
+    /// How many slots are touched like this.
     pub fn count(&self, touch: Touch) -> usize {
         self.counts[touch as usize]
     }
@@ -34,7 +34,7 @@ impl Marks {
         self.touches.get(slot).copied().flatten()
     }
 
-    /// The marked slots.
+    /// The touched slots.
     pub fn slots(&self) -> impl Iterator<Item = usize> {
         self.words.iter().enumerate().flat_map(|(at, word)| {
             let without_lowest = |left: &u64| Some(left & (left - 1)).filter(|it| *it != 0);
@@ -64,7 +64,7 @@ impl Marks {
         self.words[slot / 64] |= 1 << (slot % 64);
     }
 
-    /// Unmarks a slot.
+    /// Untouches a slot.
     pub fn take(&mut self, slot: usize) -> Option<Touch> {
         let touch = self.touches.get_mut(slot)?.take()?;
         self.counts[touch as usize] -= 1;
@@ -72,7 +72,7 @@ impl Marks {
         Some(touch)
     }
 
-    /// Unmarks all slots.
+    /// Untouches all slots.
     pub fn clear(&mut self) {
         self.touches.clear();
         self.words.clear();
@@ -89,31 +89,31 @@ mod tests {
     #[test]
     fn it_agrees_with_a_map_over_random_changes() {
         let mut rng = fastrand::Rng::with_seed(5);
-        let (mut marks, mut naive) = (Marks::default(), BTreeMap::<usize, Touch>::new());
+        let (mut touches, mut naive) = (Touches::default(), BTreeMap::<usize, Touch>::new());
         for round in 0..20_000 {
             let slot = rng.usize(..300);
             match rng.u8(..10) {
                 0..6 => {
                     let touch = [Touch::New, Touch::Content, Touch::Moved][rng.usize(..3)];
-                    marks.merge(slot, touch);
+                    touches.merge(slot, touch);
                     let known = naive.entry(slot).or_insert(touch);
                     if *known == Touch::Content || touch == Touch::New {
                         *known = touch;
                     }
                 }
-                6..9 => assert_eq!(marks.take(slot), naive.remove(&slot)),
+                6..9 => assert_eq!(touches.take(slot), naive.remove(&slot)),
                 _ if round % 100 == 0 => {
-                    marks.clear();
+                    touches.clear();
                     naive.clear();
                 }
-                _ => assert_eq!(marks.get(slot), naive.get(&slot).copied()),
+                _ => assert_eq!(touches.get(slot), naive.get(&slot).copied()),
             }
-            assert_eq!(marks.len(), naive.len());
+            assert_eq!(touches.len(), naive.len());
             if round % 50 == 0 {
-                assert!(marks.slots().eq(naive.keys().copied()));
+                assert!(touches.slots().eq(naive.keys().copied()));
                 for touch in [Touch::New, Touch::Content, Touch::Moved] {
                     let alike = naive.values().filter(|it| **it == touch);
-                    assert_eq!(marks.count(touch), alike.count());
+                    assert_eq!(touches.count(touch), alike.count());
                 }
             }
         }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{entry::Entry, record::Record, subscription::State, wire};
+use super::delta::State;
+use crate::pure::{
+    protocol::{record::Record, wire},
+    store::entry::Entry,
+};
 
 /// A record and its body.
 #[derive(Debug, Clone)]

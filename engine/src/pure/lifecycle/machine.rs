@@ -10,19 +10,19 @@
 
 use std::time::Duration;
 
-use super::{
-    WatchError,
-    backoff::Backoff,
-    record::Record,
-    wire::{ChildAdded, ChildRemoved, ServerEvent},
+use super::backoff::Backoff;
+use crate::{
+    failure::{ErrorKind, ErrorPayload, Failure, Refusal},
+    pure::protocol::{
+        record::Record,
+        wire::{ChildAdded, ChildRemoved, ServerEvent},
+    },
 };
-use crate::error::{ErrorKind, ErrorPayload};
-use crate::transport::Refusal;
 
 /// Where a watch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 pub enum Status {
     /// Not started.
     Idle,
@@ -50,7 +50,7 @@ pub enum Input {
     /// The server said something unreadable, which was skipped.
     Skipped,
     /// The attempt to connect, or the connection, ended.
-    Failed(WatchError),
+    Failed(Failure),
     /// The wait that [`Effect::Wait`] asked for is over.
     Waited,
     /// The network may be back.
@@ -193,7 +193,7 @@ impl Machine {
             (Input::Skipped, Phase::Connected { .. }) => {
                 self.snapshot = self.snapshot.map(|_| false);
             }
-            (Input::Failed(error), Phase::Connected { .. }) => self.failed(now, error, out),
+            (Input::Failed(failure), Phase::Connected { .. }) => self.failed(now, failure, out),
             (Input::NeedSnapshot(spacing), Phase::Connected { live_since })
                 if self.needs_snapshot.is_none_or(|due| now + spacing < due) =>
             {
@@ -254,11 +254,14 @@ impl Machine {
             ServerEvent::MemberRemoved { space, did } => {
                 let ours = self.options.account.as_ref().is_none_or(|me| *me == did);
                 if ours {
-                    self.failed(now, WatchError::AccessLost { space }, out);
+                    let message = format!("no longer a member of {space}");
+                    let lost = Failure::losing_access(ErrorKind::AccessLost, message);
+                    self.failed(now, lost, out);
                 }
             }
             ServerEvent::Error { message } => {
-                self.failed(now, WatchError::Server { message }, out);
+                let message = format!("the server failed: {message}");
+                self.failed(now, Failure::new(ErrorKind::Server, message), out);
             }
             ServerEvent::Keepalive => {}
         }
@@ -273,16 +276,20 @@ impl Machine {
         out.push(Effect::BeginSnapshot);
     }
 
-    fn failed(&mut self, now: Duration, error: WatchError, out: &mut Vec<Effect>) {
+    fn failed(&mut self, now: Duration, failure: Failure, out: &mut Vec<Effect>) {
         let live_since = match self.phase {
             Phase::Connected { live_since } => live_since,
             _ => None,
         };
         self.disconnect(now, live_since, out);
-        self.error = Some(error.payload());
-        let (refusal, retry_after) = (error.refusal(), error.retry_after());
+        let Failure {
+            payload,
+            refusal,
+            retry_after,
+        } = failure;
+        let kicked = payload.kind == ErrorKind::AccessLost;
+        self.error = Some(payload);
         if refusal == Some(Refusal::AccessLost) {
-            let kicked = error.kind() == ErrorKind::AccessLost;
             out.push(Effect::Purge { kicked });
             self.phase = Phase::Stopped;
             self.status = Status::Closed;

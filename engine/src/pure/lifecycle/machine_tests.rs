@@ -1,5 +1,5 @@
 use super::*;
-use crate::{engine::backoff::BackoffPolicy, error::ErrorKind, transport::TransportError};
+use crate::{failure::ErrorKind, pure::lifecycle::backoff::BackoffPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -58,8 +58,8 @@ impl Driver {
         self.input(Input::Event(ServerEvent::SnapshotEnd { cursor: None }));
     }
 
-    fn fail(&mut self, error: TransportError) {
-        self.input(Input::Failed(error.into()));
+    fn fail(&mut self, failure: Failure) {
+        self.input(Input::Failed(failure));
     }
 
     fn has(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
@@ -67,15 +67,14 @@ impl Driver {
     }
 }
 
-fn cut() -> TransportError {
-    TransportError::Cut {
-        message: "reset".into(),
-    }
+fn cut() -> Failure {
+    Failure::new(ErrorKind::Disconnected, "reset")
 }
 
-fn refused_ticket() -> TransportError {
-    TransportError::AuthRequired {
-        message: "expired".into(),
+fn refused_ticket() -> Failure {
+    Failure {
+        refusal: Some(Refusal::Ticket),
+        ..Failure::new(ErrorKind::AuthRequired, "expired")
     }
 }
 
@@ -123,7 +122,7 @@ fn nothing_opens_after_a_stop() {
         Input::Waited,
         Input::Wake,
         Input::NeedSnapshot(SNAPSHOT_SPACING),
-        Input::Failed(WatchError::Disconnected),
+        Input::Failed(cut()),
         Input::Event(ServerEvent::SnapshotStart),
     ] {
         assert!(it.input(late).is_empty());
@@ -190,25 +189,11 @@ fn losing_access_purges_closes_and_never_reconnects() {
             ErrorKind::AccessLost,
         ),
         (
-            || {
-                Input::Failed(
-                    TransportError::Forbidden {
-                        reason: "not-member".into(),
-                    }
-                    .into(),
-                )
-            },
+            || Input::Failed(Failure::losing_access(ErrorKind::Forbidden, "not-member")),
             ErrorKind::Forbidden,
         ),
         (
-            || {
-                Input::Failed(
-                    TransportError::NotFound {
-                        reason: "NotFound".into(),
-                    }
-                    .into(),
-                )
-            },
+            || Input::Failed(Failure::losing_access(ErrorKind::NotFound, "no space")),
             ErrorKind::NotFound,
         ),
     ];
@@ -239,18 +224,12 @@ fn somebody_elses_kick_is_not_ours() {
 }
 
 #[test]
-fn an_unstructured_refusal_only_backs_off() {
-    for status in [403, 404, 500] {
-        let mut it = Driver::new(|_| {});
-        it.input(Input::Start);
-        it.fail(TransportError::Status {
-            status,
-            message: "no JSON".into(),
-            retry_after: None,
-        });
-        assert_eq!(it.machine.status(), Status::Reconnecting);
-        assert!(!it.has(|e| matches!(e, Effect::Purge { .. })));
-    }
+fn a_refusal_that_takes_nothing_away_only_backs_off() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.fail(Failure::new(ErrorKind::HttpStatus, "403: no JSON"));
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+    assert!(!it.has(|e| matches!(e, Effect::Purge { .. })));
 }
 
 #[test]
@@ -288,9 +267,7 @@ fn every_way_to_fail_for_ever_stays_within_the_bounds() {
         ("refused", |it| it.fail(cut())),
         ("401", |it| it.fail(refused_ticket())),
         ("accepted then closed", |it| {
-            it.input(Input::Failed(WatchError::Disconnected))
-                .iter()
-                .for_each(drop)
+            it.input(Input::Failed(cut())).iter().for_each(drop)
         }),
         ("live then dropped", |it| {
             it.go_live();

@@ -42,6 +42,9 @@ pub struct Record {
     pub extra: Vec<(Box<str>, Box<RawValue>)>,
 }
 
+/// (space, uri): what identifies a record.
+pub type Identity = (Option<Arc<str>>, Arc<str>);
+
 /// `at://<did>/<collection>/<rkey>`. Cheap to clone.
 #[derive(Clone)]
 pub struct AtUri {
@@ -134,6 +137,11 @@ impl Record {
         Some(raw)
     }
 
+    /// What identifies it.
+    pub fn identity(&self) -> Identity {
+        (self.space.clone(), self.uri.shared().clone())
+    }
+
     /// Adds the fields of `known` that `self` does not mention.
     ///
     /// A live update carries the bare record: what the snapshot hydrated is absent from it, not gone.
@@ -181,7 +189,7 @@ impl Serialize for Record {
 
 impl Record {
     /// Writes what identifies it and its version into an object that may hold more.
-    pub(super) fn serialize_identity<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    pub(crate) fn serialize_identity<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("uri", self.uri.as_str())?;
         map.serialize_entry("did", self.did())?;
         map.serialize_entry("collection", self.collection())?;
@@ -193,7 +201,7 @@ impl Record {
     }
 
     /// Writes its other fields.
-    pub(super) fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("value", &self.value)?;
         map.serialize_entry("time_us", &self.time_us)?;
         for (name, raw) in &self.extra {
@@ -211,7 +219,7 @@ impl<'de> Deserialize<'de> for Record {
 
 /// A string that is copied only where it has escapes.
 #[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Hand-written because `RawValue` cannot pass through serde's `flatten`.
 struct RecordVisitor;

@@ -5,8 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::record::to_micros;
-use crate::error::{Error, Result};
+use crate::pure::protocol::record::to_micros;
 
 /// Longest record key of the AT Protocol.
 const MAX_RKEY_BYTES: usize = 512;
@@ -24,7 +23,7 @@ const MAX_ERROR_MESSAGE_CHARS: usize = 1000;
 /// A change that a watch shows before the server confirms it.
 #[derive(Debug, Clone)]
 #[cfg_attr(
-    test,
+    feature = "ts",
     derive(ts_rs::TS),
     ts(export, tag = "op", rename_all = "lowercase", optional_fields)
 )]
@@ -55,7 +54,7 @@ pub enum Edit {
 /// A record that the server does not have yet. A page may give a whole record of its list, to try again: what is not
 /// named here is ignored.
 #[derive(Clone, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, optional_fields))]
 pub struct EditRecord {
     /// Record key, at most 512 bytes.
     pub rkey: String,
@@ -64,11 +63,11 @@ pub struct EditRecord {
     /// NSID of the collection; by default the watch's.
     pub collection: Option<String>,
     /// The record's body, raw JSON.
-    #[cfg_attr(test, ts(type = "unknown"))]
+    #[cfg_attr(feature = "ts", ts(type = "unknown"))]
     pub value: Box<RawValue>,
     /// Creation time in microseconds since the Unix epoch; now by default.
     #[serde(default, deserialize_with = "micros")]
-    #[cfg_attr(test, ts(optional, type = "number"))]
+    #[cfg_attr(feature = "ts", ts(optional, type = "number"))]
     pub time_us: Option<i64>,
     /// `at://<did>/<collection>/<rkey>` by default.
     pub uri: Option<String>,
@@ -89,13 +88,18 @@ impl fmt::Debug for EditRecord {
 /// Why a mutation failed, in the app's own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 pub struct EditError {
     /// The error's name, at most 100 characters.
     pub name: String,
     /// What happened, at most 1,000 characters.
     pub message: String,
 }
+
+/// An edit that cannot be what was meant. Says why, without a word of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this edit makes no sense: {0}")]
+pub struct InvalidEdit(String);
 
 /// An edit as a page sends it. Flat, because raw JSON does not pass through serde's tagged enums.
 #[derive(Deserialize)]
@@ -118,7 +122,7 @@ enum Op {
 
 impl Edit {
     /// Checks that everything is within bounds. `max_value_bytes`: for the body, as for an event of the server.
-    pub fn check(&self, max_value_bytes: usize) -> Result<()> {
+    pub fn check(&self, max_value_bytes: usize) -> Result<(), InvalidEdit> {
         match self {
             Self::Add { record } => record.check(max_value_bytes),
             Self::Fail { rkey, did, error } => {
@@ -133,9 +137,9 @@ impl Edit {
 
 /// Reads what a page sent. The error names no value: it may be a user's words.
 impl TryFrom<serde_json::Value> for Edit {
-    type Error = Error;
+    type Error = InvalidEdit;
 
-    fn try_from(sent: serde_json::Value) -> Result<Self> {
+    fn try_from(sent: serde_json::Value) -> Result<Self, InvalidEdit> {
         let sent: Sent = serde_json::from_value(sent).map_err(|_| {
             invalid("it lacks a member, has one too many, or one has the wrong type")
         })?;
@@ -167,7 +171,7 @@ impl TryFrom<serde_json::Value> for Edit {
 }
 
 impl EditRecord {
-    fn check(&self, max_value_bytes: usize) -> Result<()> {
+    fn check(&self, max_value_bytes: usize) -> Result<(), InvalidEdit> {
         target(&self.rkey, Some(&self.did))?;
         for (name, text, most) in [
             ("collection", &self.collection, MAX_NSID_BYTES),
@@ -182,12 +186,12 @@ impl EditRecord {
     }
 }
 
-fn target(rkey: &str, did: Option<&str>) -> Result<()> {
+fn target(rkey: &str, did: Option<&str>) -> Result<(), InvalidEdit> {
     bytes("rkey", rkey, MAX_RKEY_BYTES)?;
     did.map_or(Ok(()), |did| bytes("did", did, MAX_DID_BYTES))
 }
 
-fn bytes(name: &str, text: &str, most: usize) -> Result<()> {
+fn bytes(name: &str, text: &str, most: usize) -> Result<(), InvalidEdit> {
     if (1..=most).contains(&text.len()) {
         return Ok(());
     }
@@ -197,7 +201,7 @@ fn bytes(name: &str, text: &str, most: usize) -> Result<()> {
     )))
 }
 
-fn chars(name: &str, text: &str, most: usize) -> Result<()> {
+fn chars(name: &str, text: &str, most: usize) -> Result<(), InvalidEdit> {
     if text.len() <= most || text.chars().count() <= most {
         return Ok(());
     }
@@ -206,14 +210,12 @@ fn chars(name: &str, text: &str, most: usize) -> Result<()> {
     )))
 }
 
-fn invalid(what: &str) -> Error {
-    Error::InvalidOptions(format!("this edit makes no sense: {what}"))
+fn invalid(what: &str) -> InvalidEdit {
+    InvalidEdit(what.to_owned())
 }
 
 /// JavaScript writes large numbers as it likes.
-fn micros<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<i64>, D::Error> {
+fn micros<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let time = Option::<f64>::deserialize(deserializer)?;
     Ok(time.map(|time| to_micros(time as i64)))
 }
@@ -238,9 +240,7 @@ mod tests {
 
     fn refused(sent: Value) -> String {
         let checked = Edit::try_from(sent).and_then(|edit| edit.check(MANY));
-        let error = checked.unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
-        error.to_string()
+        checked.unwrap_err().to_string()
     }
 
     #[test]

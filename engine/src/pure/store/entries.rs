@@ -2,20 +2,23 @@
 
 use std::{hash::BuildHasher, sync::Arc};
 
-use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::{entry::Entry, record::Record, store::FastMap};
+use super::entry::Entry;
+use crate::{
+    maps::{FastHasher, FastMap},
+    pure::protocol::record::Record,
+};
 
 /// Entries, found by slot, by id, or by URI.
 #[derive(Debug, Default)]
-pub struct Records {
+pub(super) struct Entries {
     slots: Slab<Slot>,
     by_id: FastMap<u64, usize>,
     /// The slots of a URI, one for each space.
     by_uri: HashTable<usize>,
-    hasher: RandomState,
+    hasher: FastHasher,
 }
 
 #[derive(Debug)]
@@ -25,24 +28,24 @@ struct Slot {
     entry: Arc<Entry>,
 }
 
-impl Records {
+impl Entries {
     /// The slot that the next new entry must name.
-    pub fn free_slot(&self) -> usize {
+    pub(super) fn free_slot(&self) -> usize {
         self.slots.vacant_key()
     }
 
     /// The entry in a slot.
-    pub fn at(&self, slot: usize) -> Option<&Arc<Entry>> {
+    pub(super) fn at(&self, slot: usize) -> Option<&Arc<Entry>> {
         self.slots.get(slot).map(|it| &it.entry)
     }
 
     /// The entry of an id.
-    pub fn get(&self, id: u64) -> Option<&Arc<Entry>> {
+    pub(super) fn get(&self, id: u64) -> Option<&Arc<Entry>> {
         self.at(*self.by_id.get(&id)?)
     }
 
     /// The entry of a record's identity.
-    pub fn same(&self, record: &Record) -> Option<&Arc<Entry>> {
+    pub(super) fn same(&self, record: &Record) -> Option<&Arc<Entry>> {
         let is_same = |it: &Record| it.uri == record.uri && it.space == record.space;
         let hash = self.hasher.hash_one(record.uri.as_str());
         let listed = self.by_uri.find(hash, |slot| {
@@ -52,7 +55,7 @@ impl Records {
     }
 
     /// The entries of a URI, one for each space.
-    pub fn of(&self, uri: &str) -> impl Iterator<Item = &Arc<Entry>> {
+    pub(super) fn of(&self, uri: &str) -> impl Iterator<Item = &Arc<Entry>> {
         let alike = self.by_uri.iter_hash(self.hasher.hash_one(uri));
         alike
             .filter_map(|slot| self.at(*slot))
@@ -60,12 +63,12 @@ impl Records {
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.slots.iter().map(|(_, it)| &it.entry)
     }
 
     /// Adds an entry, in the slot that it names: the free one.
-    pub fn insert(&mut self, entry: Arc<Entry>) {
+    pub(super) fn insert(&mut self, entry: Arc<Entry>) {
         let hash = self.hasher.hash_one(entry.record.uri.as_str());
         self.by_id.insert(entry.id, entry.slot);
         let slot = self.slots.insert(Slot { hash, entry });
@@ -73,7 +76,7 @@ impl Records {
     }
 
     /// Puts an entry in the place of the one in its slot.
-    pub fn replace(&mut self, entry: Arc<Entry>) {
+    pub(super) fn replace(&mut self, entry: Arc<Entry>) {
         let slot = entry.slot;
         let Some(found) = self.slots.get_mut(slot) else {
             return;
@@ -90,7 +93,7 @@ impl Records {
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, entry: &Entry) {
+    pub(super) fn remove(&mut self, entry: &Entry) {
         if let Some(gone) = self.slots.try_remove(entry.slot) {
             self.by_id.remove(&entry.id);
             self.unlist(entry.slot, gone.hash);
@@ -98,7 +101,7 @@ impl Records {
     }
 
     /// Forgets all entries.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.by_id.clear();
         self.by_uri.clear();
@@ -119,7 +122,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::sort::Sort;
+    use crate::pure::view::sort::Sort;
 
     fn entry(id: u64, slot: usize, rkey: &str, space: &str) -> Arc<Entry> {
         let json =
@@ -129,46 +132,46 @@ mod tests {
         Arc::new(Entry { slot, ..entry })
     }
 
-    fn ids(records: &Records, uri: &str) -> Vec<u64> {
-        let mut ids: Vec<_> = records.of(uri).map(|it| it.id).collect();
+    fn ids(entries: &Entries, uri: &str) -> Vec<u64> {
+        let mut ids: Vec<_> = entries.of(uri).map(|it| it.id).collect();
         ids.sort_unstable();
         ids
     }
 
     #[test]
     fn an_entry_is_found_by_slot_by_id_and_by_uri_until_it_is_taken_out() {
-        let mut records = Records::default();
+        let mut entries = Entries::default();
         for id in 0..1000 {
             let rkey = (id / 2).to_string();
             let space = if id % 2 == 0 { "s" } else { "t" };
-            records.insert(entry(id, records.free_slot(), &rkey, space));
+            entries.insert(entry(id, entries.free_slot(), &rkey, space));
         }
         for id in 0..1000 {
-            let found = records.get(id).cloned().unwrap();
-            assert_eq!(records.at(found.slot).map(|it| it.id), Some(id));
-            assert_eq!(records.same(&found.record).map(|it| it.id), Some(id));
+            let found = entries.get(id).cloned().unwrap();
+            assert_eq!(entries.at(found.slot).map(|it| it.id), Some(id));
+            assert_eq!(entries.same(&found.record).map(|it| it.id), Some(id));
         }
-        assert_eq!(ids(&records, "at://d/c/7"), [14, 15]);
-        let gone = records.get(14).cloned().unwrap();
-        records.remove(&gone);
-        assert_eq!(ids(&records, "at://d/c/7"), [15]);
-        assert!(records.get(14).is_none() && records.same(&gone.record).is_none());
-        assert_eq!(records.free_slot(), gone.slot);
-        records.insert(entry(2000, gone.slot, "new", "s"));
-        assert_eq!(ids(&records, "at://d/c/new"), [2000]);
-        assert_eq!(records.iter().count(), 1000);
+        assert_eq!(ids(&entries, "at://d/c/7"), [14, 15]);
+        let gone = entries.get(14).cloned().unwrap();
+        entries.remove(&gone);
+        assert_eq!(ids(&entries, "at://d/c/7"), [15]);
+        assert!(entries.get(14).is_none() && entries.same(&gone.record).is_none());
+        assert_eq!(entries.free_slot(), gone.slot);
+        entries.insert(entry(2000, gone.slot, "new", "s"));
+        assert_eq!(ids(&entries, "at://d/c/new"), [2000]);
+        assert_eq!(entries.iter().count(), 1000);
     }
 
     #[test]
     fn an_entry_that_turns_out_to_have_another_uri_is_found_by_that_alone() {
-        let mut records = Records::default();
-        let guess = entry(1, records.free_slot(), "guess", "s");
-        records.insert(guess.clone());
-        records.replace(entry(1, guess.slot, "true", "s"));
-        assert!(ids(&records, "at://d/c/guess").is_empty());
-        assert_eq!(ids(&records, "at://d/c/true"), [1]);
+        let mut entries = Entries::default();
+        let guess = entry(1, entries.free_slot(), "guess", "s");
+        entries.insert(guess.clone());
+        entries.replace(entry(1, guess.slot, "true", "s"));
+        assert!(ids(&entries, "at://d/c/guess").is_empty());
+        assert_eq!(ids(&entries, "at://d/c/true"), [1]);
         assert_eq!(
-            records.get(1).map(|it| it.record.rkey().to_owned()),
+            entries.get(1).map(|it| it.record.rkey().to_owned()),
             Some("true".into())
         );
     }

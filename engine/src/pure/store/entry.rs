@@ -5,10 +5,10 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
-use super::{
-    edit::EditError,
-    record::Record,
-    sort::{Sort, SortValue},
+use super::edit::EditError;
+use crate::pure::{
+    protocol::record::Record,
+    view::sort::{Sort, SortValue},
 };
 
 /// One record in its place. Immutable: a changed record is a new entry under the same id.
@@ -22,7 +22,7 @@ pub struct Entry {
     /// Whether `time_us` is when the record was published live, not the server's stored creation time.
     pub(crate) live_time: bool,
     /// Where the store keeps it.
-    pub(super) slot: usize,
+    pub(crate) slot: usize,
     pub(super) sort_value: SortValue,
 }
 
@@ -66,7 +66,7 @@ impl Entry {
     }
 
     /// About how many bytes of JSON it is, or less where it has much in common with others.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let Record { uri, space, .. } = &self.record;
         let extra = self.record.extra.iter();
         let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
@@ -143,7 +143,7 @@ impl Serialize for Entry {
 
 impl Entry {
     /// Writes what does not identify it into an object that may hold more.
-    pub(crate) fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         self.record.serialize_content(map)?;
         if let Some(optimistic) = &self.optimistic {
             let failed = optimistic.failed.is_some();

@@ -1,78 +1,39 @@
 //! The reconciled set of a watch's records. Pure: it takes effects and notes what they changed.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
+pub mod change;
+mod children;
+pub mod edit;
+mod entries;
+pub mod entry;
+pub mod home;
+mod older;
+pub mod optimistic;
+mod order;
+pub mod window;
+
+use std::sync::Arc;
+
+use crate::{
+    maps::FastSet,
+    pure::{
+        protocol::record::Record,
+        view::{MAX_RECORDS, View, filter::Filter},
+    },
 };
-
-use foldhash::fast::RandomState;
-
-use super::{
-    children::ChildIndex,
-    entry::{Entry, Optimistic},
-    filter::Filter,
-    order::Order,
-    pages::Window,
-    record::Record,
-    records::Records,
-    sort::Sort,
-    spec::Home,
-};
-
-/// Keys here are the server's: hashed fast, with a seed of this process.
-pub(super) type FastMap<K, V> = HashMap<K, V, RandomState>;
-/// A set of the same kind.
-pub(super) type FastSet<K> = HashSet<K, RandomState>;
-
-/// What one change did to the records, for those who follow them.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// This record is new or changed.
-    Set(Arc<Entry>, Touch),
-    /// This record is gone.
-    Gone(Arc<Entry>),
-}
-
-/// How a record changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Touch {
-    /// It was not there before.
-    New,
-    /// It stands where it stood.
-    Content,
-    /// It may stand elsewhere.
-    Moved,
-}
-
-/// The store cannot know what is true: only a fresh snapshot can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknowable {
-    /// It does not know what to do, and did nothing.
-    Ambiguous,
-    /// It did what is likely; a count may be wrong.
-    Doubtful,
-}
-
-/// Most records that a watch holds: beyond it, the last ones of the order go.
-pub const MAX_RECORDS: usize = 200_000;
-
-/// What a watch shows of what the server sends.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct View {
-    /// What the records are sorted by.
-    pub sort: Sort,
-    /// Which records belong to it.
-    pub filter: Filter,
-    /// Most records to show, the first ones of the order; [`MAX_RECORDS`] at most, and by default.
-    pub max_records: Option<usize>,
-}
+use change::{Change, Touch, Unknowable};
+use children::index::ChildIndex;
+use entries::Entries;
+use entry::{Entry, Optimistic};
+use home::Home;
+use order::Order;
+use window::Window;
 
 /// Records by identity and in order.
 ///
 /// Identity is (space, uri): the same URI can stand in several spaces.
 #[derive(Debug)]
 pub struct Store {
-    pub(super) home: Home,
+    home: Home,
     filter: Filter,
     /// Most records to show; the others wait for their turn.
     shown: usize,
@@ -80,15 +41,15 @@ pub struct Store {
     capacity: usize,
     /// There was a whole snapshot already.
     synced: bool,
-    pub(super) records: Records,
-    pub(super) order: Order,
+    entries: Entries,
+    order: Order,
     next_id: u64,
     /// Ids of optimistic entries, the oldest edit first.
-    pub(super) optimistic: Vec<u64>,
+    optimistic: Vec<u64>,
     /// Ids that the snapshot under way has not confirmed yet.
-    pub(super) unconfirmed: Option<FastSet<u64>>,
-    pub(super) window: Window,
-    pub(super) children: ChildIndex,
+    unconfirmed: Option<FastSet<u64>>,
+    window: Window,
+    children: ChildIndex,
     changes: Vec<Change>,
 }
 
@@ -109,7 +70,7 @@ impl Store {
             home,
             filter: view.filter,
             order: Order::new(view.sort),
-            records: Records::default(),
+            entries: Entries::default(),
             next_id: 0,
             optimistic: Vec::new(),
             unconfirmed: None,
@@ -138,28 +99,38 @@ impl Store {
 
     /// The records that it shows, in order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.order.iter(&self.records).take(self.shown)
+        self.order.iter(&self.entries).take(self.shown)
     }
 
     /// The record of an id, with its index in the order, if it shows it.
     pub fn find(&self, id: u64) -> Option<(usize, &Arc<Entry>)> {
-        self.at(self.records.get(id)?.slot)
+        self.at(self.entries.get(id)?.slot)
+    }
+
+    /// The record in a slot, shown or not.
+    pub(crate) fn entry_at(&self, slot: usize) -> Option<&Arc<Entry>> {
+        self.entries.at(slot)
+    }
+
+    /// The server's version of the record of an id, if it has one.
+    pub(crate) fn confirmed(&self, id: u64) -> Option<&Arc<Entry>> {
+        self.entries.get(id)?.confirmed()
     }
 
     /// The record in a slot, with its index in the order, if it shows it.
-    pub(super) fn at(&self, slot: usize) -> Option<(usize, &Arc<Entry>)> {
-        let entry = self.records.at(slot)?;
-        let rank = self.order.rank(entry, &self.records)?;
+    pub(crate) fn at(&self, slot: usize) -> Option<(usize, &Arc<Entry>)> {
+        let entry = self.entries.at(slot)?;
+        let rank = self.order.rank(entry, &self.entries)?;
         (rank < self.shown).then_some((rank, entry))
     }
 
     /// The slots of the records that it shows, in order.
-    pub(super) fn slots(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         self.order.slots().take(self.shown)
     }
 
     /// Whether it shows as many records as it may.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.order.len() >= self.shown
     }
 
@@ -172,7 +143,7 @@ impl Store {
     pub fn begin_snapshot(&mut self) {
         self.window.begin_snapshot();
         self.children.begin_snapshot();
-        let confirmed = self.records.iter().filter_map(|it| it.confirmed());
+        let confirmed = self.entries.iter().filter_map(|it| it.confirmed());
         self.unconfirmed = Some(confirmed.map(|it| it.id).collect());
     }
 
@@ -183,7 +154,7 @@ impl Store {
     }
 
     /// The server's stored version of a record.
-    pub(super) fn hear(&mut self, mut record: Record) {
+    fn hear(&mut self, mut record: Record) {
         let known = self.known(&record);
         let mut live_time = false;
         if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
@@ -234,7 +205,7 @@ impl Store {
     pub fn delete(&mut self, uri: &str) -> Result<(), Unknowable> {
         self.window.touched(uri);
         let confirmed = |it: &&Arc<Entry>| it.confirmed().is_some();
-        let mut spaces = self.records.of(uri).filter(confirmed);
+        let mut spaces = self.entries.of(uri).filter(confirmed);
         let Some(entry) = spaces.next().cloned() else {
             return Ok(());
         };
@@ -248,9 +219,9 @@ impl Store {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        let shown = self.order.iter(&self.records).take(self.shown).cloned();
+        let shown = self.order.iter(&self.entries).take(self.shown).cloned();
         self.changes.extend(shown.map(Change::Gone));
-        self.records.clear();
+        self.entries.clear();
         self.order.clear();
         self.optimistic.clear();
         self.unconfirmed = None;
@@ -293,7 +264,7 @@ impl Store {
     }
 
     /// Another version of what the server has, under an edit that may still wait.
-    pub(super) fn rebase(&mut self, entry: &Arc<Entry>, record: Record) {
+    fn rebase(&mut self, entry: &Arc<Entry>, record: Record) {
         let live_time = entry.confirmed().is_some_and(|it| it.live_time);
         match &entry.optimistic {
             Some(optimistic) if optimistic.base.is_some() => {
@@ -325,7 +296,7 @@ impl Store {
     }
 
     /// The server has it no longer. An edit of it may still bring it back.
-    pub(super) fn lose(&mut self, entry: Arc<Entry>) {
+    fn lose(&mut self, entry: Arc<Entry>) {
         match entry.optimistic {
             Some(_) => self.put_under(&entry, None),
             None => self.remove(entry),
@@ -333,13 +304,13 @@ impl Store {
     }
 
     /// The entry of a record's identity, or the optimistic one that guessed it.
-    pub(super) fn known(&self, record: &Record) -> Option<Arc<Entry>> {
-        let known = self.records.same(record);
+    fn known(&self, record: &Record) -> Option<Arc<Entry>> {
+        let known = self.entries.same(record);
         known.or_else(|| self.guessed(record)).cloned()
     }
 
     /// Puts an entry in the place of `known`, or adds it.
-    pub(super) fn put(
+    fn put(
         &mut self,
         known: Option<&Arc<Entry>>,
         mut record: Record,
@@ -350,7 +321,7 @@ impl Store {
         if let Some(known) = known.filter(|it| it.record.uri == record.uri) {
             record.uri = known.record.uri.clone();
         }
-        let slot = known.map_or_else(|| self.records.free_slot(), |known| known.slot);
+        let slot = known.map_or_else(|| self.entries.free_slot(), |known| known.slot);
         let entry = Entry::confirmed_with(id, record, live_time, self.order.sort());
         let entry = Arc::new(Entry {
             optimistic,
@@ -361,19 +332,19 @@ impl Store {
         let was_shown = known.is_some_and(|it| self.is_shown(it));
         let touch = match known {
             Some(known) if self.order.sort().is_same_place(known, &entry) => {
-                self.records.replace(entry.clone());
+                self.entries.replace(entry.clone());
                 Touch::Content
             }
             Some(known) => {
-                self.order.remove(known, &self.records);
-                self.records.replace(entry.clone());
-                self.order.insert(&entry, &self.records);
+                self.order.remove(known, &self.entries);
+                self.entries.replace(entry.clone());
+                self.order.insert(&entry, &self.entries);
                 Touch::Moved
             }
             None => {
                 self.next_id += 1;
-                self.records.insert(entry.clone());
-                self.order.insert(&entry, &self.records);
+                self.entries.insert(entry.clone());
+                self.order.insert(&entry, &self.entries);
                 Touch::New
             }
         };
@@ -394,19 +365,19 @@ impl Store {
 
     fn is_shown(&self, entry: &Entry) -> bool {
         // Nearly all watches show what they hold.
-        let rank = || self.order.rank(entry, &self.records);
+        let rank = || self.order.rank(entry, &self.entries);
         self.order.len() <= self.shown || rank().is_some_and(|it| it < self.shown)
     }
 
     /// The record at this index is not shown any more.
     fn leave_at(&mut self, index: usize) {
-        let gone = self.order.nth(index, &self.records).cloned();
+        let gone = self.order.nth(index, &self.entries).cloned();
         self.changes.extend(gone.map(Change::Gone));
     }
 
     /// The record at this index is shown from now on.
     fn enter_at(&mut self, index: usize) {
-        let come = self.order.nth(index, &self.records).cloned();
+        let come = self.order.nth(index, &self.entries).cloned();
         self.changes
             .extend(come.map(|it| Change::Set(it, Touch::New)));
     }
@@ -424,12 +395,12 @@ impl Store {
 
     /// The last confirmed records go. What somebody just did stays in sight, and what a snapshot under way has yet to
     /// confirm does not count: it may go anyway.
-    pub(super) fn trim(&mut self) {
+    fn trim(&mut self) {
         let unconfirmed = |it: &Self| it.unconfirmed.as_ref().map_or(0, FastSet::len);
         while self.order.len().saturating_sub(unconfirmed(self)) > self.capacity {
             let last = self
                 .order
-                .iter(&self.records)
+                .iter(&self.entries)
                 .rev()
                 .find(|it| it.optimistic.is_none());
             let Some(last) = last.cloned() else { return };
@@ -437,10 +408,10 @@ impl Store {
         }
     }
 
-    pub(super) fn remove(&mut self, entry: Arc<Entry>) {
+    fn remove(&mut self, entry: Arc<Entry>) {
         let was_shown = self.is_shown(&entry);
-        self.order.remove(&entry, &self.records);
-        self.records.remove(&entry);
+        self.order.remove(&entry, &self.entries);
+        self.entries.remove(&entry);
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.remove(&entry.id);
         }
@@ -455,12 +426,11 @@ impl Store {
     }
 
     /// A snapshot was whole, and took away what it lacked.
-    pub(super) fn synced(&mut self) {
+    fn synced(&mut self) {
         self.synced = true;
         self.trim();
     }
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

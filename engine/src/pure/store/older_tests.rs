@@ -1,4 +1,5 @@
 use super::*;
+use crate::pure::protocol::record::Record;
 
 const T: i64 = 1_795_432_906_000_000;
 

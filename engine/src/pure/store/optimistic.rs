@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::{
+    Store,
     edit::{Edit, EditError, EditRecord},
     entry::{Entry, Optimistic, same_json},
-    record::{AtUri, Record},
-    sort::SortBy,
-    store::Store,
+};
+use crate::pure::{
+    protocol::record::{AtUri, Record},
+    view::sort::SortBy,
 };
 
 /// Most optimistic entries of one watch.
@@ -126,7 +128,7 @@ impl Store {
             .optimistic
             .iter()
             .rev()
-            .filter_map(|id| self.records.get(*id));
+            .filter_map(|id| self.entries.get(*id));
         let mut meant = entries
             .filter(|it| it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did));
         meant.next().cloned()
@@ -137,7 +139,7 @@ impl Store {
         let mut entries = self
             .optimistic
             .iter()
-            .filter_map(|id| self.records.get(*id));
+            .filter_map(|id| self.entries.get(*id));
         entries.find(|it| {
             it.optimistic
                 .as_ref()
@@ -150,7 +152,7 @@ impl Store {
     /// The entry that an edit is of. Where the space is not told, one record of that URI is enough.
     fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
         self.known(record).or_else(|| {
-            let mut spaces = self.records.of(record.uri.as_str());
+            let mut spaces = self.entries.of(record.uri.as_str());
             let only = spaces.next().filter(|_| new.space.is_none())?;
             spaces.next().is_none().then(|| only.clone())
         })
@@ -181,8 +183,8 @@ impl Store {
     fn after_newest(&self, now_us: i64) -> i64 {
         let sort = self.order.sort();
         let newest = match (&sort.by, sort.ascending) {
-            (SortBy::TimeUs, false) => self.order.iter(&self.records).next(),
-            (SortBy::TimeUs, true) => self.order.iter(&self.records).next_back(),
+            (SortBy::TimeUs, false) => self.order.iter(&self.entries).next(),
+            (SortBy::TimeUs, true) => self.order.iter(&self.entries).next_back(),
             _ => None,
         };
         newest.map_or(now_us, |it| now_us.max(it.record.time_us.saturating_add(1)))

@@ -1,9 +1,9 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::engine::{
-    spec::Home,
-    store::{Change, Touch},
+use crate::pure::store::{
+    change::{Change, Touch},
+    home::Home,
 };
 
 const ALICE: &str = "did:plc:alice";

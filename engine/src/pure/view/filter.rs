@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{path::Path, record::Record};
+use super::path::Path;
+use crate::pure::protocol::record::Record;
 
 /// Conditions that all have to hold. Without one, every record matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
-use super::record::Text;
+use crate::pure::protocol::record::Text;
 
 /// Deepest path.
 const MAX_STEPS: usize = 16;

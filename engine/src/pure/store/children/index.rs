@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::{
-    entry::Entry,
-    store::{FastMap, FastSet},
-    wire::ChildRemoved,
+use crate::{
+    maps::{FastMap, FastSet},
+    pure::{protocol::wire::ChildRemoved, store::entry::Entry},
 };
 
 /// Relations that are followed. A query hydrates a handful.
@@ -18,7 +17,7 @@ const MAX_RELATIONS: usize = 16;
 
 /// Indices that are built when they are first needed: most watches never do.
 #[derive(Debug, Default)]
-pub struct ChildIndex {
+pub(crate) struct ChildIndex {
     /// Of the relations that had a child added live.
     relations: HashMap<Box<str>, Parents>,
     by_did: Option<FastMap<Box<str>, FastSet<u64>>>,
@@ -31,7 +30,11 @@ type Parents = FastMap<Box<str>, SmallVec<[u64; 1]>>;
 
 impl ChildIndex {
     /// Follows a relation from now on.
-    pub fn build<'a>(&mut self, relation: &str, entries: impl Iterator<Item = &'a Arc<Entry>>) {
+    pub(crate) fn build<'a>(
+        &mut self,
+        relation: &str,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+    ) {
         if self.relations.contains_key(relation) || self.relations.len() >= MAX_RELATIONS {
             return;
         }
@@ -45,7 +48,7 @@ impl ChildIndex {
     }
 
     /// Ids of the records of a DID.
-    pub fn of_did<'a>(
+    pub(crate) fn of_did<'a>(
         &mut self,
         did: &str,
         entries: impl Iterator<Item = &'a Arc<Entry>>,
@@ -62,7 +65,7 @@ impl ChildIndex {
     }
 
     /// Whether a relation is grouped in any record. One that nobody knows is taken for a list.
-    pub fn is_grouped<'a>(
+    pub(crate) fn is_grouped<'a>(
         &mut self,
         relation: &str,
         entries: impl Iterator<Item = &'a Arc<Entry>>,
@@ -79,12 +82,12 @@ impl ChildIndex {
     }
 
     /// A snapshot begins, which shows the relations anew.
-    pub fn begin_snapshot(&mut self) {
+    pub(crate) fn begin_snapshot(&mut self) {
         self.grouped.clear();
     }
 
     /// The parents that hold the child.
-    pub fn parents(&self, child: &ChildRemoved) -> SmallVec<[u64; 1]> {
+    pub(crate) fn parents(&self, child: &ChildRemoved) -> SmallVec<[u64; 1]> {
         let did = child.child_did.as_deref().unwrap_or_default();
         let known = self.relations.get(&*child.relation);
         let parents = known.and_then(|it| it.get(&*key(did, &child.child_rkey)));
@@ -92,7 +95,7 @@ impl ChildIndex {
     }
 
     /// An entry took another's place, came or went.
-    pub fn moved(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
+    pub(crate) fn moved(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
         if let Some(by_did) = &mut self.by_did {
             follow_dids(by_did, old, new);
         }
@@ -118,7 +121,7 @@ impl ChildIndex {
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }

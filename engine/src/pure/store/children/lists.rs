@@ -5,20 +5,22 @@
 
 use serde_json::{Map, Value, value::to_raw_value};
 
-use super::{
-    record::Record,
-    store::Unknowable,
-    wire::{ChildAdded, ChildRemoved},
+use crate::pure::{
+    protocol::{
+        record::{Record, split_at_uri},
+        wire::{ChildAdded, ChildRemoved},
+    },
+    store::change::Unknowable,
 };
 
 /// A child as `hydration.added` tells it.
-pub struct Child<'a> {
+pub(super) struct Child<'a> {
     relation: &'a str,
     value: Value,
 }
 
 /// A parent with a child more, or with another version of it.
-pub struct Added {
+pub(super) struct Added {
     /// The parent as it is now.
     pub parent: Record,
     /// Whether that is certain: a child that is not in sight may be one of those that the query left out.
@@ -27,7 +29,7 @@ pub struct Added {
 
 impl<'a> Child<'a> {
     /// Reads the event.
-    pub fn read(added: &'a ChildAdded) -> Result<Self, Unknowable> {
+    pub(super) fn read(added: &'a ChildAdded) -> Result<Self, Unknowable> {
         let mut value: Value = parse(added.child.get())?;
         if let Some(child) = value.as_object_mut() {
             body_under_value(child);
@@ -39,12 +41,12 @@ impl<'a> Child<'a> {
     }
 
     /// The space it lives in, where it says so: its parent's too.
-    pub fn space(&self) -> Option<&str> {
+    pub(super) fn space(&self) -> Option<&str> {
         self.value["space"].as_str()
     }
 
     /// What takes it away from another parent; `None` for a child that cannot be told from others.
-    pub fn removal(&self) -> Option<ChildRemoved> {
+    pub(super) fn removal(&self) -> Option<ChildRemoved> {
         let (did, rkey) = identity(&self.value);
         Some(ChildRemoved {
             parent_uri: String::new(),
@@ -56,12 +58,12 @@ impl<'a> Child<'a> {
 }
 
 /// Whether a parent URI stands for every record of its DID.
-pub fn stands_for_all(uri: &str) -> bool {
-    super::record::split_at_uri(uri).is_some_and(|(_, _, rkey)| rkey == "_")
+pub(super) fn stands_for_all(uri: &str) -> bool {
+    split_at_uri(uri).is_some_and(|(_, _, rkey)| rkey == "_")
 }
 
 /// The parent with the child added or changed.
-pub fn add(parent: &Record, child: &Child) -> Result<Added, Unknowable> {
+pub(super) fn add(parent: &Record, child: &Child) -> Result<Added, Unknowable> {
     let relation = child.relation;
     let mut children = match parent.extra(relation) {
         Some(raw) => parse(raw.get())?,
@@ -82,7 +84,10 @@ pub fn add(parent: &Record, child: &Child) -> Result<Added, Unknowable> {
 }
 
 /// The parent without the child; `None` if it was not there.
-pub fn remove(parent: &Record, removed: &ChildRemoved) -> Result<Option<Record>, Unknowable> {
+pub(super) fn remove(
+    parent: &Record,
+    removed: &ChildRemoved,
+) -> Result<Option<Record>, Unknowable> {
     let Some(raw) = parent.extra(&removed.relation) else {
         return Ok(None);
     };

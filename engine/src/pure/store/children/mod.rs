@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    entry::Entry,
-    hydration,
-    pages::ChildChange,
+pub(super) mod index;
+mod lists;
+
+use super::{Store, change::Unknowable, entry::Entry, window::ChildChange};
+use crate::pure::protocol::{
     record::split_at_uri,
-    store::{Store, Unknowable},
     wire::{ChildAdded, ChildRemoved},
 };
 
@@ -20,21 +20,21 @@ impl Store {
         // A parent without children does not tell whether its relation is grouped; others may.
         let first = |it: &Arc<Entry>| it.record.extra(&added.relation).is_none();
         let grouped = |store: &mut Self| {
-            let (children, entries) = (&mut store.children, store.records.iter());
+            let (children, entries) = (&mut store.children, store.entries.iter());
             children.is_grouped(&added.relation, entries)
         };
         if parents.iter().any(first) && grouped(self) {
             return Err(Unknowable::Ambiguous);
         }
-        let child = hydration::Child::read(added)?;
+        let child = lists::Child::read(added)?;
         let mut certain = true;
         for parent in &parents {
             let known = parent.confirmed().unwrap_or(parent);
-            let added = hydration::add(&known.record, &child)?;
+            let added = lists::add(&known.record, &child)?;
             certain &= added.certain;
             self.rebase(parent, added.parent);
         }
-        if !hydration::stands_for_all(&added.parent_uri) {
+        if !lists::stands_for_all(&added.parent_uri) {
             self.leave_other_parents(&child, &parents)?;
         }
         match certain {
@@ -46,21 +46,21 @@ impl Store {
     /// No removal is sent for a child that moved.
     fn leave_other_parents(
         &mut self,
-        child: &hydration::Child,
+        child: &lists::Child,
         parents: &[Arc<Entry>],
     ) -> Result<(), Unknowable> {
         let Some(removed) = child.removal() else {
             return Ok(());
         };
-        self.children.build(&removed.relation, self.records.iter());
+        self.children.build(&removed.relation, self.entries.iter());
         for id in self.children.parents(&removed) {
             let is_new_one = parents.iter().any(|parent| parent.id == id);
-            if let Some(parent) = self.records.get(id).filter(|_| !is_new_one).cloned()
+            if let Some(parent) = self.entries.get(id).filter(|_| !is_new_one).cloned()
                 && let Some(known) = parent.confirmed()
                 && child
                     .space()
                     .is_none_or(|it| known.record.space.as_deref() == Some(it))
-                && let Some(record) = hydration::remove(&known.record, &removed)?
+                && let Some(record) = lists::remove(&known.record, &removed)?
             {
                 self.rebase(&parent, record);
             }
@@ -74,7 +74,7 @@ impl Store {
             .touched_child(|| ChildChange::Removed(removed.clone()));
         for parent in self.parents(&removed.parent_uri) {
             let known = parent.confirmed().unwrap_or(&parent);
-            if let Some(record) = hydration::remove(&known.record, removed)? {
+            if let Some(record) = lists::remove(&known.record, removed)? {
                 self.rebase(&parent, record);
             }
         }
@@ -85,12 +85,12 @@ impl Store {
     fn parents(&mut self, uri: &str) -> Vec<Arc<Entry>> {
         match split_at_uri(uri) {
             Some((did, _, "_")) => {
-                let ids = self.children.of_did(did, self.records.iter());
+                let ids = self.children.of_did(did, self.entries.iter());
                 ids.iter()
-                    .filter_map(|id| self.records.get(*id).cloned())
+                    .filter_map(|id| self.entries.get(*id).cloned())
                     .collect()
             }
-            _ => self.records.of(uri).cloned().collect(),
+            _ => self.entries.of(uri).cloned().collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From sign-in to kick, everything that this app logs, says and stores is searched for what must not be there.
 
-#[path = "../../../../../tests/vault/session.rs"]
+#[path = "../../../../../engine/tests/vault/session.rs"]
 #[allow(dead_code)] // it has more than this test needs
 mod session;
 

@@ -1,0 +1,117 @@
+//! The sync engine of `tauri-plugin-contrail-sync`, for any Tokio program: follows the `watchRecords` streams of a
+//! contrail appview (AT Protocol) and keeps their records in order and up to date.
+//!
+//! An [`Engine`] holds one task per distinct watch, however many follow it. A [`Subscription`] tells the whole
+//! [`State`], then what changed, at the follower's own pace; meanwhile changes merge, so a slow one costs bounded memory
+//! and gets the latest state.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use contrail_sync_engine::{Engine, EngineConfig, Status, WatchSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let appview = appview::Server::start(appview::Options::default()).await?;
+//! # appview.put(appview::Put {
+//! #     collection: "message".into(),
+//! #     did: "did:plc:alice".into(),
+//! #     rkey: "1".into(),
+//! #     record: serde_json::json!({ "text": "hello" }),
+//! #     ..Default::default()
+//! # })?;
+//! # let origin = appview.url();
+//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?actor=did:plc:alice");
+//! let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+//! // The guard decides which URLs may be requested, redirects included.
+//! let watch = engine.watch(WatchSpec::new(url.parse()?, Arc::new(|_| true))).await;
+//!
+//! let mut state = watch.state().await.ok_or("the engine ended")?;
+//! while state.status != Status::Live {
+//!     watch.next().await.ok_or("the engine ended")?;
+//!     state = watch.state().await.ok_or("the engine ended")?;
+//! }
+//! assert_eq!(state.entries[0].record.value.get(), r#"{"text":"hello"}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What goes wrong
+//!
+//! A watch that fails goes on by itself, with bounded retries: its [`State::error`] says why it is not live.
+//! [`ErrorKind`] names every kind. `ARCHITECTURE.md` of the repository tells how the parts work together.
+
+mod cache;
+mod clock;
+mod engine;
+mod failure;
+mod maps;
+#[doc(hidden)]
+pub mod pure;
+mod redact;
+mod tickets;
+mod timer;
+mod transport;
+mod vault;
+mod watch;
+
+pub use cache::{Cache, CacheConfig, CacheError, CacheInfo, CacheWarning, WarningKind};
+pub use engine::{Engine, config::EngineConfig};
+pub use failure::{ErrorKind, ErrorPayload};
+/// Names a header of [`HttpMinter::header`].
+pub use http::HeaderName;
+pub use pure::{
+    ledger::{
+        delta::{Changed, Delta, State},
+        typed::{NotOfType, TypedRecord},
+    },
+    lifecycle::{backoff::BackoffPolicy, machine::Status},
+    protocol::{
+        record::{AtUri, Record},
+        ticket::{MAX_TICKET_BYTES, NotATicket, Ticket},
+    },
+    store::{
+        edit::{Edit, EditError, EditRecord, InvalidEdit},
+        entry::{Entry, Optimistic},
+        optimistic::MAX_OPTIMISTIC,
+    },
+    view::{
+        MAX_RECORDS, View,
+        filter::Filter,
+        path::Path,
+        sort::{Sort, SortBy},
+    },
+};
+/// For [`EngineConfig::tls`], in the version that the engine uses.
+pub use rustls;
+pub use tickets::{
+    HttpMinter, MintReason, MintRequest, Minter, NamedMinter, TicketError, TicketSource,
+};
+pub use transport::{
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard, http::HttpError,
+};
+pub use vault::{
+    Layout, NAME_MAX, NAMES_MAX, Reason, SECRET_MAX, Secret, Vault, VaultError, VaultOptions,
+    VaultState,
+};
+pub use watch::{
+    error::WatchError,
+    spec::{CacheOptions, TransportKind, WatchSpec},
+    subscription::Subscription,
+};
+
+/// What the plugin and the benches share with the engine; no promise to anybody else.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        cache::{CacheKey, Cacheable, Changes, Loaded, Rest, Row},
+        engine::sleep::SleepWatch,
+        failure::{Failure, Refusal},
+        pure::protocol::record::Identity,
+        redact::quoted,
+        transport::{
+            ConnectRequest, Events, Incoming, Transport,
+            http::{Answer, Http, bare},
+            sse::Sse,
+        },
+    };
+}

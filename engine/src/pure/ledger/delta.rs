@@ -1,0 +1,55 @@
+//! What a follower is told: a state to begin with, then deltas.
+
+use std::sync::Arc;
+
+use crate::{
+    failure::ErrorPayload,
+    pure::{lifecycle::machine::Status, store::entry::Entry},
+};
+
+/// Everything about a watch at one moment.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Revision for this subscriber; the next delta has the next one.
+    pub rev: u64,
+    /// Where the watch stands.
+    pub status: Status,
+    /// The last failure, until live again.
+    pub error: Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    pub cursor: Option<Arc<str>>,
+    /// The records in order; only the first ones if there is `more`.
+    pub entries: Vec<Arc<Entry>>,
+    /// Whether more is waiting right now, which the next deltas tell.
+    pub more: bool,
+}
+
+/// What changed since the revision before.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// One more than the revision this applies to.
+    pub rev: u64,
+    /// Where the watch stands.
+    pub status: Status,
+    /// The last failure, until live again.
+    pub error: Option<ErrorPayload>,
+    /// Where older records begin, if there are any.
+    pub cursor: Option<Arc<str>>,
+    /// How many records there are now.
+    pub len: usize,
+    /// Ids that are gone.
+    pub removed: Vec<u64>,
+    /// New, changed and moved records, by ascending index.
+    pub changed: Vec<Changed>,
+    /// Whether more is waiting already, or about to arrive with a snapshot: worth asking for at once.
+    pub more: bool,
+}
+
+/// A record with the index it has once the delta is applied.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// Final index.
+    pub index: usize,
+    /// The record.
+    pub entry: Arc<Entry>,
+}

@@ -1,0 +1,4 @@
+//! The life of a watch: when it connects, waits, is live and ends.
+
+pub mod backoff;
+pub mod machine;

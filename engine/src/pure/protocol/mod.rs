@@ -1,0 +1,6 @@
+//! The wire: records, events, pages and tickets as the server writes them.
+
+pub mod listed;
+pub mod record;
+pub mod ticket;
+pub mod wire;

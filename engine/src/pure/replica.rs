@@ -1,0 +1,182 @@
+//! Lifecycle and store, stepped together: what a watch knows, and what its driver is to do about it.
+
+use std::time::Duration;
+
+use crate::pure::{
+    lifecycle::machine::{DOUBT_SPACING, Effect, Input, Machine, SNAPSHOT_SPACING},
+    store::{Store, change::Unknowable},
+};
+
+/// What the driver is to do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Get a ticket where one is needed, and connect.
+    Connect,
+    /// Drop the connection, or the attempt at one, and any wait. Nothing of them may arrive afterwards.
+    Disconnect,
+    /// Send [`Input::Waited`] after this time.
+    Wait(Duration),
+    /// Forget the ticket: the server does not take it.
+    DropTicket,
+    /// The records are the server's now: the cache may have them.
+    Synced,
+    /// Access is gone, and the records with it: forget cached rows and ticket.
+    Purge {
+        /// The account was removed: its ticket may still be valid to the server, and must not be used.
+        kicked: bool,
+    },
+}
+
+/// One watch without its surroundings. Times are readings of one monotonic clock.
+#[derive(Debug)]
+pub struct Replica {
+    machine: Machine,
+    store: Store,
+    /// Of the step under way; kept for its memory.
+    effects: Vec<Effect>,
+}
+
+impl Replica {
+    /// A watch that has not started.
+    pub fn new(machine: Machine, store: Store) -> Self {
+        Self {
+            machine,
+            store,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Where the watch stands.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Its records.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its records, for what is no input of the lifecycle: edits, rows of the cache, older pages.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Takes one input at time `now` and appends what is to be done to `out`.
+    pub fn step(&mut self, now: Duration, input: Input, out: &mut Vec<Action>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.machine.step(now, input, &mut effects);
+        let mut knowable = Ok(());
+        for effect in effects.drain(..) {
+            knowable = knowable.and(self.perform(effect, out));
+        }
+        self.effects = effects;
+        let spacing = match knowable {
+            Ok(()) => return,
+            Err(Unknowable::Ambiguous) => SNAPSHOT_SPACING,
+            Err(Unknowable::Doubtful) => DOUBT_SPACING,
+        };
+        self.step(now, Input::NeedSnapshot(spacing), out);
+    }
+
+    fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
+        match effect {
+            Effect::Connect => out.push(Action::Connect),
+            Effect::Disconnect => out.push(Action::Disconnect),
+            Effect::Wait(delay) => out.push(Action::Wait(delay)),
+            Effect::DropTicket => out.push(Action::DropTicket),
+            Effect::BeginSnapshot => self.store.begin_snapshot(),
+            Effect::SnapshotRecord(record) => self.store.confirm(record),
+            Effect::EndSnapshot { cursor, evict } => {
+                self.store.end_snapshot(cursor, evict);
+                out.push(Action::Synced);
+            }
+            Effect::Upsert(record) => self.store.upsert(record),
+            Effect::Delete { uri } => return self.store.delete(&uri),
+            Effect::AddChild(added) => return self.store.add_child(&added),
+            Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
+            Effect::Purge { kicked } => {
+                self.store.clear();
+                out.push(Action::Purge { kicked });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::{
+        lifecycle::{
+            backoff::{Backoff, BackoffPolicy},
+            machine::{MachineOptions, Status},
+        },
+        protocol::wire::{ServerEvent, decode},
+    };
+
+    fn replica() -> Replica {
+        let options = MachineOptions {
+            reconnect: true,
+            can_mint: false,
+            account: None,
+        };
+        let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
+        Replica::new(Machine::new(options, backoff), Store::default())
+    }
+
+    fn step(replica: &mut Replica, second: u64, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        replica.step(Duration::from_secs(second), input, &mut actions);
+        actions
+    }
+
+    fn event(kind: &str, data: &str) -> Input {
+        Input::Event(decode(kind, data).unwrap().unwrap())
+    }
+
+    #[test]
+    fn a_snapshot_fills_the_store_and_lets_the_cache_have_it() {
+        let mut replica = replica();
+        assert_eq!(step(&mut replica, 0, Input::Start), [Action::Connect]);
+        step(&mut replica, 0, Input::Event(ServerEvent::SnapshotStart));
+        let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+        step(&mut replica, 0, event("snapshot.record", record));
+        let done = step(&mut replica, 0, event("snapshot.end", "{}"));
+        assert_eq!(done, [Action::Synced]);
+        assert_eq!(replica.machine().status(), Status::Live);
+        assert_eq!(replica.store().len(), 1);
+    }
+
+    #[test]
+    fn what_the_store_cannot_know_makes_the_lifecycle_ask_for_a_snapshot() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        for space in ["a", "b"] {
+            let record = format!(
+                r#"{{"record":{{"uri":"at://d/c/r","time_us":1,"value":1,"space":"{space}"}}}}"#
+            );
+            step(&mut replica, 0, event("snapshot.record", &record));
+        }
+        step(&mut replica, 0, event("snapshot.end", "{}"));
+        let deleted = r#"{"uri":"at://d/c/r","did":"d","rkey":"r"}"#;
+        let actions = step(&mut replica, 9, event("record.deleted", deleted));
+        assert_eq!(actions, [Action::Disconnect, Action::Connect]);
+        assert_eq!(replica.store().len(), 2);
+    }
+
+    #[test]
+    fn access_that_is_lost_takes_the_records_before_the_driver_hears_of_it() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+        step(&mut replica, 0, event("record.created", record));
+        let kick = r#"{"space":"ats://d/t/k","did":"d"}"#;
+        let actions = step(&mut replica, 1, event("member.removed", kick));
+        assert_eq!(
+            actions,
+            [Action::Disconnect, Action::Purge { kicked: true }]
+        );
+        assert!(replica.store().is_empty());
+        assert_eq!(replica.machine().status(), Status::Closed);
+    }
+}

@@ -1,0 +1,20 @@
+//! What a watch has of its engine's settings.
+
+use std::time::Duration;
+
+use crate::{cache::Cache, pure::lifecycle::backoff::BackoffPolicy};
+
+/// What all watches of an engine share.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// How long a watch stays connected after its last follower left.
+    pub linger: Duration,
+    /// Bounds of the delays between connects.
+    pub backoff: BackoffPolicy,
+    /// Most bytes that one event may have.
+    pub max_event_bytes: usize,
+    /// Seed of the jitter; `None` takes one from the system.
+    pub seed: Option<u64>,
+    /// Where records outlive the process.
+    pub cache: Option<Cache>,
+}
