@@ -76,7 +76,9 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
-    use crate::{Status, WatchSpec, engine::config::EngineConfig};
+    use crate::{
+        engine::config::EngineConfig, pure::lifecycle::machine::Status, watch::spec::WatchSpec,
+    };
 
     #[test]
     fn a_jump_of_either_clock_is_a_sleep_and_nothing_else_is() {

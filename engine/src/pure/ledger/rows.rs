@@ -157,10 +157,7 @@ impl RowLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::{
-        protocol::record::Record,
-        view::{View, sort::Sort},
-    };
+    use crate::pure::protocol::record::Record;
 
     fn record(n: i64, text: &str) -> Record {
         let json = format!(r#"{{"uri":"at://d/c/{n}","time_us":{n},"value":"{text}"}}"#);
@@ -174,13 +171,9 @@ mod tests {
     }
 
     impl Kept {
-        fn new(sort: Sort) -> Self {
-            let view = View {
-                sort,
-                ..View::default()
-            };
+        fn new() -> Self {
             Self {
-                store: Store::new(view, Default::default()),
+                store: Store::default(),
                 ledger: RowLedger::new(3),
             }
         }
@@ -219,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_first_rows_are_all_there_are_and_then_only_what_changed() {
-        let mut kept = Kept::new(Sort::default());
+        let mut kept = Kept::new();
         assert!(!kept.ledger.is_dirty(), "nothing is the server's yet");
         kept.snapshot(1..=5);
         assert!(kept.ledger.is_dirty());
@@ -234,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_record_that_moves_up_into_what_is_kept_is_written_and_one_that_leaves_is_gone() {
-        let mut kept = Kept::new(Sort::default());
+        let mut kept = Kept::new();
         kept.snapshot(1..=5);
         kept.take();
         kept.store.delete("at://d/c/5").unwrap();
@@ -246,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_purge_forgets_what_was_to_be_written_and_begins_with_all_there_is() {
-        let mut kept = Kept::new(Sort::default());
+        let mut kept = Kept::new();
         kept.snapshot(1..=2);
         kept.take();
         kept.store.upsert(record(3, "new"));

@@ -1,12 +1,5 @@
-//! The life of a watch as a pure state machine: no clock, no I/O, no randomness of its own.
-//!
-//! ```text
-//! idle ──start──▶ connecting ──snapshot.start──▶ snapshot ──snapshot.end──▶ live
-//!                     │ failed                      │ failed                  │ failed
-//!                     └──────────▶ reconnecting ◀───┴─────────────────────────┘
-//!                                       └──snapshot.start──▶ snapshot ──snapshot.end──▶ live
-//! any ──stop, access lost, or failed with `reconnect: false`──▶ closed ──start──▶ connecting
-//! ```
+//! The life of a watch as a state machine. `docs/lifecycle.md` has all of it as one table of phase and input, which a test
+//! compares with this code, and a picture.
 
 use std::time::Duration;
 
@@ -117,14 +110,17 @@ pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
 /// Between two of which it could do without, but for a count that may be wrong.
 pub const DOUBT_SPACING: Duration = Duration::from_secs(300);
 
+/// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is under way.
+    /// Nothing: the watch has not started, or has ended.
     Stopped,
     /// A connection is being made or is open; live since the given time.
     Connected { live_since: Option<Duration> },
-    /// Between connections.
+    /// Nothing until the wait is over.
     Waiting,
+    /// Nothing until the app wakes.
+    Suspended,
 }
 
 /// The state of one watch. Times are readings of one monotonic clock.
@@ -172,48 +168,116 @@ impl Machine {
 
     /// Takes one input at time `now` and appends what is to be done to `out`.
     pub fn step(&mut self, now: Duration, input: Input, out: &mut Vec<Effect>) {
-        match (input, self.phase) {
-            (Input::Start, Phase::Stopped) => {
+        match self.phase {
+            Phase::Stopped => self.stopped(now, input, out),
+            Phase::Connected { live_since } => self.connected(now, live_since, input, out),
+            Phase::Waiting => self.waiting(now, input, out),
+            Phase::Suspended => self.suspended(now, input, out),
+        }
+    }
+
+    fn stopped(&mut self, now: Duration, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Start => {
                 self.status = Status::Connecting;
                 self.error = None;
                 self.reminted = false;
                 self.connect_after(now, Duration::ZERO, out);
             }
-            (Input::Stop, _) => self.close(out),
-            (Input::Waited, Phase::Waiting) => self.connect(now, out),
-            (Input::Wake, Phase::Waiting) => self.connect_after(now, Duration::ZERO, out),
-            (Input::Suspend, Phase::Connected { live_since }) => {
+            Input::Stop => self.close(out),
+            // Late news of a connection that is over, and calls that mean only what runs.
+            Input::Event(_)
+            | Input::Skipped
+            | Input::Failed(_)
+            | Input::Waited
+            | Input::Wake
+            | Input::Suspend
+            | Input::NeedSnapshot(_) => {}
+        }
+    }
+
+    fn connected(
+        &mut self,
+        now: Duration,
+        live_since: Option<Duration>,
+        input: Input,
+        out: &mut Vec<Effect>,
+    ) {
+        match input {
+            Input::Stop => self.close(out),
+            Input::Event(event) => self.event(now, event, out),
+            Input::Skipped => self.snapshot = self.snapshot.map(|_| false),
+            Input::Failed(failure) => self.failed(now, failure, out),
+            Input::Suspend => {
                 self.disconnect(now, live_since, out);
                 self.status = Status::Reconnecting;
-                self.phase = Phase::Waiting;
+                self.phase = Phase::Suspended;
             }
-            // Ends the wait.
-            (Input::Suspend, Phase::Waiting) => out.push(Effect::Disconnect),
-            (Input::Event(event), Phase::Connected { .. }) => self.event(now, event, out),
-            (Input::Skipped, Phase::Connected { .. }) => {
-                self.snapshot = self.snapshot.map(|_| false);
-            }
-            (Input::Failed(failure), Phase::Connected { .. }) => self.failed(now, failure, out),
-            (Input::NeedSnapshot(spacing), Phase::Connected { live_since })
-                if self.needs_snapshot.is_none_or(|due| now + spacing < due) =>
-            {
-                let wanted = self
-                    .last_need
-                    .map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
-                match self.backoff.limit(now, wanted) {
-                    Duration::ZERO => self.refresh(now, live_since, out),
-                    // Until then the connection is worth more than none.
-                    delay => {
-                        self.needs_snapshot = Some(now + delay);
-                        out.push(Effect::Wait(delay));
-                    }
+            Input::NeedSnapshot(spacing) => self.need_snapshot(now, live_since, spacing, out),
+            Input::Waited => {
+                if self.needs_snapshot.is_some() {
+                    self.refresh(now, live_since, out);
                 }
             }
-            (Input::Waited, Phase::Connected { live_since }) if self.needs_snapshot.is_some() => {
-                self.refresh(now, live_since, out);
+            // It runs, and knows by itself when its connection is dead.
+            Input::Start | Input::Wake => {}
+        }
+    }
+
+    fn waiting(&mut self, now: Duration, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Stop => self.close(out),
+            Input::Waited => self.connect(now, out),
+            Input::Wake => self.connect_after(now, Duration::ZERO, out),
+            Input::Suspend => {
+                // Ends the wait.
+                out.push(Effect::Disconnect);
+                self.phase = Phase::Suspended;
             }
-            // Late news of a connection that is over, or a start of what runs.
-            _ => {}
+            // It runs; late news of the connection before; the next connection brings a snapshot anyway.
+            Input::Start
+            | Input::Event(_)
+            | Input::Skipped
+            | Input::Failed(_)
+            | Input::NeedSnapshot(_) => {}
+        }
+    }
+
+    fn suspended(&mut self, now: Duration, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Stop => self.close(out),
+            Input::Wake => self.connect_after(now, Duration::ZERO, out),
+            // Whoever comes meanwhile waits for the app to wake, too.
+            Input::Start
+            | Input::Event(_)
+            | Input::Skipped
+            | Input::Failed(_)
+            | Input::Waited
+            | Input::Suspend
+            | Input::NeedSnapshot(_) => {}
+        }
+    }
+
+    fn need_snapshot(
+        &mut self,
+        now: Duration,
+        live_since: Option<Duration>,
+        spacing: Duration,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.needs_snapshot.is_some_and(|due| due <= now + spacing) {
+            return;
+        }
+        let wanted = self
+            .last_need
+            .map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
+        match self.backoff.limit(now, wanted) {
+            Duration::ZERO => self.refresh(now, live_since, out),
+            // Until then the connection is worth more than none.
+            delay => {
+                self.needs_snapshot = Some(now + delay);
+                out.push(Effect::Wait(delay));
+            }
         }
     }
 
@@ -350,6 +414,9 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod table_tests;
 #[cfg(test)]
 #[path = "machine_tests.rs"]
 mod tests;
