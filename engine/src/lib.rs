@@ -96,6 +96,7 @@ pub use vault::{
 pub use watch::{
     error::WatchError,
     spec::{CacheOptions, TransportKind, WatchSpec},
+    statistics::Statistics,
     subscription::Subscription,
 };
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    cache::Cache, pure::lifecycle::backoff::BackoffPolicy, transport::DEFAULT_MAX_EVENT_BYTES,
-    vault::Vault, watch::settings::Settings,
+    cache::Cache,
+    pure::{lifecycle::backoff::BackoffPolicy, store::MAX_BYTES},
+    transport::DEFAULT_MAX_EVENT_BYTES,
+    vault::Vault,
+    watch::{settings::Settings, statistics::Counters},
 };
 
 /// Settings that all watches of an engine share.
@@ -16,6 +19,9 @@ pub struct EngineConfig {
     pub backoff: BackoffPolicy,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
+    /// Most bytes of JSON that the records of one watch may have; 48 MiB by default. Beyond it the last ones of the order
+    /// go.
+    pub max_watch_bytes: usize,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
     /// Replaces the platform's trust roots.
@@ -34,6 +40,7 @@ impl Default for EngineConfig {
             linger: Duration::from_secs(5),
             backoff: BackoffPolicy::default(),
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
+            max_watch_bytes: MAX_BYTES,
             seed: None,
             tls: None,
             vault: Vault::memory(),
@@ -44,11 +51,13 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    pub(super) fn for_watches(&self) -> Settings {
+    pub(super) fn for_watches(&self, statistics: Counters) -> Settings {
         Settings {
             linger: self.linger,
             backoff: self.backoff,
             max_event_bytes: self.max_event_bytes,
+            max_watch_bytes: self.max_watch_bytes,
+            statistics,
             seed: self.seed,
             cache: self.cache.clone(),
         }

@@ -30,6 +30,7 @@ use crate::{
         command::Command,
         persist::cache_key,
         spec::{TransportKind, WatchKey, WatchSpec},
+        statistics::{Counters, Statistics},
         subscription::Subscription,
     },
 };
@@ -53,6 +54,7 @@ struct Inner {
     desk: DeskConfig,
     transports: Transports,
     watches: Mutex<HashMap<WatchKey, Remote>>,
+    statistics: Counters,
 }
 
 /// One of each kind, shared by all watches.
@@ -103,6 +105,7 @@ impl Engine {
             },
             config,
             watches: Mutex::default(),
+            statistics: Counters::default(),
         };
         let inner = Arc::new(inner);
         let slept = sleep::watch(Arc::downgrade(&inner), SystemTime::now);
@@ -140,6 +143,11 @@ impl Engine {
         }
         // The runtime shuts down: there is nothing to follow any more.
         Subscription::ended()
+    }
+
+    /// What the watches have done since the engine began.
+    pub fn statistics(&self) -> Statistics {
+        self.inner.statistics.read()
     }
 
     /// How many watches are held, lingering ones included.
@@ -259,7 +267,7 @@ impl Engine {
         watches.insert(key.clone(), remote.clone());
         let watch = Watch::new(
             spec.clone(),
-            self.inner.config.for_watches(),
+            self.inner.config.for_watches(self.inner.statistics.clone()),
             self.inner.desk.clone(),
             self.inner.transports.of(spec.transport),
             receiver,

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use crate::pure::{
     lifecycle::machine::{DOUBT_SPACING, Effect, Input, Machine, SNAPSHOT_SPACING},
-    store::{Store, change::Unknowable},
+    protocol::listed::Listed,
+    store::{
+        Store,
+        change::Unknowable,
+        window::{Outdated, Page, Wanted},
+    },
 };
 
 /// What the driver is to do, in order.
@@ -16,10 +21,16 @@ pub enum Action {
     Disconnect,
     /// Send [`Input::Waited`] after this time.
     Wait(Duration),
+    /// Send [`Input::CompareDue`] after this time, in the place of an earlier one.
+    CompareAfter(Duration),
+    /// Fetch a quiet snapshot: [`Page::First`], beside the open stream.
+    Compare,
     /// Forget the ticket: the server does not take it.
     DropTicket,
     /// The records are the server's now: the cache may have them.
     Synced,
+    /// Access to one of several spaces is gone, and its records with it: forget cached rows of it.
+    PurgeSpace,
     /// Access is gone, and the records with it: forget cached rows and ticket.
     Purge {
         /// The account was removed: its ticket may still be valid to the server, and must not be used.
@@ -78,22 +89,49 @@ impl Replica {
         self.step(now, Input::NeedSnapshot(spacing), out);
     }
 
+    /// The page to fetch next, if any. [`Self::end_page`] takes the answer.
+    pub fn begin_page(&mut self, wanted: Wanted) -> Option<Page> {
+        self.store.begin_page(wanted)
+    }
+
+    /// A page arrived. Says whether it told anything new.
+    pub fn end_page(
+        &mut self,
+        now: Duration,
+        page: &Page,
+        listed: Listed,
+        out: &mut Vec<Action>,
+    ) -> Result<bool, Outdated> {
+        let told = self.store.end_page(page, listed)?;
+        if *page == Page::First {
+            self.step(now, Input::Compared, out);
+        }
+        Ok(told)
+    }
+
     fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
         match effect {
             Effect::Connect => out.push(Action::Connect),
             Effect::Disconnect => out.push(Action::Disconnect),
             Effect::Wait(delay) => out.push(Action::Wait(delay)),
+            Effect::CompareAfter(delay) => out.push(Action::CompareAfter(delay)),
+            Effect::Compare => out.push(Action::Compare),
             Effect::DropTicket => out.push(Action::DropTicket),
             Effect::BeginSnapshot => self.store.begin_snapshot(),
             Effect::SnapshotRecord(record) => self.store.confirm(record),
-            Effect::EndSnapshot { cursor, evict } => {
-                self.store.end_snapshot(cursor, evict);
+            Effect::Spare(uri) => self.store.spare(uri.as_str()),
+            Effect::EndSnapshot { cursor } => {
+                self.store.end_snapshot(cursor);
                 out.push(Action::Synced);
             }
             Effect::Upsert(record) => self.store.upsert(record),
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
+            Effect::PurgeSpace { space } => {
+                self.store.purge_space(&space);
+                out.push(Action::PurgeSpace);
+            }
             Effect::Purge { kicked } => {
                 self.store.clear();
                 out.push(Action::Purge { kicked });
@@ -114,11 +152,17 @@ mod tests {
         protocol::wire::{ServerEvent, decode},
     };
 
+    const FIRST: Wanted = Wanted {
+        first: true,
+        older: false,
+    };
+
     fn replica() -> Replica {
         let options = MachineOptions {
             reconnect: true,
             can_mint: false,
             account: None,
+            spans_spaces: false,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
         Replica::new(Machine::new(options, backoff), Store::default())
@@ -142,7 +186,10 @@ mod tests {
         let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
         step(&mut replica, 0, event("snapshot.record", record));
         let done = step(&mut replica, 0, event("snapshot.end", "{}"));
-        assert_eq!(done, [Action::Synced]);
+        assert!(matches!(
+            done[..],
+            [Action::Synced, Action::CompareAfter(_)]
+        ));
         assert_eq!(replica.machine().status(), Status::Live);
         assert_eq!(replica.store().len(), 1);
     }
@@ -159,9 +206,25 @@ mod tests {
         }
         step(&mut replica, 0, event("snapshot.end", "{}"));
         let deleted = r#"{"uri":"at://d/c/r","did":"d","rkey":"r"}"#;
-        let actions = step(&mut replica, 9, event("record.deleted", deleted));
-        assert_eq!(actions, [Action::Disconnect, Action::Connect]);
+        let actions = step(&mut replica, 1, event("record.deleted", deleted));
+        assert_eq!(actions, [Action::CompareAfter(Duration::ZERO)]);
+        assert_eq!(step(&mut replica, 1, Input::CompareDue), [Action::Compare]);
+        assert_eq!(replica.machine().status(), Status::Live);
         assert_eq!(replica.store().len(), 2);
+
+        let page = replica.begin_page(FIRST).unwrap();
+        let record = r#"{"uri":"at://d/c/r","time_us":1,"value":1,"space":"b"}"#;
+        let listed = Listed {
+            records: vec![serde_json::from_str(record).unwrap()],
+            is_empty: false,
+            unreadable: Vec::new(),
+            cursor: None,
+        };
+        let (now, mut actions) = (Duration::from_secs(2), Vec::new());
+        let told = replica.end_page(now, &page, listed, &mut actions);
+        assert_eq!(told, Ok(true));
+        assert!(matches!(actions[..], [Action::CompareAfter(_)]));
+        assert_eq!(replica.store().len(), 1);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) async fn list(
     let records: Vec<Record> = records.collect();
     Ok(Listed {
         is_empty: answer.records.is_empty(),
-        is_whole: records.len() == answer.records.len(),
+        unreadable: Vec::new(),
         records,
         cursor: answer.cursor,
     })

@@ -5,6 +5,7 @@ mod cause;
 mod client;
 pub(crate) mod http;
 pub(crate) mod list;
+pub(crate) mod page;
 mod pool;
 pub(crate) mod sse;
 mod sse_parser;

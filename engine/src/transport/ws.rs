@@ -29,9 +29,11 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
     http::{Http, bare},
+    page::Page,
 };
 use crate::{
     pure::protocol::{
+        listed::Listed,
         ticket::Ticket,
         wire::{self, ServerEvent, WireError},
     },
@@ -139,6 +141,25 @@ pub(super) struct Handshake {
     snapshot: Snapshot,
     ticket: Option<String>,
     ws_url: String,
+}
+
+impl Handshake {
+    /// Its snapshot alone, for one who opens no socket.
+    pub(super) fn into_page(self) -> Page {
+        let Snapshot { records, cursor } = self.snapshot;
+        let decoded: Vec<_> = records
+            .iter()
+            .filter_map(|raw| wire::decode_record(raw.get()).ok())
+            .collect();
+        let listed = Listed {
+            is_empty: records.is_empty(),
+            unreadable: Vec::new(),
+            records: decoded,
+            cursor,
+        };
+        let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
+        (listed, ticket)
+    }
 }
 
 #[derive(Deserialize)]

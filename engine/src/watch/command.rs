@@ -23,6 +23,8 @@ pub(crate) enum Command {
     /// Tell everything.
     State {
         id: u64,
+        /// The last revision that arrived.
+        seen: u64,
         /// About how many bytes of JSON it may have.
         budget: usize,
         reply: oneshot::Sender<State>,

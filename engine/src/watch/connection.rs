@@ -54,7 +54,7 @@ fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
         Some(Ok(Incoming::Event(event))) => Input::Event(event),
         Some(Ok(Incoming::Skipped(error))) => {
             warn!(%error, "skipped an event");
-            Input::Skipped
+            Input::Skipped(None)
         }
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Err(error)) => Input::Failed(Failure::from(&error)),

@@ -47,15 +47,15 @@ impl Follower {
         self.ledger.note(change);
     }
 
-    /// The revision from which on it knows what the replica holds now.
-    pub(super) fn next_rev(&self, replica: &Replica) -> u64 {
-        self.ledger.next_rev(replica.machine(), replica.store())
+    /// The revision from which on it knows what the replica holds now. It will be told, whatever else happens.
+    pub(super) fn promise(&mut self, replica: &Replica) -> u64 {
+        self.ledger.promise(replica.machine(), replica.store())
     }
 
     /// Tells everything, whatever was told before; only the first records if all are more than the budget.
-    pub(super) fn state(&mut self, replica: &Replica, budget: usize) -> State {
+    pub(super) fn state(&mut self, seen: u64, replica: &Replica, budget: usize) -> State {
         self.ledger
-            .state(replica.machine(), replica.store(), budget)
+            .state(seen, replica.machine(), replica.store(), budget)
     }
 
     /// Wants the next delta as soon as there is one. If the last one never arrived, that one tells it too.

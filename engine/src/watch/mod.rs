@@ -10,6 +10,7 @@ mod pager;
 pub(crate) mod persist;
 pub(crate) mod settings;
 pub(crate) mod spec;
+pub(crate) mod statistics;
 pub(crate) mod subscription;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use crate::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::wire::ServerEvent,
+        protocol::{listed::Listed, wire::ServerEvent},
         replica::{Action, Replica},
         store::{
             Store,
@@ -36,6 +37,7 @@ use crate::{
             edit::Edit,
             home::Home,
             optimistic::{EditRefused, MAX_OPTIMISTIC},
+            window::{Outdated, Page, Wanted},
         },
     },
     tickets::{Desk, DeskConfig, Minter},
@@ -51,6 +53,9 @@ use pager::Pager;
 use persist::{News, Persist};
 use settings::Settings;
 use spec::WatchSpec;
+
+/// While nobody follows a watch that lingers, this passes between two thoughts of comparing it.
+const UNSEEN_PAUSE: Duration = Duration::from_secs(30);
 
 /// Events taken in one go before followers hear of them: a burst becomes one delta.
 const BATCH: usize = 512;
@@ -70,6 +75,7 @@ pub(crate) struct Watch {
     actions: Vec<Action>,
     connection: Connection,
     wait: Timer,
+    compare: Timer,
     first_frame: FirstFrame,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
@@ -93,7 +99,9 @@ impl Watch {
         let rng = settings
             .seed
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let home = Home::of(&spec.url);
         let options = MachineOptions {
+            spans_spaces: home.any_space,
             reconnect: spec.reconnect,
             can_mint: spec.tickets.can_mint(),
             account: spec.account.clone(),
@@ -112,7 +120,7 @@ impl Watch {
             persist: Persist::of(&spec, settings.cache.as_ref()),
             replica: Replica::new(
                 Machine::new(options, Backoff::new(settings.backoff, rng)),
-                Store::new(spec.view.clone(), Home::of(&spec.url)),
+                Store::new(spec.view.clone(), home).with_max_bytes(settings.max_watch_bytes),
             ),
             settings,
             transport,
@@ -121,6 +129,7 @@ impl Watch {
             actions: Vec::new(),
             connection: Connection::None,
             wait: Timer::default(),
+            compare: Timer::default(),
             first_frame: FirstFrame::default(),
             epoch: Instant::now(),
             commands,
@@ -146,6 +155,7 @@ impl Watch {
                 news = persist::next(&mut self.persist) => self.cached(news),
                 paged = self.pager.next() => self.paged(paged),
                 () = self.wait.elapsed() => self.input(Input::Waited),
+                () = self.compare.elapsed() => self.compare_due(),
                 () = self.lingering.elapsed() => break,
                 () = self.first_frame.over() => {}
             }
@@ -180,11 +190,16 @@ impl Watch {
                 // A caller that is gone drops the admission, which ends the subscription.
                 let _ = reply.send(Admission { id, alive });
             }
-            Command::State { id, budget, reply } => {
+            Command::State {
+                id,
+                seen,
+                budget,
+                reply,
+            } => {
                 // Changes of this moment are part of the state, so they must not follow as a delta too.
                 self.note_changes();
                 if let Some(follower) = self.followers.get_mut(&id) {
-                    let _ = reply.send(follower.state(&self.replica, budget));
+                    let _ = reply.send(follower.state(seen, &self.replica, budget));
                 }
             }
             Command::Pull {
@@ -328,28 +343,59 @@ impl Watch {
             let error = &failure.payload.message;
             debug!(url = %http::bare(&self.spec.url), %error, "connection failed");
         }
+        let failed = matches!(input, Input::Failed(_));
         self.replica.step(now, input, &mut actions);
-        for action in actions.drain(..) {
-            self.perform(action);
+        self.perform_all(actions);
+        if failed && self.replica.store().is_arriving() {
+            // Pages wait for the end of a snapshot, and this one has no end.
+            self.pager.answer(|_| Err(WatchError::Disconnected));
         }
-        self.actions = actions;
         let status = self.status();
         if status != before {
             debug!(url = %http::bare(&self.spec.url), ?status, "watch");
         }
     }
 
+    fn perform_all(&mut self, mut actions: Vec<Action>) {
+        for action in actions.drain(..) {
+            self.perform(action);
+        }
+        self.actions = actions;
+    }
+
+    /// Compares the watch with a quiet snapshot, if somebody would see the difference.
+    fn compare_due(&mut self) {
+        match self.followers.is_empty() {
+            true => self.compare.after(UNSEEN_PAUSE),
+            false => self.input(Input::CompareDue),
+        }
+    }
+
+    /// A page arrived.
+    fn end_page(&mut self, page: &Page, listed: Listed) -> Result<bool, Outdated> {
+        let mut actions = std::mem::take(&mut self.actions);
+        let now = self.epoch.elapsed();
+        let told = self.replica.end_page(now, page, listed, &mut actions);
+        self.perform_all(actions);
+        told
+    }
+
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect => {
+                self.settings.statistics.connecting();
                 self.wait.stop();
                 self.connection = Connection::Opening(self.connect());
             }
             Action::Disconnect => {
                 self.wait.stop();
+                self.compare.stop();
+                self.pager.compare(false);
                 self.connection = Connection::None;
             }
             Action::Wait(delay) => self.wait.after(delay),
+            Action::CompareAfter(delay) => self.compare.after(delay),
+            Action::Compare => self.compare(),
             Action::DropTicket => self.desk.refused(),
             Action::Synced => {
                 if self.replica.store().has_stale_pages() {
@@ -357,6 +403,15 @@ impl Watch {
                 }
                 if let Some(persist) = &mut self.persist {
                     persist.synced();
+                }
+                if self.pager.wanted() != Wanted::default() {
+                    self.page();
+                }
+            }
+            Action::PurgeSpace => {
+                self.note_changes();
+                if let Some(persist) = &mut self.persist {
+                    persist.purge_space();
                 }
             }
             Action::Purge { kicked } => {

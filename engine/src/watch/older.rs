@@ -1,4 +1,4 @@
-//! Fetches a watch's older pages.
+//! Fetches a watch's pages: older ones, and the first one again to compare with.
 
 use futures_util::FutureExt;
 use tracing::debug;
@@ -6,12 +6,15 @@ use tracing::debug;
 use super::{
     Watch,
     error::WatchError,
-    pager::{Paged, Waiting},
+    pager::{Fetch, Paged, Waiting},
 };
 use crate::{
-    failure::Refusal,
-    pure::store::window::{Outdated, Page},
-    transport::{http, list},
+    failure::{Failure, Refusal},
+    pure::{
+        lifecycle::machine::Input,
+        store::window::{Outdated, Page},
+    },
+    transport::{http, page},
 };
 
 impl Watch {
@@ -20,29 +23,50 @@ impl Watch {
         self.page();
     }
 
+    /// Fetches a quiet snapshot as soon as nothing else is on its way.
+    pub(super) fn compare(&mut self) {
+        self.pager.compare(true);
+        self.page();
+    }
+
     /// Fetches a page if one is wanted, or answers that there is none.
-    fn page(&mut self) {
-        if !self.pager.is_idle() {
+    pub(super) fn page(&mut self) {
+        // What arrives decides where pages begin: they go on after it.
+        if !self.pager.is_idle() || self.replica.store().is_arriving() {
             return;
         }
-        let Some(page) = self.replica.store_mut().begin_page(self.pager.is_wanted()) else {
-            return self.answer_pages();
-        };
+        match self.replica.begin_page(self.pager.wanted()) {
+            Some(page) => {
+                let fetch = self.fetch(&page);
+                self.pager.fetch(page, fetch);
+            }
+            None => self.answer_pages(),
+        }
+    }
+
+    fn fetch(&self, page: &Page) -> Fetch {
         let (http, desk, followers) = (self.http.clone(), self.desk.clone(), self.minters());
-        let (mut request, cursor) = (self.request(), page.cursor().clone());
-        let fetch = async move {
+        let (mut request, cursor) = (self.request(), page.cursor().cloned());
+        let generation = desk.generation();
+        async move {
+            let cursor = cursor.as_deref();
             request.ticket = desk.ticket(followers.clone()).await?;
-            match list::list(&http, &request, &cursor).await {
+            let fetched = match page::page(&http, &request, cursor).await {
                 // An expired ticket matters only now: the connection outlives it.
                 Err(error) if error.refusal() == Some(Refusal::Ticket) => {
                     desk.refused_this(request.ticket.as_ref());
                     request.ticket = desk.ticket(followers).await?;
-                    Ok(list::list(&http, &request, &cursor).await?)
+                    page::page(&http, &request, cursor).await
                 }
-                listed => Ok(listed?),
+                fetched => fetched,
+            };
+            let (listed, ticket) = fetched?;
+            if let Some(ticket) = ticket {
+                desk.roll(ticket, generation);
             }
-        };
-        self.pager.fetch(page, fetch.boxed());
+            Ok(listed)
+        }
+        .boxed()
     }
 
     pub(super) fn paged(&mut self, paged: Paged) {
@@ -50,41 +74,60 @@ impl Watch {
             Paged::Due => return self.page(),
             Paged::Answer(page, answer) => (page, answer),
         };
-        let joined = match answer {
-            Ok(listed) => self.replica.store_mut().end_page(&page, listed),
-            Err(error) => {
-                debug!(url = %http::bare(&self.spec.url), %error, "no older records");
-                self.pager.answer(|_| Err(error.clone()));
-                if self.replica.store().has_stale_pages() {
-                    self.pager.refresh_later();
-                }
-                return;
-            }
+        let listed = match answer {
+            Ok(listed) => listed,
+            Err(error) => return self.no_page(&page, &error),
         };
-        if joined.is_ok() {
-            self.pager.went_well();
-        }
-        match (joined, page) {
-            (Err(Outdated), _) if !self.pager.may_try_again() => {
-                self.pager.answer(|_| Err(WatchError::Disconnected));
-                if self.replica.store().has_stale_pages() {
-                    self.pager.refresh_later();
+        let is_first = page == Page::First;
+        match self.end_page(&page, listed) {
+            Ok(told) => {
+                self.pager.went_well();
+                if is_first {
+                    self.pager.compare(false);
+                    self.settings.statistics.compared(told);
                 }
             }
-            (Ok(()), Page::Older(_)) => self.answer_pages(),
+            Err(Outdated) if !self.pager.may_try_again() => {
+                return self.no_page(&page, &WatchError::Disconnected);
+            }
+            Err(Outdated) => {}
+        }
+        match page {
+            Page::Older(_) => self.answer_pages(),
             _ if self.pager.is_wanted() => self.page(),
             _ if self.replica.store().has_stale_pages() => self.pager.refresh_soon(),
             _ => {}
         }
     }
 
+    fn no_page(&mut self, page: &Page, error: &WatchError) {
+        debug!(url = %http::bare(&self.spec.url), %error, ?page, "no page");
+        let failure = Failure::from(error);
+        if failure.refusal == Some(Refusal::AccessLost) {
+            // No event need say so: a page is how one hears of it.
+            return self.input(Input::Failed(failure));
+        }
+        if *page == Page::First {
+            self.pager.compare(false);
+            self.input(Input::NotCompared);
+            return self.page();
+        }
+        self.pager.answer(|_| Err(error.clone()));
+        if self.replica.store().has_stale_pages() {
+            self.pager.refresh_later();
+        }
+    }
+
     /// What there is, is there.
     fn answer_pages(&mut self) {
+        if !self.pager.is_wanted() {
+            return;
+        }
         self.note_changes();
-        let (followers, replica) = (&self.followers, &self.replica);
+        let (followers, replica) = (&mut self.followers, &self.replica);
         self.pager.answer(|id| {
-            let follower = followers.get(&id).ok_or(WatchError::Ended)?;
-            Ok(follower.next_rev(replica))
+            let follower = followers.get_mut(&id).ok_or(WatchError::Ended)?;
+            Ok(follower.promise(replica))
         });
     }
 }

@@ -7,7 +7,10 @@ use tokio::sync::oneshot;
 
 use super::error::WatchError;
 use crate::{
-    pure::{protocol::listed::Listed, store::window::Page},
+    pure::{
+        protocol::listed::Listed,
+        store::window::{Page, Wanted},
+    },
     timer::Timer,
 };
 
@@ -30,6 +33,8 @@ pub(super) type Fetch = BoxFuture<'static, Result<Listed, WatchError>>;
 pub(super) struct Pager {
     fetching: Option<(Page, Fetch)>,
     waiting: Vec<Waiting>,
+    /// A quiet snapshot is wanted.
+    compare: bool,
     due: Timer,
     attempts: u32,
 }
@@ -55,7 +60,20 @@ impl Pager {
         self.waiting.push(waiting);
     }
 
-    /// Whether somebody waits.
+    /// A quiet snapshot is wanted, or not any more.
+    pub(super) fn compare(&mut self, wanted: bool) {
+        self.compare = wanted;
+    }
+
+    /// What is wanted.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            first: self.compare,
+            older: !self.waiting.is_empty(),
+        }
+    }
+
+    /// Whether somebody waits for an older page.
     pub(super) fn is_wanted(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -93,7 +111,7 @@ impl Pager {
     }
 
     /// Answers all who wait.
-    pub(super) fn answer(&mut self, result: impl Fn(u64) -> Result<u64, WatchError>) {
+    pub(super) fn answer(&mut self, mut result: impl FnMut(u64) -> Result<u64, WatchError>) {
         self.attempts = 0;
         for (follower, reply) in self.waiting.drain(..) {
             let _ = reply.send(result(follower));
@@ -103,6 +121,7 @@ impl Pager {
     /// The watch stops: nobody gets a page any more.
     pub(super) fn stop(&mut self) {
         self.fetching = None;
+        self.compare = false;
         self.due.stop();
         self.answer(|_| Err(WatchError::Ended));
     }

@@ -205,6 +205,15 @@ impl Persist {
         );
     }
 
+    /// Access to one of several spaces is gone: no other view may keep its rows, and this one is written anew.
+    pub(super) fn purge_space(&mut self) {
+        let synced = self.ledger.is_synced();
+        self.purge();
+        if synced {
+            self.ledger.synced();
+        }
+    }
+
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> News {
         let (idle, purging) = (self.writing.is_none(), self.purging);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::statistics::Counters;
 use crate::{cache::Cache, pure::lifecycle::backoff::BackoffPolicy};
 
 /// What all watches of an engine share.
@@ -13,6 +14,10 @@ pub(crate) struct Settings {
     pub backoff: BackoffPolicy,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
+    /// Most bytes of JSON that the records of one watch may have.
+    pub(crate) max_watch_bytes: usize,
+    /// What is counted.
+    pub(crate) statistics: Counters,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
     /// Where records outlive the process.

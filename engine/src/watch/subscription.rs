@@ -62,6 +62,7 @@ impl Subscription {
         let (reply, state) = oneshot::channel();
         let command = Command::State {
             id: self.id,
+            seen: self.seen.load(Ordering::Relaxed),
             budget: self.budget,
             reply,
         };

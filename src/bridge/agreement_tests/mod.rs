@@ -105,6 +105,7 @@ impl<'a> Life<'a> {
             reconnect: true,
             can_mint: false,
             account: None,
+            spans_spaces: false,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), rng.clone());
         let mut life = Self {

@@ -32,6 +32,20 @@ pub struct FollowerLedger {
     fresh: bool,
     /// It was told that the watch is live, with all there was, and nothing else since.
     was_live: bool,
+    /// A revision that was promised: there has to be one, with news or without.
+    promised: u64,
+    /// What it had not heard before the state that was told last, in case that never arrived.
+    before: Option<Box<Before>>,
+}
+
+/// How a follower stood before it was told a state.
+#[derive(Debug)]
+struct Before {
+    rev: u64,
+    touches: Touches,
+    gone: FastSet<u64>,
+    fresh: bool,
+    was_live: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +74,8 @@ impl Default for FollowerLedger {
             told: None,
             fresh: true,
             was_live: false,
+            promised: 0,
+            before: None,
         }
     }
 }
@@ -67,35 +83,50 @@ impl Default for FollowerLedger {
 impl FollowerLedger {
     /// Merges a change into what is still to be told.
     pub fn note(&mut self, change: &Change) {
-        match change {
-            Change::Set(entry, touch) => self.touches.merge(entry.slot, *touch),
-            Change::Gone(entry) => {
-                // Of what it has never heard of, it need not hear that it is gone.
-                if self.touches.take(entry.slot) != Some(Touch::New) {
-                    self.gone.insert(entry.id);
-                }
-            }
+        note(&mut self.touches, &mut self.gone, change);
+        if let Some(before) = &mut self.before {
+            note(&mut before.touches, &mut before.gone, change);
         }
     }
 
     /// Whether there is something to tell.
     fn has_news(&self, machine: &Machine, store: &Store) -> bool {
         let more = !self.touches.is_empty();
-        more || !self.gone.is_empty() || self.told != Some(self.heading(machine, store, more))
+        let owed = self.rev < self.promised;
+        more || owed
+            || !self.gone.is_empty()
+            || self.told != Some(self.heading(machine, store, more))
     }
 
-    /// The revision from which on this follower knows what the store holds now.
-    pub fn next_rev(&self, machine: &Machine, store: &Store) -> u64 {
-        self.rev + u64::from(self.has_news(machine, store))
+    /// The revision from which on this follower knows what the store holds now. There will be one, even if what it is
+    /// told in between never arrives.
+    pub fn promise(&mut self, machine: &Machine, store: &Store) -> u64 {
+        let next = self.rev + u64::from(self.has_news(machine, store));
+        self.promised = self.promised.max(next);
+        next
     }
 
-    /// Tells everything, whatever was told before; only the first records if all are more than the budget.
-    pub fn state(&mut self, machine: &Machine, store: &Store, budget: usize) -> State {
+    /// Tells everything to a follower that has everything up to `seen`; only the first records if all are more than the
+    /// budget.
+    pub fn state(&mut self, seen: u64, machine: &Machine, store: &Store, budget: usize) -> State {
+        self.rewind(seen);
+        let rev = self.rev;
         // What was promised for the next revision is in it.
-        self.rev = self.next_rev(machine, store);
-        self.gone.clear();
-        self.touches.clear();
+        self.rev = (rev + 1).max(self.promised);
         self.sent = Sent::default();
+        let touches = std::mem::take(&mut self.touches);
+        let gone = std::mem::take(&mut self.gone);
+        let (fresh, was_live) = (self.fresh, self.was_live);
+        // Of several states that never arrived, the first one has it all.
+        self.before.get_or_insert_with(|| {
+            Box::new(Before {
+                rev,
+                touches,
+                gone,
+                fresh,
+                was_live,
+            })
+        });
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for entry in store.entries() {
             if bytes < budget.div_ceil(FIRST_PART) {
@@ -134,21 +165,30 @@ impl FollowerLedger {
         heading
     }
 
-    /// The follower has everything up to `seen`. If the last delta never arrived, the next one tells it too.
+    /// The follower has everything up to `seen`. If the last delta or state never arrived, the next delta tells it too.
     pub fn rewind(&mut self, seen: u64) {
-        if seen >= self.rev {
-            return;
-        }
-        let Sent { set, gone } = std::mem::take(&mut self.sent);
-        for Told { id, slot, touch } in set {
-            // One that is gone may have left its slot to another.
-            if !self.gone.contains(&id) {
-                self.touches.merge(slot, touch);
+        match self.before.take() {
+            // The state never arrived.
+            Some(before) if seen <= before.rev => {
+                self.sent = Sent::default();
+                (self.rev, self.touches, self.gone) = (seen, before.touches, before.gone);
+                (self.fresh, self.was_live) = (before.fresh, before.was_live);
+                self.told = None;
             }
+            _ if seen < self.rev => {
+                let Sent { set, gone } = std::mem::take(&mut self.sent);
+                for Told { id, slot, touch } in set {
+                    // One that is gone may have left its slot to another.
+                    if !self.gone.contains(&id) {
+                        self.touches.merge(slot, touch);
+                    }
+                }
+                self.gone.extend(gone);
+                self.told = None;
+                self.rev = seen;
+            }
+            _ => {}
         }
-        self.gone.extend(gone);
-        self.told = None;
-        self.rev = seen;
     }
 
     /// What is new, about as much as the budget allows; `None` if nothing is.
@@ -240,6 +280,18 @@ impl FollowerLedger {
     }
 }
 
+fn note(touches: &mut Touches, gone: &mut FastSet<u64>, change: &Change) {
+    match change {
+        Change::Set(entry, touch) => touches.merge(entry.slot, *touch),
+        Change::Gone(entry) => {
+            // Of what it has never heard of, it need not hear that it is gone.
+            if touches.take(entry.slot) != Some(Touch::New) {
+                gone.insert(entry.id);
+            }
+        }
+    }
+}
+
 /// The first part with records is by this factor smaller than the others.
 const FIRST_PART: usize = 4;
 /// Steps of a walk along the order that take as long as looking one record up.
@@ -260,6 +312,7 @@ mod tests {
             reconnect: true,
             can_mint: false,
             account: None,
+            spans_spaces: false,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
         let mut machine = Machine::new(options, backoff);
@@ -272,7 +325,7 @@ mod tests {
         let (machine, mut store) = (connecting(), Store::default());
         let mut early = FollowerLedger::default();
         let budget = 64 * 1024;
-        let told = early.state(&machine, &store, budget);
+        let told = early.state(0, &machine, &store, budget);
         for n in 0..1000 {
             let json = format!(r#"{{"uri":"at://d/c/{n}","time_us":{n},"value":1}}"#);
             store.confirm(serde_json::from_str(&json).unwrap());
@@ -290,7 +343,7 @@ mod tests {
         assert!(first.abs_diff(second / 4) <= 1, "{first}, {second}");
 
         let mut late = FollowerLedger::default();
-        let told = late.state(&machine, &store, budget);
+        let told = late.state(0, &machine, &store, budget);
         assert_eq!(told.entries.len(), first);
     }
 }

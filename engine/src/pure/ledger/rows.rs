@@ -183,7 +183,7 @@ mod tests {
             for n in numbers {
                 self.store.confirm(record(n, "x"));
             }
-            self.store.end_snapshot(None, true);
+            self.store.end_snapshot(None);
             self.ledger.synced();
         }
 

@@ -60,6 +60,16 @@ impl Backoff {
         }
     }
 
+    /// Another one with the same bounds, which counts by itself.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.policy, self.rng.fork())
+    }
+
+    /// About this time: from half of it on.
+    pub fn jitter(&mut self, time: Duration) -> Duration {
+        time.mul_f64(0.5 + self.rng.f64() / 2.0)
+    }
+
     /// Notes that a connect begins.
     pub fn connecting(&mut self, now: Duration) {
         let trouble = self.trouble.get_or_insert(Trouble {

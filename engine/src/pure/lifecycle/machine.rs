@@ -7,7 +7,7 @@ use super::backoff::Backoff;
 use crate::{
     failure::{ErrorKind, ErrorPayload, Failure, Refusal},
     pure::protocol::{
-        record::Record,
+        record::{AtUri, Record},
         wire::{ChildAdded, ChildRemoved, ServerEvent},
     },
 };
@@ -40,8 +40,8 @@ pub enum Input {
     Stop,
     /// The server said something.
     Event(ServerEvent),
-    /// The server said something unreadable, which was skipped.
-    Skipped,
+    /// The server said something unreadable, which was skipped; the record that it was about, where that can be told.
+    Skipped(Option<AtUri>),
     /// The attempt to connect, or the connection, ended.
     Failed(Failure),
     /// The wait that [`Effect::Wait`] asked for is over.
@@ -52,6 +52,12 @@ pub enum Input {
     Suspend,
     /// The store cannot know its truth without a fresh snapshot; at most one in this time.
     NeedSnapshot(Duration),
+    /// The wait that [`Effect::CompareAfter`] asked for is over.
+    CompareDue,
+    /// The quiet snapshot that [`Effect::Compare`] asked for is in the store.
+    Compared,
+    /// It could not be had.
+    NotCompared,
 }
 
 /// What the driver is to do, in order.
@@ -63,18 +69,22 @@ pub enum Effect {
     Disconnect,
     /// Send [`Input::Waited`] after this time.
     Wait(Duration),
+    /// Send [`Input::CompareDue`] after this time, in the place of an earlier one.
+    CompareAfter(Duration),
+    /// Fetch a quiet snapshot beside the open stream.
+    Compare,
     /// Forget the ticket: the server does not take it.
     DropTicket,
     /// Mark every record as unconfirmed.
     BeginSnapshot,
     /// Confirm one record with the snapshot's content.
     SnapshotRecord(Record),
+    /// The server has this record, but what it says of it cannot be read.
+    Spare(AtUri),
     /// The snapshot is complete.
     EndSnapshot {
         /// Where older records begin.
         cursor: Option<String>,
-        /// Whether records it lacked are gone; not when a part of it was unreadable.
-        evict: bool,
     },
     /// Insert or update a record.
     Upsert(Record),
@@ -87,6 +97,11 @@ pub enum Effect {
     AddChild(Box<ChildAdded>),
     /// Remove a hydrated child.
     RemoveChild(ChildRemoved),
+    /// Access to one of several spaces is gone: forget its records.
+    PurgeSpace {
+        /// The space, `ats://<owner did>/<type>/<key>`.
+        space: String,
+    },
     /// Access is gone: forget records, cached rows and ticket.
     Purge {
         /// The account was removed: its ticket may still be valid to the server, and must not be used.
@@ -103,12 +118,23 @@ pub struct MachineOptions {
     pub can_mint: bool,
     /// Whose watch it is, where known.
     pub account: Option<String>,
+    /// Whether its records live in several spaces: then a kick from one takes only that one's.
+    pub spans_spaces: bool,
 }
 
 /// Between two fresh snapshots that the store needs.
-pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(2);
 /// Between two of which it could do without, but for a count that may be wrong.
 pub const DOUBT_SPACING: Duration = Duration::from_secs(300);
+/// Servers lose events by themselves, most of them while a connection opens: so long after it went live, at most, a
+/// watch compares itself with a quiet snapshot …
+pub const FIRST_COMPARE: Duration = Duration::from_secs(10);
+/// … and then again and again.
+pub const COMPARE_EVERY: Duration = Duration::from_secs(600);
+/// The same where changes may never be published.
+pub const COMPARE_SPACES_EVERY: Duration = Duration::from_secs(120);
+/// Whole snapshots that one connection may bring: a socket that ends in a worker brings two.
+const MAX_SNAPSHOTS: u32 = 16;
 
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,28 +157,57 @@ pub struct Machine {
     phase: Phase,
     status: Status,
     error: Option<ErrorPayload>,
-    /// A snapshot is arriving, and whether all of it was readable so far.
-    snapshot: Option<bool>,
+    /// A snapshot is arriving.
+    snapshot: bool,
+    /// Whole snapshots that this connection brought.
+    snapshots: u32,
     /// A refused ticket was replaced once already since the watch was last live.
     reminted: bool,
-    /// A fresh snapshot is due as soon as the bounds allow.
-    needs_snapshot: Option<Duration>,
-    last_need: Option<Duration>,
+    compare: Compare,
+}
+
+/// When the watch compares itself with a quiet snapshot.
+#[derive(Debug)]
+struct Compare {
+    /// Bounds how often.
+    backoff: Backoff,
+    /// A quiet snapshot is wanted at this time, or is on its way.
+    stage: Stage,
+    /// The store cannot know its truth without one …
+    needed: bool,
+    /// … which is why one is on its way.
+    serves_need: bool,
+    /// When the last one was asked for.
+    last: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not while there is no live connection.
+    Off,
+    Due(Duration),
+    UnderWay,
 }
 
 impl Machine {
     /// A watch that has not started.
-    pub fn new(options: MachineOptions, backoff: Backoff) -> Self {
+    pub fn new(options: MachineOptions, mut backoff: Backoff) -> Self {
         Self {
             options,
+            compare: Compare {
+                backoff: backoff.fork(),
+                stage: Stage::Off,
+                needed: false,
+                serves_need: false,
+                last: None,
+            },
             backoff,
             phase: Phase::Stopped,
             status: Status::Idle,
             error: None,
-            snapshot: None,
+            snapshot: false,
+            snapshots: 0,
             reminted: false,
-            needs_snapshot: None,
-            last_need: None,
         }
     }
 
@@ -187,12 +242,15 @@ impl Machine {
             Input::Stop => self.close(out),
             // Late news of a connection that is over, and calls that mean only what runs.
             Input::Event(_)
-            | Input::Skipped
+            | Input::Skipped(_)
             | Input::Failed(_)
             | Input::Waited
             | Input::Wake
             | Input::Suspend
-            | Input::NeedSnapshot(_) => {}
+            | Input::NeedSnapshot(_)
+            | Input::CompareDue
+            | Input::Compared
+            | Input::NotCompared => {}
         }
     }
 
@@ -206,21 +264,28 @@ impl Machine {
         match input {
             Input::Stop => self.close(out),
             Input::Event(event) => self.event(now, event, out),
-            Input::Skipped => self.snapshot = self.snapshot.map(|_| false),
+            Input::Skipped(uri) => {
+                let spared = uri.filter(|_| self.snapshot);
+                out.extend(spared.map(Effect::Spare));
+            }
             Input::Failed(failure) => self.failed(now, failure, out),
             Input::Suspend => {
                 self.disconnect(now, live_since, out);
                 self.status = Status::Reconnecting;
                 self.phase = Phase::Suspended;
             }
-            Input::NeedSnapshot(spacing) => self.need_snapshot(now, live_since, spacing, out),
-            Input::Waited => {
-                if self.needs_snapshot.is_some() {
-                    self.refresh(now, live_since, out);
-                }
+            Input::NeedSnapshot(spacing) => self.need_snapshot(now, spacing, out),
+            Input::CompareDue => self.compare_now(now, out),
+            Input::Compared if self.compare.stage == Stage::UnderWay => {
+                let wait = match self.compare.needed {
+                    true => SNAPSHOT_SPACING,
+                    false => self.compare_every(),
+                };
+                self.compare_after(now, wait, out);
             }
-            // It runs, and knows by itself when its connection is dead.
-            Input::Start | Input::Wake => {}
+            Input::NotCompared => self.not_compared(now, live_since, out),
+            // It runs, and knows by itself when its connection is dead; nothing of these is under way.
+            Input::Start | Input::Wake | Input::Waited | Input::Compared => {}
         }
     }
 
@@ -237,9 +302,12 @@ impl Machine {
             // It runs; late news of the connection before; the next connection brings a snapshot anyway.
             Input::Start
             | Input::Event(_)
-            | Input::Skipped
+            | Input::Skipped(_)
             | Input::Failed(_)
-            | Input::NeedSnapshot(_) => {}
+            | Input::NeedSnapshot(_)
+            | Input::CompareDue
+            | Input::Compared
+            | Input::NotCompared => {}
         }
     }
 
@@ -250,74 +318,96 @@ impl Machine {
             // Whoever comes meanwhile waits for the app to wake, too.
             Input::Start
             | Input::Event(_)
-            | Input::Skipped
+            | Input::Skipped(_)
             | Input::Failed(_)
             | Input::Waited
             | Input::Suspend
-            | Input::NeedSnapshot(_) => {}
+            | Input::NeedSnapshot(_)
+            | Input::CompareDue
+            | Input::Compared
+            | Input::NotCompared => {}
         }
     }
 
-    fn need_snapshot(
-        &mut self,
-        now: Duration,
-        live_since: Option<Duration>,
-        spacing: Duration,
-        out: &mut Vec<Effect>,
-    ) {
-        if self.needs_snapshot.is_some_and(|due| due <= now + spacing) {
+    /// The store wants to be sure. While a snapshot arrives, that is waited for.
+    fn need_snapshot(&mut self, now: Duration, spacing: Duration, out: &mut Vec<Effect>) {
+        self.compare.needed = true;
+        let last = self.compare.last;
+        let wanted = last.map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
+        match self.compare.stage {
+            Stage::Due(due) if now + wanted < due => self.compare_after(now, wanted, out),
+            Stage::Due(_) | Stage::UnderWay | Stage::Off => {}
+        }
+    }
+
+    fn compare_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {
+        let delay = self.compare.backoff.limit(now, wanted);
+        self.compare.stage = Stage::Due(now + delay);
+        out.push(Effect::CompareAfter(delay));
+    }
+
+    fn compare_now(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        if matches!(self.compare.stage, Stage::Due(_)) {
+            self.compare.backoff.connecting(now);
+            self.compare.stage = Stage::UnderWay;
+            self.compare.serves_need = std::mem::take(&mut self.compare.needed);
+            self.compare.last = Some(now);
+            out.push(Effect::Compare);
+        }
+    }
+
+    /// A quiet snapshot could not be had. What the store cannot do without comes with a new connection then.
+    fn not_compared(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
+        if self.compare.stage != Stage::UnderWay {
             return;
         }
-        let wanted = self
-            .last_need
-            .map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
-        match self.backoff.limit(now, wanted) {
-            Duration::ZERO => self.refresh(now, live_since, out),
+        self.compare.stage = Stage::Off;
+        if !self.compare.serves_need {
+            let wait = self.compare_every();
+            return self.compare_after(now, wait, out);
+        }
+        match self.backoff.limit(now, Duration::ZERO) {
+            Duration::ZERO => {
+                self.disconnect(now, live_since, out);
+                self.status = Status::Reconnecting;
+                self.connect(now, out);
+            }
             // Until then the connection is worth more than none.
             delay => {
-                self.needs_snapshot = Some(now + delay);
-                out.push(Effect::Wait(delay));
+                self.compare.needed = true;
+                self.compare_after(now, delay, out);
             }
         }
     }
 
-    /// Connects anew for a fresh snapshot.
-    fn refresh(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
-        self.last_need = Some(now);
-        self.disconnect(now, live_since, out);
-        self.status = Status::Reconnecting;
-        self.connect(now, out);
+    /// How long until the next comparison, with jitter: watches that began together shall not ask together.
+    fn compare_every(&mut self) -> Duration {
+        let every = match self.options.spans_spaces {
+            true => COMPARE_SPACES_EVERY,
+            false => COMPARE_EVERY,
+        };
+        self.compare.backoff.jitter(every)
     }
 
     fn event(&mut self, now: Duration, event: ServerEvent, out: &mut Vec<Effect>) {
         match event {
             ServerEvent::SnapshotStart => self.begin_snapshot(out),
             ServerEvent::SnapshotRecord(record) => {
-                if self.snapshot.is_none() {
+                if !self.snapshot {
                     self.begin_snapshot(out);
                 }
                 out.push(Effect::SnapshotRecord(record));
             }
-            ServerEvent::SnapshotEnd { cursor } => {
-                if self.snapshot.is_none() {
-                    self.begin_snapshot(out);
-                }
-                let evict = self.snapshot.take().unwrap_or(true);
-                out.push(Effect::EndSnapshot { cursor, evict });
-                self.status = Status::Live;
-                self.error = None;
-                self.reminted = false;
-                if let Phase::Connected { live_since } = &mut self.phase {
-                    live_since.get_or_insert(now);
-                }
-            }
+            ServerEvent::SnapshotEnd { cursor } => self.end_snapshot(now, cursor, out),
             ServerEvent::Created(record) => out.push(Effect::Upsert(record)),
             ServerEvent::Deleted { uri } => out.push(Effect::Delete { uri }),
             ServerEvent::HydrationAdded(child) => out.push(Effect::AddChild(child)),
             ServerEvent::HydrationRemoved(child) => out.push(Effect::RemoveChild(child)),
             ServerEvent::MemberRemoved { space, did } => {
                 let ours = self.options.account.as_ref().is_none_or(|me| *me == did);
-                if ours {
+                if ours && self.options.spans_spaces {
+                    out.push(Effect::PurgeSpace { space });
+                } else if ours {
                     let message = format!("no longer a member of {space}");
                     let lost = Failure::losing_access(ErrorKind::AccessLost, message);
                     self.failed(now, lost, out);
@@ -331,8 +421,36 @@ impl Machine {
         }
     }
 
+    fn end_snapshot(&mut self, now: Duration, cursor: Option<String>, out: &mut Vec<Effect>) {
+        self.snapshots += 1;
+        if self.snapshots > MAX_SNAPSHOTS {
+            let message = format!("more than {MAX_SNAPSHOTS} snapshots on one connection");
+            return self.failed(now, Failure::new(ErrorKind::Server, message), out);
+        }
+        if !self.snapshot {
+            self.begin_snapshot(out);
+        }
+        self.snapshot = false;
+        out.push(Effect::EndSnapshot { cursor });
+        self.status = Status::Live;
+        self.error = None;
+        self.reminted = false;
+        let Phase::Connected { live_since } = &mut self.phase else {
+            return;
+        };
+        live_since.get_or_insert(now);
+        if self.compare.stage == Stage::Off {
+            let first = match self.compare.needed {
+                true => SNAPSHOT_SPACING,
+                false => self.compare.backoff.jitter(FIRST_COMPARE),
+            };
+            self.compare_after(now, first, out);
+        }
+    }
+
     fn begin_snapshot(&mut self, out: &mut Vec<Effect>) {
-        self.snapshot = Some(true);
+        // One that begins anew before anything came is the same.
+        self.snapshot = true;
         // A second snapshot on a live connection takes nothing away from being live.
         if self.status != Status::Live {
             self.status = Status::Snapshot;
@@ -384,17 +502,23 @@ impl Machine {
             out.push(Effect::Disconnect);
         }
         self.phase = Phase::Stopped;
-        self.snapshot = None;
-        self.needs_snapshot = None;
+        self.leave_connection();
         self.status = Status::Closed;
     }
 
     fn disconnect(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
-        self.snapshot = None;
-        self.needs_snapshot = None;
+        self.leave_connection();
         self.backoff
             .ended(live_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
         out.push(Effect::Disconnect);
+    }
+
+    fn leave_connection(&mut self) {
+        self.snapshot = false;
+        self.snapshots = 0;
+        self.compare.stage = Stage::Off;
+        // The next connection brings a snapshot anyway.
+        self.compare.needed = false;
     }
 
     fn connect_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {

@@ -14,11 +14,12 @@ const PHASES: [&str; 6] = [
 ];
 
 /// A machine in a phase, ten seconds after its start, and the time.
-fn machine(phase: &str) -> (Machine, Duration) {
+fn machine(phase: &str, spans_spaces: bool) -> (Machine, Duration) {
     let options = MachineOptions {
         reconnect: true,
         can_mint: true,
         account: Some("did:plc:me".into()),
+        spans_spaces,
     };
     let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
     let mut machine = Machine::new(options, backoff);
@@ -97,6 +98,10 @@ fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
             one(|| removed("did:plc:me")),
         ),
         (
+            "`member.removed`, of this account, one space of several",
+            one(|| removed("did:plc:me")),
+        ),
+        (
             "`member.removed`, of another",
             one(|| removed("did:plc:other")),
         ),
@@ -109,15 +114,9 @@ fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
             }),
         ),
         ("keepalive", one(|| Input::Event(ServerEvent::Keepalive))),
-        ("unreadable event", one(|| Input::Skipped)),
         (
-            "unreadable event, then `snapshot.end`",
-            Box::new(|| {
-                vec![
-                    Input::Skipped,
-                    Input::Event(ServerEvent::SnapshotEnd { cursor: None }),
-                ]
-            }),
+            "unreadable record",
+            one(|| Input::Skipped(AtUri::parse("at://d/c/r"))),
         ),
         ("failed", one(|| Input::Failed(cut()))),
         ("failed: ticket refused", one(|| Input::Failed(refused()))),
@@ -136,12 +135,22 @@ fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
             "snapshot needed",
             one(|| Input::NeedSnapshot(SNAPSHOT_SPACING)),
         ),
+        ("comparison due", one(|| Input::CompareDue)),
         (
-            "snapshot needed, twice",
+            "comparison due, then done",
+            Box::new(|| vec![Input::CompareDue, Input::Compared]),
+        ),
+        (
+            "comparison due, then not to be had",
+            Box::new(|| vec![Input::CompareDue, Input::NotCompared]),
+        ),
+        (
+            "snapshot needed and due, then not to be had",
             Box::new(|| {
                 vec![
                     Input::NeedSnapshot(SNAPSHOT_SPACING),
-                    Input::NeedSnapshot(SNAPSHOT_SPACING),
+                    Input::CompareDue,
+                    Input::NotCompared,
                 ]
             }),
         ),
@@ -155,7 +164,7 @@ fn phase(machine: &Machine) -> &'static str {
         Phase::Connected {
             live_since: Some(_),
         } => "live",
-        Phase::Connected { live_since: None } if machine.snapshot.is_some() => "snapshot",
+        Phase::Connected { live_since: None } if machine.snapshot => "snapshot",
         Phase::Connected { live_since: None } => "connecting",
         Phase::Waiting => "waiting",
         Phase::Suspended => "suspended",
@@ -170,8 +179,11 @@ fn word(effect: &Effect) -> String {
         Effect::DropTicket => "drop ticket".into(),
         Effect::BeginSnapshot => "begin snapshot".into(),
         Effect::SnapshotRecord(_) => "confirm".into(),
-        Effect::EndSnapshot { evict: true, .. } => "end snapshot".into(),
-        Effect::EndSnapshot { evict: false, .. } => "end snapshot, evict nothing".into(),
+        Effect::EndSnapshot { .. } => "end snapshot".into(),
+        Effect::Spare(_) => "spare".into(),
+        Effect::Compare => "compare".into(),
+        Effect::CompareAfter(_) => "compare later".into(),
+        Effect::PurgeSpace { .. } => "purge space".into(),
         Effect::Upsert(_) => "upsert".into(),
         Effect::Delete { .. } => "delete".into(),
         Effect::AddChild(_) => "add child".into(),
@@ -182,8 +194,8 @@ fn word(effect: &Effect) -> String {
 }
 
 /// What becomes of a phase: the next one, if it changes, and what is to be done.
-fn cell(before: &str, inputs: Vec<Input>) -> String {
-    let (mut machine, now) = machine(before);
+fn cell(before: &str, spans_spaces: bool, inputs: Vec<Input>) -> String {
+    let (mut machine, now) = machine(before, spans_spaces);
     let mut effects = Vec::new();
     for input in inputs {
         machine.step(now, input, &mut effects);
@@ -212,7 +224,7 @@ fn invariants(machine: &Machine) {
         "2: {status:?} while {phase}"
     );
     assert!(
-        machine.snapshot.is_none() || matches!(phase, "snapshot" | "live"),
+        !machine.snapshot || matches!(phase, "snapshot" | "live"),
         "3"
     );
     assert!(status != Status::Live || machine.error().is_none(), "4");
@@ -222,7 +234,8 @@ fn table() -> String {
     let mut table = format!("| input | {} |\n|---|", PHASES.join(" | "));
     table += &"---|".repeat(PHASES.len());
     for (name, inputs) in inputs() {
-        let cells = PHASES.map(|before| cell(before, inputs()));
+        let spans_spaces = name.ends_with("of several");
+        let cells = PHASES.map(|before| cell(before, spans_spaces, inputs()));
         table += &format!("\n| {name} | {} |", cells.join(" | "));
     }
     table

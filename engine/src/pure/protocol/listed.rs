@@ -1,6 +1,6 @@
 //! One page of records, as `listRecords` and snapshots beside the stream have it.
 
-use super::record::Record;
+use super::record::{AtUri, Record};
 
 /// One page of records.
 #[derive(Debug)]
@@ -9,8 +9,8 @@ pub struct Listed {
     pub records: Vec<Record>,
     /// Whether the server had none.
     pub is_empty: bool,
-    /// Whether all of them could be read.
-    pub is_whole: bool,
+    /// Those that could not be read, as far as they can be named.
+    pub unreadable: Vec<AtUri>,
     /// Where the next page begins, if there is one.
     pub cursor: Option<String>,
 }

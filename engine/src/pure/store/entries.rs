@@ -25,6 +25,8 @@ pub(super) struct Entries {
 struct Slot {
     /// Of the URI: the table grows without looking at entries.
     hash: u64,
+    /// The last snapshot that named it, or what came with it.
+    snapshot: u32,
     entry: Arc<Entry>,
 }
 
@@ -67,11 +69,27 @@ impl Entries {
         self.slots.iter().map(|(_, it)| &it.entry)
     }
 
-    /// Adds an entry, in the slot that it names: the free one.
-    pub(super) fn insert(&mut self, entry: Arc<Entry>) {
+    /// The last snapshot that named the record in a slot, as a count.
+    pub(super) fn snapshot(&self, slot: usize) -> Option<u32> {
+        self.slots.get(slot).map(|it| it.snapshot)
+    }
+
+    /// A snapshot named the record in a slot.
+    pub(super) fn name(&mut self, slot: usize, snapshot: u32) {
+        if let Some(found) = self.slots.get_mut(slot) {
+            found.snapshot = snapshot;
+        }
+    }
+
+    /// Adds an entry that the given snapshot names, in the slot that the entry has: the free one.
+    pub(super) fn insert(&mut self, entry: Arc<Entry>, snapshot: u32) {
         let hash = self.hasher.hash_one(entry.record.uri.as_str());
         self.by_id.insert(entry.id, entry.slot);
-        let slot = self.slots.insert(Slot { hash, entry });
+        let slot = self.slots.insert(Slot {
+            hash,
+            snapshot,
+            entry,
+        });
         self.list(slot, hash);
     }
 
@@ -144,7 +162,7 @@ mod tests {
         for id in 0..1000 {
             let rkey = (id / 2).to_string();
             let space = if id % 2 == 0 { "s" } else { "t" };
-            entries.insert(entry(id, entries.free_slot(), &rkey, space));
+            entries.insert(entry(id, entries.free_slot(), &rkey, space), 0);
         }
         for id in 0..1000 {
             let found = entries.get(id).cloned().unwrap();
@@ -157,7 +175,7 @@ mod tests {
         assert_eq!(ids(&entries, "at://d/c/7"), [15]);
         assert!(entries.get(14).is_none() && entries.same(&gone.record).is_none());
         assert_eq!(entries.free_slot(), gone.slot);
-        entries.insert(entry(2000, gone.slot, "new", "s"));
+        entries.insert(entry(2000, gone.slot, "new", "s"), 0);
         assert_eq!(ids(&entries, "at://d/c/new"), [2000]);
         assert_eq!(entries.iter().count(), 1000);
     }
@@ -166,7 +184,7 @@ mod tests {
     fn an_entry_that_turns_out_to_have_another_uri_is_found_by_that_alone() {
         let mut entries = Entries::default();
         let guess = entry(1, entries.free_slot(), "guess", "s");
-        entries.insert(guess.clone());
+        entries.insert(guess.clone(), 0);
         entries.replace(entry(1, guess.slot, "true", "s"));
         assert!(ids(&entries, "at://d/c/guess").is_empty());
         assert_eq!(ids(&entries, "at://d/c/true"), [1]);

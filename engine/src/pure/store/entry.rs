@@ -65,6 +65,15 @@ impl Entry {
         }
     }
 
+    /// About how many bytes of JSON are held for it, the server's version under an edit included.
+    pub(super) fn bytes(&self) -> usize {
+        let edit = self.optimistic.as_ref();
+        let base = edit
+            .and_then(|it| it.base.as_ref())
+            .map_or(0, |it| it.size());
+        self.size() + base
+    }
+
     /// About how many bytes of JSON it is, or less where it has much in common with others.
     pub(crate) fn size(&self) -> usize {
         let Record { uri, space, .. } = &self.record;

@@ -10,7 +10,7 @@ pub struct Home {
     pub(super) collection: Option<Box<str>>,
     pub(super) space: Option<Arc<str>>,
     /// The records may live in any space.
-    pub(super) any_space: bool,
+    pub(crate) any_space: bool,
     /// Whether the server lists the newest first.
     pub(super) newest_first: bool,
 }

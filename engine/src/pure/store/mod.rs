@@ -13,12 +13,9 @@ pub mod window;
 
 use std::sync::Arc;
 
-use crate::{
-    maps::FastSet,
-    pure::{
-        protocol::record::Record,
-        view::{MAX_RECORDS, View, filter::Filter},
-    },
+use crate::pure::{
+    protocol::record::Record,
+    view::{MAX_RECORDS, View, filter::Filter},
 };
 use change::{Change, Touch, Unknowable};
 use children::index::ChildIndex;
@@ -27,6 +24,9 @@ use entry::{Entry, Optimistic};
 use home::Home;
 use order::Order;
 use window::Window;
+
+/// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
+pub const MAX_BYTES: usize = 48 * 1024 * 1024;
 
 /// Records by identity and in order.
 ///
@@ -39,6 +39,12 @@ pub struct Store {
     shown: usize,
     /// Most records to hold.
     capacity: usize,
+    /// Most bytes of JSON to hold.
+    max_bytes: usize,
+    /// Bytes that the records have.
+    bytes: usize,
+    /// How many records the server has said, an edit above them or not.
+    confirmed: usize,
     /// There was a whole snapshot already.
     synced: bool,
     entries: Entries,
@@ -46,8 +52,10 @@ pub struct Store {
     next_id: u64,
     /// Ids of optimistic entries, the oldest edit first.
     optimistic: Vec<u64>,
-    /// Ids that the snapshot under way has not confirmed yet.
-    unconfirmed: Option<FastSet<u64>>,
+    /// Counts the snapshots: what the last one named carries its number.
+    snapshot: u32,
+    /// While a snapshot arrives: how many records it has not named yet.
+    unnamed: Option<usize>,
     window: Window,
     children: ChildIndex,
     changes: Vec<Change>,
@@ -65,6 +73,9 @@ impl Store {
         Self {
             shown: view.max_records.unwrap_or(MAX_RECORDS),
             capacity: MAX_RECORDS,
+            max_bytes: MAX_BYTES,
+            bytes: 0,
+            confirmed: 0,
             synced: false,
             window: Window::new(home.newest_first),
             home,
@@ -73,7 +84,8 @@ impl Store {
             entries: Entries::default(),
             next_id: 0,
             optimistic: Vec::new(),
-            unconfirmed: None,
+            snapshot: 0,
+            unnamed: None,
             children: ChildIndex::default(),
             changes: Vec::new(),
         }
@@ -85,6 +97,12 @@ impl Store {
             capacity: limit,
             ..Self::new(View::default(), Home::default())
         }
+    }
+
+    /// The same store with another bound on the bytes of JSON that its records have.
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
     }
 
     /// How many records it shows.
@@ -129,9 +147,9 @@ impl Store {
         self.order.slots().take(self.shown)
     }
 
-    /// Whether it shows as many records as it may.
+    /// Whether there is no room for older records.
     fn is_full(&self) -> bool {
-        self.order.len() >= self.shown
+        self.order.len() >= self.shown.min(self.capacity) || self.bytes >= self.max_bytes / 8 * 7
     }
 
     /// What changed since the last call.
@@ -143,8 +161,13 @@ impl Store {
     pub fn begin_snapshot(&mut self) {
         self.window.begin_snapshot();
         self.children.begin_snapshot();
-        let confirmed = self.entries.iter().filter_map(|it| it.confirmed());
-        self.unconfirmed = Some(confirmed.map(|it| it.id).collect());
+        self.snapshot = self.snapshot.wrapping_add(1);
+        self.unnamed = Some(self.confirmed);
+    }
+
+    /// Whether a snapshot is arriving.
+    pub fn is_arriving(&self) -> bool {
+        self.unnamed.is_some()
     }
 
     /// One record of the snapshot. It is complete: what it does not mention is not there.
@@ -153,19 +176,40 @@ impl Store {
         self.hear(record);
     }
 
-    /// The server's stored version of a record.
-    fn hear(&mut self, mut record: Record) {
-        let known = self.known(&record);
-        let mut live_time = false;
-        if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
-            // Publish and creation time differ by the server's delay: keeping the place it was seen in
-            // means that nothing moves at a reconnect.
-            live_time = known.live_time;
-            if live_time {
-                record.time_us = known.record.time_us;
-            }
+    /// A record of the snapshot, or of a page, that cannot be read: what is known of it stays.
+    pub fn spare(&mut self, uri: &str) {
+        let slots: Vec<usize> = self.entries.of(uri).map(|it| it.slot).collect();
+        for slot in slots {
+            self.name(slot);
         }
-        self.arrive(known, record, live_time, true);
+    }
+
+    /// The server's stored version of a record, and the time that it has there.
+    fn hear(&mut self, record: Record) {
+        let known = self.known(&record);
+        self.arrive(known, record, false, true);
+    }
+
+    /// The snapshot under way, or the last one, has the record in this slot.
+    fn name(&mut self, slot: usize) {
+        if self.entries.snapshot(slot) == Some(self.snapshot) {
+            return;
+        }
+        self.entries.name(slot, self.snapshot);
+        let is_confirmed = self
+            .entries
+            .at(slot)
+            .is_some_and(|it| it.confirmed().is_some());
+        if let Some(unnamed) = self.unnamed.as_mut().filter(|_| is_confirmed) {
+            *unnamed = unnamed.saturating_sub(1);
+        }
+    }
+
+    /// What the server has said that the last snapshot did not name.
+    fn unnamed(&self) -> Vec<Arc<Entry>> {
+        let unnamed = |it: &&Arc<Entry>| self.entries.snapshot(it.slot) != Some(self.snapshot);
+        let confirmed = self.entries.iter().filter(|it| it.confirmed().is_some());
+        confirmed.filter(unnamed).cloned().collect()
     }
 
     /// A record of an earlier session, which only fills a gap: whatever came from the server knows better.
@@ -176,29 +220,33 @@ impl Store {
         {
             return;
         }
-        // A snapshot under way has yet to confirm it: it must not push out what was.
-        if let Some(unconfirmed) = &mut self.unconfirmed {
-            unconfirmed.insert(known.as_ref().map_or(self.next_id, |it| it.id));
+        // A snapshot under way has yet to name it: it must not push out what was.
+        if let Some(unnamed) = &mut self.unnamed {
+            *unnamed += 1;
         }
-        match known {
+        let slot = match known {
             // An edit that came before what it changes.
-            Some(edit) => self.put_under(&edit, Some((record, live_time))),
-            None => self.put(None, record, live_time, None),
-        }
+            Some(edit) => {
+                self.put_under(&edit, Some((record, live_time)));
+                edit.slot
+            }
+            None => {
+                let slot = self.entries.free_slot();
+                self.put(None, record, live_time, None);
+                slot
+            }
+        };
+        self.entries.name(slot, self.snapshot.wrapping_sub(1));
     }
 
     /// A record was created or updated.
     pub fn upsert(&mut self, mut record: Record) {
         self.window.touched(record.uri.as_str());
         let known = self.known(&record);
-        let mut live_time = true;
         if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
-            // A live update names the time of the update; the record was created when it was.
-            record.time_us = known.record.time_us;
             record.keep_unmentioned(&known.record);
-            live_time = known.live_time;
         }
-        self.arrive(known, record, live_time, false);
+        self.arrive(known, record, true, false);
     }
 
     /// A record was deleted; the event does not say in which space.
@@ -217,6 +265,15 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets the records of one space, edits of them included.
+    pub fn purge_space(&mut self, space: &str) {
+        let of_space = |it: &&Arc<Entry>| it.record.space.as_deref() == Some(space);
+        let gone: Vec<_> = self.entries.iter().filter(of_space).cloned().collect();
+        for entry in gone {
+            self.remove(entry);
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         let shown = self.order.iter(&self.entries).take(self.shown).cloned();
@@ -224,7 +281,8 @@ impl Store {
         self.entries.clear();
         self.order.clear();
         self.optimistic.clear();
-        self.unconfirmed = None;
+        (self.bytes, self.confirmed) = (0, 0);
+        self.unnamed = None;
         self.synced = false;
         self.window.clear();
         self.children.clear();
@@ -238,8 +296,8 @@ impl Store {
         live_time: bool,
         is_stored: bool,
     ) {
-        if let (Some(unconfirmed), Some(known)) = (&mut self.unconfirmed, &known) {
-            unconfirmed.remove(&known.id);
+        if let Some(known) = &known {
+            self.name(known.slot);
         }
         let matches = self.filter.matches(&record);
         let Some(known) = known else {
@@ -343,7 +401,7 @@ impl Store {
             }
             None => {
                 self.next_id += 1;
-                self.entries.insert(entry.clone());
+                self.entries.insert(entry.clone(), self.snapshot);
                 self.order.insert(&entry, &self.entries);
                 Touch::New
             }
@@ -382,8 +440,9 @@ impl Store {
             .extend(come.map(|it| Change::Set(it, Touch::New)));
     }
 
-    /// Keeps the lists of optimistic entries and of children true.
+    /// Keeps the counts, and the lists of optimistic entries and of children, true.
     fn track(&mut self, known: Option<&Arc<Entry>>, entry: &Arc<Entry>) {
+        self.count(known, Some(entry));
         let was = known.is_some_and(|it| it.optimistic.is_some());
         match (was, entry.optimistic.is_some()) {
             (true, false) => self.optimistic.retain(|id| *id != entry.id),
@@ -393,11 +452,22 @@ impl Store {
         self.children.moved(known.map(|it| &**it), Some(entry));
     }
 
+    fn count(&mut self, old: Option<&Arc<Entry>>, new: Option<&Arc<Entry>>) {
+        let confirmed =
+            |it: Option<&Arc<Entry>>| usize::from(it.is_some_and(|it| it.confirmed().is_some()));
+        let bytes = |it: Option<&Arc<Entry>>| it.map_or(0, |it| it.bytes());
+        self.confirmed = self.confirmed + confirmed(new) - confirmed(old);
+        self.bytes = self.bytes + bytes(new) - bytes(old);
+    }
+
     /// The last confirmed records go. What somebody just did stays in sight, and what a snapshot under way has yet to
-    /// confirm does not count: it may go anyway.
+    /// name does not count: it may go anyway.
     fn trim(&mut self) {
-        let unconfirmed = |it: &Self| it.unconfirmed.as_ref().map_or(0, FastSet::len);
-        while self.order.len().saturating_sub(unconfirmed(self)) > self.capacity {
+        let over = |it: &Self| {
+            let records = it.order.len().saturating_sub(it.unnamed.unwrap_or(0));
+            records > it.capacity || it.bytes > it.max_bytes
+        };
+        while over(self) {
             let last = self
                 .order
                 .iter(&self.entries)
@@ -410,11 +480,11 @@ impl Store {
 
     fn remove(&mut self, entry: Arc<Entry>) {
         let was_shown = self.is_shown(&entry);
+        // One that the snapshot under way has yet to name is not waited for any more.
+        self.name(entry.slot);
         self.order.remove(&entry, &self.entries);
         self.entries.remove(&entry);
-        if let Some(unconfirmed) = &mut self.unconfirmed {
-            unconfirmed.remove(&entry.id);
-        }
+        self.count(Some(&entry), None);
         if entry.optimistic.is_some() {
             self.optimistic.retain(|id| *id != entry.id);
         }

@@ -1,12 +1,16 @@
-//! Older records: pages below the window that a snapshot covers.
+//! What a snapshot and pages of older records say of the list, each of its own range.
 
 use std::sync::Arc;
 
 use super::{
     Store,
-    window::{ChildChange, MAX_CURSOR, Meanwhile, Outdated, Page, Place, place},
+    entry::Entry,
+    window::{ChildChange, Depth, Listing, MAX_CURSOR, Meanwhile, Outdated, Page, Refresh, Wanted},
 };
 use crate::{maps::FastSet, pure::protocol::listed::Listed};
+
+/// Pages below a quiet snapshot that are looked through: a list of any length costs the server a bounded number of requests.
+const QUIET_PAGES: usize = 20;
 
 impl Store {
     /// Where older records begin, if there are any.
@@ -19,73 +23,127 @@ impl Store {
         self.window.refresh.is_some()
     }
 
-    /// The snapshot is complete. What it lacks is gone, but for what lies below its window.
-    pub fn end_snapshot(&mut self, cursor: Option<String>, evict: bool) {
-        let unconfirmed = self.unconfirmed.take().unwrap_or_default();
+    /// The snapshot is complete. What it lacks is gone, but for what lies below its range.
+    pub fn end_snapshot(&mut self, cursor: Option<String>) {
+        self.unnamed = None;
+        let listed = std::mem::take(&mut self.window.listed);
+        let absent = self.unnamed();
+        self.close(absent, listed, cursor.map(Arc::from), usize::MAX);
+        self.synced();
+    }
+
+    /// The list from its top on down to `listed`: what is absent and stands above that is gone; what was known below
+    /// stays, and is asked for again.
+    fn close(
+        &mut self,
+        absent: Vec<Arc<Entry>>,
+        listed: Listing,
+        cursor: Option<Arc<str>>,
+        pages: usize,
+    ) {
         let window = &mut self.window;
-        (window.stale, window.refresh, window.refreshed) = (FastSet::default(), None, None);
-        let end = window.end.take();
-        let end = end.map(|(ms, uri)| (ms, uri.rkey().into()));
-        let below = window.paged && window.newest_first && cursor.is_some();
-        if evict {
-            for id in unconfirmed {
-                let Some(entry) = self.entries.get(id).cloned() else {
-                    continue;
-                };
-                let place = entry.confirmed().map(|it| place(&it.record));
-                if below && place < end {
-                    self.window.stale.insert(id);
-                } else {
-                    self.lose(entry);
-                }
+        (window.stale, window.refresh) = (FastSet::default(), None);
+        let cursor = cursor.filter(|it| listed.count > 0 && it.len() <= MAX_CURSOR);
+        let Some(cursor) = cursor else {
+            (window.depth, window.cursor) = (Depth::All, None);
+            absent.into_iter().for_each(|it| self.lose(it));
+            return;
+        };
+        for entry in absent {
+            if self.window.newest_first && self.is_past(&listed, &entry) {
+                self.lose(entry);
+            } else {
+                self.window.stale.insert(entry.id);
             }
         }
-        self.synced();
-        let cursor = cursor.filter(|it| it.len() <= MAX_CURSOR);
         let window = &mut self.window;
-        if window.stale.is_empty() && (evict || !window.paged) {
-            window.paged = false;
-            window.cursor = cursor.map(Into::into);
-        } else {
-            window.refresh = cursor.map(Into::into);
+        let reached = match window.depth {
+            Depth::Nothing => true,
+            Depth::To(known) => listed.reaches(&known, window.newest_first),
+            Depth::All => false,
+        };
+        if reached {
+            (window.depth, window.cursor) = (Depth::To(listed), Some(cursor.clone()));
+        }
+        if !reached || !window.stale.is_empty() {
+            window.refresh = Some(Refresh {
+                cursor,
+                listed,
+                pages,
+            });
         }
     }
 
-    /// The page to fetch next, if any: one that may be out of date comes first, then the next older one if it is wanted.
-    pub fn begin_page(&mut self, older: bool) -> Option<Page> {
+    fn is_past(&self, listed: &Listing, entry: &Arc<Entry>) -> bool {
+        entry.confirmed().is_some_and(|it| listed.is_past(it))
+    }
+
+    /// The page to fetch next, if any: a quiet snapshot, then one that may be out of date, then the next older one.
+    /// None while a snapshot arrives: it decides where pages begin.
+    pub fn begin_page(&mut self, wanted: Wanted) -> Option<Page> {
         let full = self.is_full();
         let window = &mut self.window;
         let page = match (&window.refresh, &window.cursor) {
-            (Some(stale), _) => Page::Stale(stale.clone()),
-            (None, Some(cursor)) if older && !full => Page::Older(cursor.clone()),
+            _ if self.unnamed.is_some() => return None,
+            _ if wanted.first => Page::First,
+            (Some(refresh), _) => Page::Stale(refresh.cursor.clone()),
+            (None, Some(cursor)) if wanted.older && !full => Page::Older(cursor.clone()),
             _ => return None,
         };
         window.meanwhile = Some(Meanwhile::default());
         Some(page)
     }
 
-    /// A page arrived.
-    pub fn end_page(&mut self, page: &Page, listed: Listed) -> Result<(), Outdated> {
+    /// A page arrived. Says whether it told anything new.
+    pub fn end_page(&mut self, page: &Page, listed: Listed) -> Result<bool, Outdated> {
         let meanwhile = self.window.meanwhile.take().ok_or(Outdated)?;
         let begin = match page {
-            Page::Stale(_) => &self.window.refresh,
-            Page::Older(_) => &self.window.cursor,
+            Page::First => None,
+            Page::Stale(_) => self.window.refresh.as_ref().map(|it| &it.cursor),
+            Page::Older(_) => self.window.cursor.as_ref(),
         };
-        if begin.as_ref() != Some(page.cursor()) {
+        if begin != page.cursor() {
             return Err(Outdated);
         }
+        let before = self.changes.len();
+        if *page == Page::First {
+            self.snapshot = self.snapshot.wrapping_add(1);
+            self.children.begin_snapshot();
+        }
         // A page that is empty, or leads to itself, would lead on for ever.
-        let leads_on =
-            |it: &String| !listed.is_empty && it.len() <= MAX_CURSOR && **it != **page.cursor();
+        let leads_on = |it: &String| {
+            let itself = page.cursor().is_some_and(|cursor| **cursor == **it);
+            !listed.is_empty && it.len() <= MAX_CURSOR && !itself
+        };
         let cursor = listed.cursor.filter(leads_on).map(Arc::from);
-        let end = listed.records.iter().map(place).min();
+        let mut has = Listing::default();
         for record in listed.records {
-            if let Some(known) = self.known(&record) {
+            has.add(&record);
+            let known = self.known(&record);
+            if let Some(known) = &known {
                 self.window.stale.remove(&known.id);
+                self.name(known.slot);
             }
             if !meanwhile.records.contains(record.uri.as_str()) {
-                self.hear(record);
+                self.arrive(known, record, false, true);
             }
+        }
+        for uri in &listed.unreadable {
+            self.spare(uri.as_str());
+            for entry in self.entries.of(uri.as_str()) {
+                self.window.stale.remove(&entry.id);
+            }
+        }
+        match page {
+            Page::First => {
+                let mut absent = self.unnamed();
+                absent.retain(|it| !meanwhile.records.contains(it.record.uri.as_str()));
+                // A refresh after a reconnect goes on as far as it wanted to.
+                let pages = self.window.refresh.as_ref().map_or(0, |it| it.pages);
+                self.close(absent, has, cursor, pages.max(QUIET_PAGES));
+            }
+            Page::Older(_) => self.extended(has, cursor),
+            Page::Stale(_) => self.refreshed(&meanwhile, has, cursor),
         }
         // What the page has of them already changes nothing.
         for change in meanwhile.children {
@@ -94,42 +152,78 @@ impl Store {
                 ChildChange::Removed(removed) => self.remove_child(&removed),
             };
         }
-        match page {
-            Page::Older(_) => {
-                self.window.cursor = cursor;
-                self.window.paged = true;
-            }
-            Page::Stale(_) => self.refreshed(end, cursor, listed.is_whole),
-        }
-        Ok(())
+        Ok(self.changes.len() > before)
+    }
+
+    /// An older page joined below.
+    fn extended(&mut self, has: Listing, cursor: Option<Arc<str>>) {
+        let window = &mut self.window;
+        window.depth = match (&cursor, window.depth) {
+            (None, _) => Depth::All,
+            (Some(_), Depth::To(known)) => Depth::To(known.and(has)),
+            (Some(_), _) => Depth::To(has),
+        };
+        window.cursor = cursor;
     }
 
     /// What lies above the end of a page and was not in it is gone.
-    fn refreshed(&mut self, end: Option<Place>, cursor: Option<Arc<str>>, is_whole: bool) {
-        let window = &mut self.window;
-        let is_further = end.is_none() || window.refreshed.is_none() || end < window.refreshed;
-        if !is_whole || !is_further {
+    fn refreshed(&mut self, meanwhile: &Meanwhile, has: Listing, cursor: Option<Arc<str>>) {
+        let Some(before) = self.window.refresh.take() else {
+            return;
+        };
+        let newest_first = self.window.newest_first;
+        let listed = before.listed.and(has);
+        let is_further = !newest_first || has.count == 0 || has.end < before.listed.end;
+        let pages = before.pages - 1;
+        if !is_further || pages == 0 {
             // What cannot be told from such pages stays as it is, until the next snapshot.
-            (window.stale, window.refresh) = (FastSet::default(), None);
+            self.window.stale = FastSet::default();
             return;
         }
-        window.refreshed.clone_from(&end);
         for id in std::mem::take(&mut self.window.stale) {
             let Some(entry) = self.entries.get(id).cloned() else {
                 continue;
             };
-            let place = entry.confirmed().map(|it| place(&it.record));
-            let covered = cursor.is_none() || end.is_none() || place > end;
-            if covered {
+            // A page begins strictly below the last record of the one before: of others of the very same time nobody
+            // can tell.
+            let time = entry.confirmed().map(|it| it.record.time_us);
+            let tied = newest_first && time == before.listed.end;
+            let covered = cursor.is_none() || newest_first && self.is_past(&listed, &entry);
+            if tied || meanwhile.records.contains(entry.record.uri.as_str()) {
+                continue;
+            } else if covered {
                 self.lose(entry);
             } else {
                 self.window.stale.insert(id);
             }
         }
-        if cursor.is_none() {
-            self.window.cursor = None;
+        let Some(cursor) = cursor else {
+            (self.window.depth, self.window.cursor) = (Depth::All, None);
+            return;
+        };
+        let reached = match self.window.depth {
+            Depth::Nothing => true,
+            Depth::To(known) => listed.reaches(&known, newest_first),
+            Depth::All => false,
+        };
+        if reached && !newest_first {
+            // As many as were known: what was not among them stands elsewhere now, or is gone.
+            for id in std::mem::take(&mut self.window.stale) {
+                let gone = self.entries.get(id).cloned();
+                gone.into_iter().for_each(|it| self.lose(it));
+            }
         }
-        self.window.refresh = cursor.filter(|_| !self.window.stale.is_empty());
+        let window = &mut self.window;
+        if reached {
+            (window.depth, window.cursor) = (Depth::To(listed), Some(cursor.clone()));
+        }
+        if !reached || !window.stale.is_empty() {
+            window.refresh = Some(Refresh {
+                cursor,
+                listed,
+                pages,
+            });
+        }
     }
 }
 

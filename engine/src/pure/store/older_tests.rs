@@ -1,6 +1,18 @@
 use super::*;
 use crate::pure::protocol::record::Record;
+use crate::pure::{
+    store::home::Home,
+    view::{View, filter::Filter, path::Path as FieldPath},
+};
 
+const OLDER: Wanted = Wanted {
+    first: false,
+    older: true,
+};
+const FIRST: Wanted = Wanted {
+    first: true,
+    older: false,
+};
 const T: i64 = 1_795_432_906_000_000;
 
 fn record(n: i64, text: &str) -> Record {
@@ -20,13 +32,13 @@ fn snapshot(store: &mut Store, numbers: impl IntoIterator<Item = i64>, cursor: O
     for record in records(numbers) {
         store.confirm(record);
     }
-    store.end_snapshot(cursor.map(str::to_owned), true);
+    store.end_snapshot(cursor.map(str::to_owned));
 }
 
 fn listed(records: Vec<Record>, cursor: Option<String>) -> Listed {
     Listed {
         is_empty: records.is_empty(),
-        is_whole: true,
+        unreadable: Vec::new(),
         records,
         cursor,
     }
@@ -49,7 +61,7 @@ fn stale(text: &str) -> Page {
 fn paged() -> Store {
     let mut store = Store::default();
     snapshot(&mut store, 10..20, Some("10"));
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     assert_eq!(page, older("10"));
     store
         .end_page(&page, listed(records(5..10), Some("5".into())))
@@ -61,11 +73,11 @@ fn paged() -> Store {
 fn an_older_page_joins_below_the_snapshot_until_there_is_no_more() {
     let mut store = paged();
     assert_eq!(shown(&store), (5..20).rev().collect::<Vec<_>>());
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     assert_eq!(page, older("5"));
     store.end_page(&page, listed(records(0..5), None)).unwrap();
     assert_eq!(shown(&store), (0..20).rev().collect::<Vec<_>>());
-    assert!(store.begin_page(true).is_none() && store.cursor().is_none());
+    assert!(store.begin_page(OLDER).is_none() && store.cursor().is_none());
 }
 
 #[test]
@@ -79,7 +91,7 @@ fn a_reconnect_evicts_within_its_window_and_refreshes_the_pages_below() {
     assert_eq!(store.cursor().map(|it| &**it), Some("5"));
 
     // 8 was deleted meanwhile, and 7 edited.
-    let page = store.begin_page(false).unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
     assert_eq!(page, stale("12"));
     let mut first = records([11, 10, 9]);
     first.push(record(7, "edited"));
@@ -88,7 +100,7 @@ fn a_reconnect_evicts_within_its_window_and_refreshes_the_pages_below() {
         .unwrap();
     assert!(!shown(&store).contains(&8) && shown(&store).contains(&6));
     assert!(store.has_stale_pages());
-    let page = store.begin_page(false).unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
     store
         .end_page(&page, listed(records([6, 5, 4]), Some("4".into())))
         .unwrap();
@@ -98,17 +110,179 @@ fn a_reconnect_evicts_within_its_window_and_refreshes_the_pages_below() {
         .find(|it| it.record.rkey() == "007")
         .unwrap();
     assert_eq!(edited.record.value.get(), "\"edited\"");
-    assert_eq!(store.cursor().map(|it| &**it), Some("5"));
+    // As far down as before, and a record further.
+    assert_eq!(store.cursor().map(|it| &**it), Some("4"));
 }
 
 #[test]
-fn without_older_pages_a_snapshot_is_all_there_is() {
+fn a_list_that_grew_while_live_does_not_shrink_at_a_reconnect() {
+    let mut store = Store::default();
+    snapshot(&mut store, [1, 2], Some("1"));
+    for n in [3, 4, 5] {
+        store.upsert(record(n, "live"));
+    }
+    // The window is the first two again; 4 was deleted meanwhile, in its range or not.
+    snapshot(&mut store, [3, 5], Some("3"));
+    assert!(shown(&store).contains(&1) && shown(&store).contains(&2));
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("3"));
+    store
+        .end_page(&page, listed(records([2, 1]), Some("1".into())))
+        .unwrap();
+    let page = store.begin_page(Wanted::default());
+    if let Some(page) = page {
+        store.end_page(&page, listed(vec![], None)).unwrap();
+    }
+    assert_eq!(shown(&store), [5, 3, 2, 1]);
+}
+
+#[test]
+fn a_quiet_snapshot_mends_what_was_lost_and_says_whether_it_did() {
+    let mut store = Store::default();
+    snapshot(&mut store, 0..5, None);
+    let page = store.begin_page(FIRST).unwrap();
+    assert_eq!(page, Page::First);
+    let same = store.end_page(&page, listed(records(0..5), None));
+    assert_eq!(same, Ok(false));
+
+    // 1 was deleted, 3 edited and 7 created in silence; 8 came live while it was on its way, and 2 went.
+    let page = store.begin_page(FIRST).unwrap();
+    store.upsert(record(8, "live"));
+    store.delete("at://d/c/002").unwrap();
+    let mut now = records([0, 2, 4, 7]);
+    now.push(record(3, "edited"));
+    assert_eq!(store.end_page(&page, listed(now, None)), Ok(true));
+    assert_eq!(shown(&store), [8, 7, 4, 3, 0]);
+}
+
+#[test]
+fn a_quiet_snapshot_speaks_for_its_own_range_and_pages_below_it_are_looked_through() {
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    // 15 went; 9 did, too, below the range.
+    let window = records((10..20).filter(|n| *n != 15));
+    store
+        .end_page(&page, listed(window, Some("10".into())))
+        .unwrap();
+    assert!(!shown(&store).contains(&15) && shown(&store).contains(&9));
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("10"));
+    let below = records((5..9).rev());
+    store
+        .end_page(&page, listed(below, Some("5".into())))
+        .unwrap();
+    assert_eq!(
+        shown(&store),
+        [19, 18, 17, 16, 14, 13, 12, 11, 10, 8, 7, 6, 5]
+    );
+    assert!(!store.has_stale_pages());
+}
+
+#[test]
+fn no_page_begins_while_a_snapshot_arrives() {
     let mut store = Store::default();
     snapshot(&mut store, 10..20, Some("10"));
-    store.upsert(record(21, "x"));
-    snapshot(&mut store, 15..25, Some("15"));
-    assert_eq!(shown(&store), (15..25).rev().collect::<Vec<_>>());
-    assert_eq!(store.cursor().map(|it| &**it), Some("15"));
+    store.begin_snapshot();
+    assert!(store.begin_page(OLDER).is_none() && store.begin_page(FIRST).is_none());
+    for record in records(10..20) {
+        store.confirm(record);
+    }
+    store.end_snapshot(Some("10".into()));
+    assert!(store.begin_page(OLDER).is_some());
+}
+
+#[test]
+fn an_old_record_that_was_edited_stands_on_top_and_outlives_its_page() {
+    let mut store = Store::default();
+    snapshot(&mut store, 10..20, Some("10"));
+    // 5 is below the window; an edit moves it to the top, here and in the server's list.
+    let edited = |n: i64| Record {
+        time_us: T + n * 1000,
+        ..record(5, "edited")
+    };
+    store.upsert(edited(31));
+    let page = store.begin_page(OLDER).unwrap();
+    store.end_page(&page, listed(records(6..10), None)).unwrap();
+    store.begin_snapshot();
+    store.confirm(edited(30));
+    for record in records(11..20) {
+        store.confirm(record);
+    }
+    store.end_snapshot(Some("11".into()));
+    assert_eq!(shown(&store)[0], 30);
+    assert!(shown(&store).contains(&10) && shown(&store).contains(&6));
+}
+
+#[test]
+fn with_a_filter_pages_are_looked_through_down_to_where_the_list_was_known() {
+    let wanted = Filter::new(vec![(FieldPath::parse("value.room").unwrap(), "A".into())]);
+    let view = View {
+        filter: wanted,
+        ..View::default()
+    };
+    let in_room = |n: i64, room: &str| -> Record {
+        let value = format!(r#"{{"room":"{room}"}}"#);
+        Record {
+            value: serde_json::value::RawValue::from_string(value).unwrap(),
+            ..record(n, "")
+        }
+    };
+    let mut store = Store::new(view, Home::default());
+    store.begin_snapshot();
+    for n in 0..4 {
+        store.confirm(in_room(n, "B"));
+    }
+    store.end_snapshot(Some("0".into()));
+    assert!(store.is_empty());
+    // While offline, twelve came; those in the room are just below the new window, where nothing of ours is.
+    store.begin_snapshot();
+    for n in 12..16 {
+        store.confirm(in_room(n, "B"));
+    }
+    store.end_snapshot(Some("12".into()));
+    let page = store.begin_page(Wanted::default()).unwrap();
+    let below = (4..12).rev().map(|n| in_room(n, "A")).collect();
+    store
+        .end_page(&page, listed(below, Some("4".into())))
+        .unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
+    let known = (0..4).rev().map(|n| in_room(n, "B")).collect();
+    store
+        .end_page(&page, listed(known, Some("0".into())))
+        .unwrap();
+    assert_eq!(store.len(), 8);
+    assert!(!store.has_stale_pages());
+}
+
+#[test]
+fn records_of_one_time_at_the_edge_of_a_page_are_not_taken_for_gone() {
+    let at = |n: i64, did: &str| -> Record {
+        let json = format!(
+            r#"{{"uri":"at://{did}/c/self","time_us":{},"value":1}}"#,
+            T + n * 1000
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let mut store = Store::default();
+    store.begin_snapshot();
+    for (n, did) in [(9, "a"), (5, "b"), (5, "c"), (5, "d"), (1, "e")] {
+        store.confirm(at(n, did));
+    }
+    store.end_snapshot(None);
+    // The window ends amid those of one time; the next page begins strictly below all of them.
+    store.begin_snapshot();
+    for (n, did) in [(9, "a"), (5, "c")] {
+        store.confirm(at(n, did));
+    }
+    store.end_snapshot(Some("5".into()));
+    assert_eq!(store.len(), 5);
+    let page = store.begin_page(Wanted::default()).unwrap();
+    store
+        .end_page(&page, listed(vec![at(1, "e")], Some("1".into())))
+        .unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
+    store.end_page(&page, listed(vec![], None)).unwrap();
+    assert_eq!(store.len(), 5);
 }
 
 #[test]
@@ -123,7 +297,7 @@ fn a_snapshot_without_a_cursor_covers_everything() {
 fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
     let mut store = Store::default();
     snapshot(&mut store, 10..20, Some("10"));
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     store.delete("at://d/c/007").unwrap();
     store.upsert(record(8, "newer"));
     store.end_page(&page, listed(records(5..10), None)).unwrap();
@@ -136,7 +310,7 @@ fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
 
     let mut store = Store::default();
     snapshot(&mut store, 10..20, Some("10"));
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     snapshot(&mut store, 10..20, Some("10"));
     assert_eq!(
         store.end_page(&page, listed(records(5..10), None)),
@@ -147,7 +321,7 @@ fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
 #[test]
 fn an_empty_page_is_the_last_one_whatever_it_says() {
     let mut store = paged();
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     store
         .end_page(&page, listed(vec![], Some("more".into())))
         .unwrap();
@@ -160,7 +334,7 @@ fn a_server_that_makes_no_progress_is_not_asked_for_ever() {
         let mut store = paged();
         snapshot(&mut store, 12..22, Some("12"));
         let mut asked = 0;
-        while let Some(page) = store.begin_page(false) {
+        while let Some(page) = store.begin_page(Wanted::default()) {
             store.end_page(&page, pages(asked)).unwrap();
             asked += 1;
             assert!(asked < 5);
@@ -169,7 +343,7 @@ fn a_server_that_makes_no_progress_is_not_asked_for_ever() {
     };
     refresh(&mut |n| listed(records([30, 31]), Some(format!("cursor {n}"))));
     let mut store = paged();
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     store
         .end_page(&page, listed(records([4]), Some("5".into())))
         .unwrap();
@@ -180,25 +354,29 @@ fn a_server_that_makes_no_progress_is_not_asked_for_ever() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_whole_takes_nothing_away() {
+fn an_unreadable_record_is_all_that_a_snapshot_or_a_page_spares() {
     let mut store = paged();
-    snapshot(&mut store, 12..22, Some("12"));
-    let page = store.begin_page(false).unwrap();
+    store.begin_snapshot();
+    for record in records((12..22).filter(|n| ![15, 16].contains(n))) {
+        store.confirm(record);
+    }
+    store.spare("at://d/c/016");
+    store.end_snapshot(Some("12".into()));
+    assert!(!shown(&store).contains(&15) && shown(&store).contains(&16));
+    let page = store.begin_page(Wanted::default()).unwrap();
     let part = Listed {
-        is_whole: false,
-        ..listed(records([11, 9]), Some("9".into()))
+        unreadable: vec![record(10, "").uri],
+        ..listed(records([11, 8]), Some("8".into()))
     };
     store.end_page(&page, part).unwrap();
-    assert!(shown(&store).contains(&10) && shown(&store).contains(&5));
-    assert!(!store.has_stale_pages());
-    assert_eq!(store.cursor().map(|it| &**it), Some("5"));
+    assert!(shown(&store).contains(&10) && !shown(&store).contains(&9));
 }
 
 #[test]
 fn what_happens_to_children_while_a_page_is_on_its_way_is_not_lost() {
     let mut store = Store::default();
     snapshot(&mut store, 10..20, Some("10"));
-    let page = store.begin_page(true).unwrap();
+    let page = store.begin_page(OLDER).unwrap();
     let added = r#"{"parentUri":"at://d/c/007","relation":"likes","child":{"did":"a","rkey":"1"}}"#;
     store
         .add_child(&serde_json::from_str(added).unwrap())

@@ -272,7 +272,7 @@ mod tests {
             } else {
                 let time_us = 200_000_000_000_000 + rng.i64(0..500);
                 let new = entry(id, entries.free_slot(), time_us);
-                entries.insert(new.clone());
+                entries.insert(new.clone(), 0);
                 order.insert(&new, &entries);
                 naive.push(new);
             }

@@ -32,7 +32,7 @@ fn snapshot(store: &mut Store, records: impl IntoIterator<Item = Record>) {
     for record in records {
         store.confirm(record);
     }
-    store.end_snapshot(None, true);
+    store.end_snapshot(None);
 }
 
 const MS: i64 = 1_795_432_906_000;
@@ -57,18 +57,19 @@ fn what_a_complete_snapshot_lacks_is_gone_and_was_visible_until_then() {
     let mut store = Store::default();
     snapshot(
         &mut store,
-        [text("a", "1", US, "x"), text("a", "2", US, "x")],
+        [text("a", "1", MS + 1, "x"), text("a", "2", MS, "x")],
     );
     store.begin_snapshot();
-    store.confirm(text("a", "2", US, "x"));
+    store.confirm(text("a", "2", MS, "x"));
     assert_eq!(store.len(), 2);
-    store.end_snapshot(Some("older".into()), true);
+    store.end_snapshot(Some("older".into()));
     assert_eq!(shown(&store), ["a/2=\"x\""]);
-    assert_eq!(store.cursor().map(|it| &**it), Some("older"));
+    // The list was known to its end: what is below now is looked through until it is again.
+    assert!(store.cursor().is_none() && store.has_stale_pages());
 }
 
 #[test]
-fn a_snapshot_cut_off_or_damaged_evicts_nothing() {
+fn a_snapshot_that_is_cut_off_evicts_nothing() {
     let mut store = Store::default();
     snapshot(
         &mut store,
@@ -76,11 +77,12 @@ fn a_snapshot_cut_off_or_damaged_evicts_nothing() {
     );
     store.begin_snapshot();
     store.confirm(text("a", "2", US, "x"));
-    // The connection ends here; the next one begins anew.
+    // The connection ends here; the next one begins anew, and only its end takes away what it lacks.
     store.begin_snapshot();
     store.confirm(text("a", "1", US, "x"));
-    store.end_snapshot(None, false);
     assert_eq!(store.len(), 2);
+    store.end_snapshot(None);
+    assert_eq!(shown(&store), ["a/1=\"x\""]);
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn a_record_that_arrives_while_the_snapshot_is_read_survives_it() {
     store.begin_snapshot();
     store.confirm(text("a", "1", US, "x"));
     store.upsert(text("a", "2", US, "x"));
-    store.end_snapshot(None, true);
+    store.end_snapshot(None);
     assert_eq!(store.len(), 2);
 }
 
@@ -108,7 +110,7 @@ fn identity_is_space_and_uri() {
 }
 
 #[test]
-fn an_update_keeps_the_place_and_what_it_does_not_mention() {
+fn an_update_rises_to_its_time_and_keeps_what_it_does_not_mention() {
     let mut store = Store::default();
     let first = record(
         None,
@@ -125,9 +127,9 @@ fn an_update_keeps_the_place_and_what_it_does_not_mention() {
         US + 999_000,
         r#","value":"new","indexed_at":5"#,
     ));
-    assert_eq!(shown(&store), ["a/2=\"x\"", "a/1=\"new\""]);
+    assert_eq!(shown(&store), ["a/1=\"new\"", "a/2=\"x\""]);
     let (_, entry) = store.find(0).unwrap();
-    assert_eq!(entry.record.time_us, US);
+    assert_eq!(entry.record.time_us, US + 999_000);
     assert_eq!(entry.record.extra("reactionsCount").unwrap().get(), "2");
     assert_eq!(entry.record.extra("parent").unwrap().get(), r#"{"x":1}"#);
 }
@@ -158,20 +160,26 @@ fn a_snapshot_takes_away_what_it_does_not_mention() {
 }
 
 #[test]
-fn nothing_moves_at_a_reconnect_that_did_not_change() {
+fn after_each_snapshot_the_order_is_the_servers() {
+    let at = |rkey: &str, ms: i64| text("a", rkey, ms, "x");
+    let live = |rkey: &str, ms: i64| text("a", rkey, 1000 * ms, "x");
+    let rkeys = |store: &Store| -> Vec<String> {
+        let entries = store.entries();
+        entries.map(|it| it.record.rkey().to_owned()).collect()
+    };
     let mut store = Store::default();
-    store.upsert(text("a", "first", US + 9_000, "x"));
-    store.upsert(text("a", "second", US + 8_000, "x"));
-    let before = shown(&store);
-    // The stored times have another order than the publish times had.
-    snapshot(
-        &mut store,
-        [
-            text("a", "second", MS + 7, "x"),
-            text("a", "first", MS + 6, "x"),
-        ],
-    );
-    assert_eq!(shown(&store), before);
+    snapshot(&mut store, [at("b", MS + 1), at("a", MS)]);
+    // m and n come, then a and n are edited: each event carries the time of its publication.
+    for (rkey, ms) in [("n", 12), ("m", 13), ("a", 14), ("n", 15)] {
+        store.upsert(live(rkey, MS + ms));
+    }
+    assert_eq!(rkeys(&store), ["n", "a", "m", "b"]);
+    // The server stored them a little earlier, and two of them in another order than it published.
+    let stored = [("n", 14), ("m", 13), ("a", 12), ("b", 1)];
+    snapshot(&mut store, stored.map(|(rkey, ms)| at(rkey, MS + ms)));
+    assert_eq!(rkeys(&store), ["n", "m", "a", "b"]);
+    snapshot(&mut store, stored.map(|(rkey, ms)| at(rkey, MS + ms)));
+    assert_eq!(rkeys(&store), ["n", "m", "a", "b"]);
 }
 
 #[test]
@@ -220,7 +228,7 @@ fn a_cached_record_fills_a_gap_and_a_snapshot_has_the_last_word() {
     store.restore(text("a", "fresh", US, "old"), false);
     store.restore(text("a", "late", US, "old"), false);
     assert_eq!(store.len(), 3);
-    store.end_snapshot(None, true);
+    store.end_snapshot(None);
     assert_eq!(shown(&store), ["a/fresh=\"new\""]);
 }
 
@@ -246,7 +254,7 @@ fn a_snapshot_without_end_is_bounded_and_takes_nothing_from_what_will_be_shown()
     }
     // Beyond what fits so far, but it is the first one of all.
     store.confirm(known(2));
-    store.end_snapshot(None, true);
+    store.end_snapshot(None);
     assert_eq!(shown(&store), ["a/old2=\"x\"", "a/0=\"x\"", "a/1=\"x\""]);
 }
 
@@ -258,7 +266,7 @@ fn a_record_of_last_time_pushes_out_nothing_that_a_snapshot_has_confirmed() {
         store.confirm(text("a", rkey, US, "x"));
     }
     store.restore(text("a", "old", US + 1000, "x"), false);
-    store.end_snapshot(None, true);
+    store.end_snapshot(None);
     assert_eq!(shown(&store), ["a/2=\"x\"", "a/1=\"x\""]);
 }
 

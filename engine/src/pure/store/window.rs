@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::entry::Entry;
 use crate::{
     maps::FastSet,
     pure::protocol::{
-        record::{AtUri, Record},
+        record::Record,
         wire::{ChildAdded, ChildRemoved},
     },
 };
@@ -15,6 +16,11 @@ pub(super) const MAX_CURSOR: usize = 4096;
 /// Live changes that are remembered while a page is on its way; with more, the page is asked for again.
 const MAX_MEANWHILE: usize = 10_000;
 
+/// How much later than its stored time a record of a space is published, at most, in microseconds.
+const SPACE_LAG_US: i64 = 2_000_000;
+/// The same of a public record: appviews take records in by the minute.
+const PUBLIC_LAG_US: i64 = 90_000_000;
+
 /// How far down the store knows the server's list, and what of it may be out of date.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -22,18 +28,89 @@ pub(super) struct Window {
     pub(super) newest_first: bool,
     /// Where the next older page begins, if there is one.
     pub(super) cursor: Option<Arc<str>>,
-    /// The oldest record of the snapshot under way: creation time in milliseconds, and URI.
-    pub(super) end: Option<(i64, AtUri)>,
-    /// Whether pages were loaded below the snapshot.
-    pub(super) paged: bool,
+    /// How far down the list was asked for, matching records or not.
+    pub(super) depth: Depth,
+    /// The snapshot under way: how far down it has come.
+    pub(super) listed: Listing,
     /// Ids below the last snapshot that it could not confirm.
     pub(super) stale: FastSet<u64>,
-    /// Where the page begins that can.
-    pub(super) refresh: Option<Arc<str>>,
-    /// How far down the stale records were confirmed.
-    pub(super) refreshed: Option<Place>,
+    /// The pages that can.
+    pub(super) refresh: Option<Refresh>,
     /// What happened while a page is on its way, which knows less of it; `None` without a page.
     pub(super) meanwhile: Option<Meanwhile>,
+}
+
+/// How far down a list is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Nothing of it yet.
+    Nothing,
+    /// Down to what a snapshot and pages listed.
+    To(Listing),
+    /// To its end.
+    All,
+}
+
+/// What a snapshot, and the pages that follow it, have listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// The time of the last record, in microseconds since the Unix epoch; `None` if there was none.
+    pub(super) end: Option<i64>,
+    /// How many records.
+    pub(super) count: usize,
+}
+
+/// What lies below a snapshot is being asked for again, page by page.
+#[derive(Debug, Clone)]
+pub(super) struct Refresh {
+    /// Where the next page begins.
+    pub(super) cursor: Arc<str>,
+    /// How far down the list was confirmed.
+    pub(super) listed: Listing,
+    /// How many pages it may take.
+    pub(super) pages: usize,
+}
+
+impl Listing {
+    /// One more record.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.end = Some(
+            self.end
+                .map_or(record.time_us, |end| end.min(record.time_us)),
+        );
+        self.count += 1;
+    }
+
+    /// This one, and what follows it.
+    pub(super) fn and(self, next: Self) -> Self {
+        Self {
+            end: match (self.end, next.end) {
+                (Some(end), Some(next)) => Some(end.min(next)),
+                (end, next) => end.or(next),
+            },
+            count: self.count + next.count,
+        }
+    }
+
+    /// Whether it goes as far down as `other`, in a list that is newest first or in some other order.
+    pub(super) fn reaches(&self, other: &Self, newest_first: bool) -> bool {
+        match newest_first {
+            true => self.end <= other.end,
+            false => self.count >= other.count,
+        }
+    }
+
+    /// Whether an entry certainly stands above its end, so that it would have been listed.
+    pub(super) fn is_past(&self, entry: &Entry) -> bool {
+        // What was told live carries the time of its publication; the server stored it a little earlier.
+        let lag = match (entry.live_time, &entry.record.space) {
+            (false, _) => 0,
+            (true, Some(_)) => SPACE_LAG_US,
+            (true, None) => PUBLIC_LAG_US,
+        };
+        self.end
+            .is_none_or(|end| entry.record.time_us.saturating_sub(lag) > end)
+    }
 }
 
 /// Live changes during a fetch.
@@ -52,13 +129,6 @@ pub(super) enum ChildChange {
     Removed(ChildRemoved),
 }
 
-/// Where a record stands in the server's list, newest first: by creation time in milliseconds, then by rkey.
-pub(super) type Place = (i64, Box<str>);
-
-pub(super) fn place(record: &Record) -> Place {
-    (record.time_us.div_euclid(1000), record.rkey().into())
-}
-
 /// A page cannot be used: what it says may be older than what the store knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outdated;
@@ -66,6 +136,8 @@ pub struct Outdated;
 /// Which page to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
+    /// The first one again, beside the open stream: a quiet snapshot.
+    First,
     /// One that was loaded before a reconnect and may have changed: it begins here.
     Stale(Arc<str>),
     /// The next older one, which begins here.
@@ -73,11 +145,22 @@ pub enum Page {
 }
 
 impl Page {
-    /// Where it begins, in the server's words.
-    pub fn cursor(&self) -> &Arc<str> {
-        let (Self::Stale(cursor) | Self::Older(cursor)) = self;
-        cursor
+    /// Where it begins, in the server's words; `None` for the first one.
+    pub fn cursor(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::First => None,
+            Self::Stale(cursor) | Self::Older(cursor) => Some(cursor),
+        }
     }
+}
+
+/// Which pages are wanted, beside those that may be out of date.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// A quiet snapshot.
+    pub first: bool,
+    /// The next older page.
+    pub older: bool,
 }
 
 impl Default for Window {
@@ -91,11 +174,10 @@ impl Window {
         Self {
             newest_first,
             cursor: None,
-            end: None,
-            paged: false,
+            depth: Depth::Nothing,
+            listed: Listing::default(),
             stale: FastSet::default(),
             refresh: None,
-            refreshed: None,
             meanwhile: None,
         }
     }
@@ -105,18 +187,14 @@ impl Window {
     }
 
     pub(super) fn begin_snapshot(&mut self) {
-        self.end = None;
+        self.listed = Listing::default();
         // A page that is on its way may be older than the snapshot.
         self.meanwhile = None;
     }
 
     /// The snapshot has this record.
     pub(super) fn covers(&mut self, record: &Record) {
-        let ms = record.time_us.div_euclid(1000);
-        let is_older = |(end_ms, end): &(i64, AtUri)| (ms, record.rkey()) < (*end_ms, end.rkey());
-        if self.newest_first && self.end.as_ref().is_none_or(is_older) {
-            self.end = Some((ms, record.uri.clone()));
-        }
+        self.listed.add(record);
     }
 
     /// A live event knows better than a page that is on its way.

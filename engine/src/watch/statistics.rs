@@ -1,0 +1,52 @@
+//! What an engine counts.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// What the watches of an engine have done since it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Attempts to connect.
+    pub connects: u64,
+    /// Quiet snapshots that a live watch compared itself with.
+    pub compared: u64,
+    /// Those of them that told something new: events that a server lost, mended.
+    pub mended: u64,
+}
+
+/// The counters themselves. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counters(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    connects: AtomicU64,
+    compared: AtomicU64,
+    mended: AtomicU64,
+}
+
+impl Counters {
+    /// An attempt to connect.
+    pub(crate) fn connecting(&self) {
+        self.0.connects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A quiet snapshot, and whether it told something new.
+    pub(crate) fn compared(&self, told: bool) {
+        self.0.compared.fetch_add(1, Ordering::Relaxed);
+        self.0.mended.fetch_add(u64::from(told), Ordering::Relaxed);
+    }
+
+    /// How things stand.
+    pub(crate) fn read(&self) -> Statistics {
+        let read = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        Statistics {
+            connects: read(&self.0.connects),
+            compared: read(&self.0.compared),
+            mended: read(&self.0.mended),
+        }
+    }
+}
