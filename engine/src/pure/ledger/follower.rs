@@ -302,9 +302,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pure::lifecycle::{
-        backoff::{Backoff, BackoffPolicy},
-        machine::{Input, MachineOptions},
+    use crate::pure::{
+        lifecycle::{
+            backoff::{Backoff, BackoffPolicy},
+            machine::{Input, MachineOptions},
+        },
+        protocol::record::Record,
     };
 
     fn connecting() -> Machine {
@@ -345,5 +348,79 @@ mod tests {
         let mut late = FollowerLedger::default();
         let told = late.state(0, &machine, &store, budget);
         assert_eq!(told.entries.len(), first);
+    }
+
+    fn record(n: i64) -> Record {
+        let json = format!(r#"{{"uri":"at://d/c/{n}","time_us":{n},"value":1}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    /// A follower that has heard of one record, and the revision that it has.
+    fn following() -> (Machine, Store, FollowerLedger, u64) {
+        let (machine, mut store) = (connecting(), Store::default());
+        let mut follower = FollowerLedger::default();
+        store.upsert(record(1));
+        hear(&mut store, &mut follower);
+        let seen = follower.state(0, &machine, &store, usize::MAX).rev;
+        (machine, store, follower, seen)
+    }
+
+    fn hear(store: &mut Store, follower: &mut FollowerLedger) {
+        store.take_changes().for_each(|it| follower.note(&it));
+    }
+
+    #[test]
+    fn a_state_that_never_arrives_takes_nothing_from_the_next_delta() {
+        let (machine, mut store, mut follower, seen) = following();
+        store.upsert(record(2));
+        hear(&mut store, &mut follower);
+        let lost = follower.state(seen, &machine, &store, usize::MAX);
+        assert_eq!(lost.entries.len(), 2);
+        // Nor does a second one, or what happens in between.
+        store.upsert(record(3));
+        store.delete("at://d/c/1").unwrap();
+        hear(&mut store, &mut follower);
+        follower.state(seen, &machine, &store, usize::MAX);
+
+        follower.rewind(seen);
+        let delta = follower.delta(&machine, &store, usize::MAX).unwrap();
+        assert_eq!((delta.rev, delta.len), (seen + 1, 2));
+        assert_eq!((delta.changed.len(), delta.removed.len()), (2, 1));
+        follower.rewind(delta.rev);
+        assert!(follower.delta(&machine, &store, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_state_that_arrived_is_not_told_again() {
+        let (machine, mut store, mut follower, seen) = following();
+        store.upsert(record(2));
+        hear(&mut store, &mut follower);
+        let state = follower.state(seen, &machine, &store, usize::MAX);
+        follower.rewind(state.rev);
+        assert!(follower.delta(&machine, &store, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_revision_that_was_promised_comes_whatever_is_lost_on_its_way() {
+        let (machine, mut store, mut follower, seen) = following();
+        store.upsert(record(2));
+        hear(&mut store, &mut follower);
+        // This one is lost.
+        follower.delta(&machine, &store, usize::MAX).unwrap();
+        store.upsert(record(3));
+        hear(&mut store, &mut follower);
+        let promised = follower.promise(&machine, &store);
+        assert_eq!(promised, seen + 2);
+        let mut seen = seen;
+        let mut known = 1;
+        while seen < promised {
+            follower.rewind(seen);
+            let delta = follower.delta(&machine, &store, usize::MAX);
+            let delta = delta.expect("it was promised");
+            (seen, known) = (delta.rev, delta.len);
+        }
+        assert_eq!((seen, known), (promised, 3));
+        follower.rewind(seen);
+        assert!(follower.delta(&machine, &store, usize::MAX).is_none());
     }
 }
