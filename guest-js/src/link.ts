@@ -10,7 +10,9 @@ import { deferred } from "./deferred.js";
 import type { Edit } from "./edits.js";
 import { toWatchError, type WatchError } from "./error.js";
 import { answerMint } from "./mint.js";
-import { apply, type Index, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
+import { type Index, reuse } from "./identity.js";
+import { indexOf } from "./indexing.js";
+import { apply, type Mirror, overlay } from "./mirror.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {

@@ -1,4 +1,5 @@
 import type { Delta } from "./bindings/Delta.js";
+import { identity, type Index, reuse, same } from "./identity.js";
 import { unpack, type WireRecord } from "./record.js";
 
 /** What a page knows of a watch: the records in Rust's order, as of revision `rev`. Never changed in place. */
@@ -7,27 +8,6 @@ export interface Mirror {
   /** One small integer per record, parallel to `records`. */
   readonly ids: readonly number[];
   readonly records: readonly WireRecord[];
-}
-
-/** Records by space and uri. */
-export type Index = ReadonlyMap<string, WireRecord>;
-
-/** Records that are indexed in one go, which takes some milliseconds. */
-const SLICE = 4096;
-
-/** An index of `records`, made in slices, so that no frame is late. */
-export async function indexOf(records: readonly WireRecord[]): Promise<Index> {
-  const index = new Map<string, WireRecord>();
-  for (const record of records) {
-    index.set(identity(record), record);
-    if (index.size % SLICE === 0) await new Promise((resolve) => setTimeout(resolve));
-  }
-  return index;
-}
-
-/** The object that `index` has for a record of the same content, or `record` itself. */
-export function reuse(record: WireRecord, index: Index): WireRecord {
-  return same(index.get(identity(record)), record);
 }
 
 /**
@@ -115,25 +95,4 @@ function merge(
     }
   }
   return { rev, ids, records };
-}
-
-/** (space, uri): the same `uri` may live in two spaces. */
-function identity({ space, uri }: WireRecord): string {
-  return `${space} ${uri}`;
-}
-
-/** `old` if it has the same content as `record`. */
-function same(old: WireRecord | undefined, record: WireRecord): WireRecord {
-  return old && equal(old, record) ? old : record;
-}
-
-/** Whether two JSON values have the same content; the order of keys does not count. */
-function equal(a: unknown, b: unknown): boolean {
-  if (!(a instanceof Object && b instanceof Object)) return a === b;
-  const keys = Object.keys(a);
-  return (
-    Array.isArray(a) === Array.isArray(b) &&
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && equal(a[key as never], b[key as never]))
-  );
 }
