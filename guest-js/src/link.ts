@@ -4,15 +4,15 @@ import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
-import { unpack, type WireRecord } from "./record.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
 import type { Edit } from "./edits.js";
 import { toWatchError, type WatchError } from "./error.js";
-import { answerMint } from "./mint.js";
-import { type Index, reuse } from "./identity.js";
+import type { Index } from "./identity.js";
 import { indexOf } from "./indexing.js";
-import { apply, type Mirror, overlay } from "./mirror.js";
+import { answerMint } from "./mint.js";
+import type { WireRecord } from "./record.js";
+import { Screen, type Shown } from "./screen.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
@@ -59,19 +59,7 @@ export class Link implements Receiver {
   readonly #edits: Edit[];
   readonly #events: LinkEvents;
   readonly #ended = deferred();
-  #mirror: Mirror = { rev: -1, ids: [], records: [] };
-  /** The records on screen. */
-  #shown: readonly WireRecord[];
-  /** Those that stay there until what comes is whole. */
-  #held: Index | undefined;
-  /** Those that were there when the last state was asked for: until then what did not change keeps its object. */
-  #known: Index | undefined;
-  /** What is held comes from this watch. Else it stays until this one is live. */
-  #own = false;
-  /** The last revision with which there was no more to come. */
-  #whole = -1;
-  /** The revision with which the records come that `load_more` loaded. */
-  #due = 0;
+  readonly #screen: Screen;
   #opened: Opened | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
@@ -86,7 +74,7 @@ export class Link implements Receiver {
 
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
-   * @param previous - the records already on screen; they stay there until the watch is live
+   * @param previous - the records that are on screen already
    * @param edits - the store's edits that are not sent yet
    */
   constructor(
@@ -100,7 +88,7 @@ export class Link implements Receiver {
     this.#mint = mint;
     this.#edits = edits;
     this.#events = events;
-    this.#shown = previous;
+    this.#screen = new Screen(previous);
     void this.#open();
   }
 
@@ -147,17 +135,13 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
-    // Not one that a state overtook, or that comes twice.
-    if (delta.rev > this.#mirror.rev) {
-      // Rust makes the next part ready while this one is applied; but the first records are shown before.
-      const ahead = delta.more && !delta.length === !this.#mirror.ids.length;
-      if (ahead) this.#acknowledge(delta.rev);
-      const next = apply(this.#mirror, delta, this.#known);
-      if (!next) return this.resync();
-      this.#mirror = next;
-      this.#update(delta);
-      if (ahead) return;
-    }
+    // Rust makes the next part ready while this one is applied.
+    const isInterim = this.#screen.isInterim(delta);
+    if (isInterim) this.#acknowledge(delta.rev);
+    const outcome = this.#screen.apply(delta);
+    if (outcome === "gap") return this.resync();
+    this.#show(outcome);
+    if (isInterim) return;
     // Once the next frame is drawn: a page that is slow to render is sent less, and nothing that comes delays it.
     const acknowledge = () => this.#acknowledge();
     this.#cancel();
@@ -184,7 +168,7 @@ export class Link implements Receiver {
   async #open(): Promise<void> {
     this.#busy = true;
     this.#waiting = [];
-    this.#own = !this.#shown.length;
+    this.#screen.reopen();
     let handle = 0;
     try {
       await listenToRust();
@@ -216,23 +200,15 @@ export class Link implements Receiver {
     }
   }
 
-  /** Asks for a state, and indexes meanwhile what stays on screen. */
+  /** Asks for a state, and indexes meanwhile what is on screen. */
   #ask(command: string, args: object): Promise<[State, Index]> {
-    return Promise.all([call<State>(command, args), indexOf(this.#shown)]);
+    return Promise.all([call<State>(command, args), indexOf(this.#screen.records)]);
   }
 
-  #take([state, known]: [State, Index]): void {
-    this.#known = known;
-    if (known.size) this.#held ??= known;
-    this.#mirror = {
-      ...state,
-      records: state.records.map((record) => reuse(unpack(record, state.common), known)),
-    };
-    // It has what was loaded before it, whatever its revision.
-    this.#due = 0;
-    this.#whole = -1;
+  #take([state, onScreen]: [State, Index]): void {
+    const shown = this.#screen.take(state, onScreen);
     this.#busy = false;
-    this.#update(state);
+    this.#show(shown);
     if (state.more) this.#acknowledge();
     void this.send();
     for (const delta of this.#waiting.splice(0)) {
@@ -243,25 +219,14 @@ export class Link implements Receiver {
     this.resync();
   }
 
-  #update({ status, error, cursor, more }: State | Delta): void {
-    const ended = status === "closed";
-    // The records that it ends with are not all here.
-    if (ended && more) return;
-    this.#own ||= ended || status === "live";
-    const { records, rev } = this.#mirror;
-    if (!more) {
-      this.#whole = rev;
-      if (this.#own) this.#held = this.#known = undefined;
-    }
-    const shown = this.#held ? overlay(this.#held, records, this.#whole >= 0) : records;
-    const old = this.#shown;
-    if (shown.length !== old.length || shown.some((it, i) => it !== old[i])) this.#shown = shown;
-    this.#events.update({ status, error, cursor, records: this.#shown });
+  #show(shown: Shown | undefined): void {
+    if (!shown) return;
+    this.#events.update(shown);
     this.#updated();
   }
 
   /** What came meanwhile is in the answer; each call is a task of its own. */
-  #acknowledge(rev = this.#mirror.rev): void {
+  #acknowledge(rev = this.#screen.rev): void {
     this.#cancel();
     const opened = this.#opened;
     if (!opened) return;
@@ -281,8 +246,8 @@ export class Link implements Receiver {
     for (let opened, lost; ;) {
       try {
         while (!(opened = this.#opened)) await updated();
-        this.#due = await call<number>("load_more", { handle: opened.handle });
-        while (opened === this.#opened && (this.#held || this.#whole < this.#due)) await updated();
+        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
+        while (opened === this.#opened && !this.#screen.showsOlder) await updated();
         if (opened === this.#opened) return;
       } catch (reason) {
         if (lost || (reason as WatchError).kind !== "unknown-watch") throw reason;

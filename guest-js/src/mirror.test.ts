@@ -4,7 +4,7 @@ import type { Delta } from "./bindings/Delta.js";
 import type { PackedRecord } from "./bindings/PackedRecord.js";
 import type { WireRecord } from "./record.js";
 import { indexOf } from "./indexing.js";
-import { apply, type Mirror, overlay } from "./mirror.js";
+import { apply, type Mirror } from "./mirror.js";
 import { record, texts } from "./testing/records.js";
 
 const a = record("a");
@@ -206,42 +206,4 @@ test("a record that was told again without a change keeps its object, whatever i
   const held = await indexOf([record("b", 7)]);
   const next = apply(mirror, delta({ changed: [{ id: 2, index: 1, record: record("b") }] }), held);
   expect(next?.records[1]).toBe(b);
-});
-
-describe("overlay", () => {
-  const pending = (it: WireRecord, version = 1): WireRecord => ({
-    ...it,
-    value: { text: `${it.rkey} v${version}` },
-    optimistic: "pending",
-  });
-  const over = async (held: WireRecord[], now: WireRecord[], whole = true) =>
-    overlay(await indexOf(held), now, whole);
-
-  test("puts edits in the place of their records, and new ones first", async () => {
-    const [x, y, edited] = [pending(record("x")), pending(record("y")), pending(b)];
-    expect(await over([a, b, c], [x, edited, y])).toEqual([x, y, a, edited, c]);
-  });
-
-  test("leaves other records as they are held", async () => {
-    expect(await over([a, b], [record("a", 2), record("new")])).toEqual([a, b]);
-  });
-
-  test("shows what an edit stood for when it is taken back, be it held or told", async () => {
-    expect(await over([a, b], [])).toEqual([a, b]);
-    expect(await over([a, pending(b)], [b])).toEqual([a, b]);
-  });
-
-  test("drops what Rust has no more once all is told, but no record that was merely edited", async () => {
-    const edited = pending({ ...b, cid: "bafy" });
-    const held = [pending(record("x")), edited, a];
-    expect(await over(held, [], false)).toEqual(held);
-    expect(await over(held, [])).toEqual([edited, a]);
-  });
-
-  test("tells one uri in two spaces apart", async () => {
-    const other = { ...a, space: "ats://did:plc:bob/com.example.space/two" };
-    const edited = pending(other);
-    expect(await over([a, other], [edited])).toEqual([a, edited]);
-    expect(await over([a], [edited])).toEqual([edited, a]);
-  });
 });

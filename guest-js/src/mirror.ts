@@ -1,5 +1,5 @@
 import type { Delta } from "./bindings/Delta.js";
-import { identity, type Index, reuse, same } from "./identity.js";
+import { type Index, reuse, same } from "./identity.js";
 import { unpack, type WireRecord } from "./record.js";
 
 /** What a page knows of a watch: the records in Rust's order, as of revision `rev`. Never changed in place. */
@@ -8,23 +8,6 @@ export interface Mirror {
   /** One small integer per record, parallel to `records`. */
   readonly ids: readonly number[];
   readonly records: readonly WireRecord[];
-}
-
-/**
- * What was `held`, with what Rust has `now` of optimistic records: each stands where the record it edits is, new ones
- * come first. Those that were held and are no more go once `now` is the `whole` of it; an edit has its record's cid.
- */
-export function overlay(held: Index, now: readonly WireRecord[], whole: boolean): readonly WireRecord[] {
-  const edited = new Set<string>();
-  held.forEach(({ optimistic, uri }) => optimistic && edited.add(uri));
-  const told = new Map<string, WireRecord>();
-  for (const it of now) if (it.optimistic || edited.has(it.uri)) told.set(identity(it), it);
-  const kept: WireRecord[] = [];
-  held.forEach((it, key) => {
-    if (told.has(key) || !whole || !it.optimistic || it.cid) kept.push(told.get(key) ?? it);
-    told.delete(key);
-  });
-  return [...told.values(), ...kept];
 }
 
 /**
