@@ -10,9 +10,13 @@ export function identity({ space, uri }: WireRecord): string {
   return `${space} ${uri}`;
 }
 
-/** The object that `index` has for a record of the same content, or `record` itself. */
-export function reuse(record: WireRecord, index: Index): WireRecord {
-  return same(index.get(identity(record)), record);
+/** The object that the first of `known` has for a record of the same content, or `record` itself. */
+export function reuse(record: WireRecord, ...known: readonly Index[]): WireRecord {
+  for (const index of known) {
+    const old = index.get(identity(record));
+    if (old && equal(old, record)) return old;
+  }
+  return record;
 }
 
 /** `old` if it has the same content as `record`, else `record`. */

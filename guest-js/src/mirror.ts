@@ -17,7 +17,7 @@ export interface Mirror {
  *
  * @returns nothing for a delta that does not follow the mirror: the whole state must be fetched then
  */
-export function apply(mirror: Mirror, delta: Delta, known?: Index): Mirror | undefined {
+export function apply(mirror: Mirror, delta: Delta, ...known: readonly Index[]): Mirror | undefined {
   const { ids: changed, indexes, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
@@ -26,7 +26,7 @@ export function apply(mirror: Mirror, delta: Delta, known?: Index): Mirror | und
   /** What a change puts in its place. */
   const settled = delta.records.map((packed, i) => {
     const record = unpack(packed, common);
-    return same(records[dropped.get(changed[i]!)!], known ? reuse(record, known) : record);
+    return same(records[dropped.get(changed[i]!)!], reuse(record, ...known));
   });
   const inPlace = length === ids.length && changed.every((id, i) => ids[indexes[i]!] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);

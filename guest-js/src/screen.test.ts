@@ -213,6 +213,14 @@ describe("edits while records are held", () => {
     expect(watch.screen.records[0]).toBe(b);
   });
 
+  test("give way to what they stood for, the same object, although the state was asked for while they showed", () => {
+    const watch = outage(b, a);
+    watch.has([pending(b)], "reconnecting").tell();
+    watch.ask();
+    watch.has([b, a]).tell();
+    expect(watch.screen.records[0]).toBe(b);
+  });
+
   test("of before, which Rust has no more, go once it told all that it has", () => {
     const watch = outage(pending(c), b);
     expect(shows(watch)).toEqual(["b v0"]);

@@ -24,7 +24,7 @@ const NEVER = -1;
  * - An empty screen shows a list as it arrives, part by part.
  * - Records that are on screen when a state is asked for are held: they stay until the new list is whole.
  * - Records from before the watch was opened, or opened again, are held until it is live, too: until then Rust may
- *   have no more than its cache. A watch that ends needs not have been live.
+ *   have no more than its cache. A watch that ends need not have been live.
  * - Optimistic records show at once among those that are held, see {@link overlay}.
  * - The list with which a watch ends shows, with that end, once it is whole.
  * - A record that did not change keeps its object, and a list of such records its array.
@@ -35,8 +35,8 @@ export class Screen {
   #told: Mirror = { rev: -1, ids: [], records: [] };
   /** What stays on screen for now, without the optimistic records that came since. */
   #held: Index | undefined;
-  /** What was on screen when the last state was asked for: its objects are used again until what is held goes. */
-  #known: Index | undefined;
+  /** What was on screen when the last state was asked for, and what is held: these objects are used again until it goes. */
+  #known: readonly Index[] = [];
   /** What is held is from before the watch was opened. */
   #stale = false;
   /** The last revision since the last state at which the list was whole. */
@@ -71,10 +71,10 @@ export class Screen {
    * @returns what to show, if there is anything to show yet
    */
   take(state: State, onScreen: Index): Shown | undefined {
-    this.#known = onScreen;
     // What is held already stays: `records` has edits in the place of some of it.
     if (onScreen.size > 0) this.#held ??= onScreen;
-    const records = state.records.map((packed) => reuse(unpack(packed, state.common), onScreen));
+    this.#known = this.#held ? [onScreen, this.#held] : [];
+    const records = state.records.map((packed) => reuse(unpack(packed, state.common), ...this.#known));
     this.#told = { rev: state.rev, ids: state.ids, records };
     this.#wholeRev = NEVER;
     // A state has what was loaded before it, whatever its revision.
@@ -90,7 +90,7 @@ export class Screen {
    */
   apply(delta: Delta): Shown | "gap" | undefined {
     if (!this.#isNew(delta)) return undefined;
-    const told = apply(this.#told, delta, this.#known);
+    const told = apply(this.#told, delta, ...this.#known);
     if (!told) return "gap";
     this.#told = told;
     return this.#show(delta);
@@ -127,7 +127,10 @@ export class Screen {
     if (ended || status === "live") this.#stale = false;
     if (!more) {
       this.#wholeRev = this.rev;
-      if (!this.#stale) this.#held = this.#known = undefined;
+      if (!this.#stale) {
+        this.#held = undefined;
+        this.#known = [];
+      }
     }
     const { records } = this.#told;
     const next = this.#held ? overlay(this.#held, records, this.#wholeRev !== NEVER) : records;
