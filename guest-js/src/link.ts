@@ -50,8 +50,9 @@ const MAX_WAITING = 64;
 const NO_FRAME_MS = 1000;
 
 /**
- * One open watch, seen from the page: opens it, applies its deltas in order and acknowledges them, fetches the
- * state when one is missing, opens again when Rust has forgotten it.
+ * What a page says to Rust of one watch: opens it, acknowledges its deltas, asks for the state when one is missing,
+ * opens it again when Rust has forgotten it, sends edits, answers for tickets, loads older records. What comes of all
+ * that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
@@ -67,6 +68,7 @@ export class Link implements Receiver {
   /** That state may be older than what was lost meanwhile. */
   #again = false;
   #closed = false;
+  /** Of the acknowledgement that waits for a frame. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   /** Called at the next update. */
@@ -112,19 +114,20 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened || opened.sending) return;
     opened.sending = true;
-    for (let edit; opened === this.#opened && (edit = this.#edits.shift());) {
+    while (opened === this.#opened) {
+      const edit = this.#edits.shift();
+      if (!edit) break;
       try {
         await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
       } catch (reason) {
-        if (opened.lost || (reason as WatchError).kind !== "unknown-watch") {
-          this.#events.warn("an edit was not made", reason);
-        } else {
+        if (isUnknownWatch(reason) && !opened.lost) {
           // Rust took the handle back meanwhile: the next one takes the edit.
           opened.lost = true;
           this.#edits.unshift(edit);
           this.resync();
           break;
         }
+        this.#events.warn("an edit was not made", reason);
       }
     }
     opened.sending = false;
@@ -137,16 +140,11 @@ export class Link implements Receiver {
     }
     // Rust makes the next part ready while this one is applied.
     const isInterim = this.#screen.isInterim(delta);
-    if (isInterim) this.#acknowledge(delta.rev);
+    if (isInterim) void this.#acknowledge(delta.rev);
     const outcome = this.#screen.apply(delta);
     if (outcome === "gap") return this.resync();
     this.#show(outcome);
-    if (isInterim) return;
-    // Once the next frame is drawn: a page that is slow to render is sent less, and nothing that comes delays it.
-    const acknowledge = () => this.#acknowledge();
-    this.#cancel();
-    const timer = (this.#timer = setTimeout(acknowledge, NO_FRAME_MS));
-    requestAnimationFrame(() => timer === this.#timer && setTimeout(acknowledge));
+    if (!isInterim) this.#acknowledgeOnceDrawn();
   }
 
   resync(): void {
@@ -209,7 +207,7 @@ export class Link implements Receiver {
     const shown = this.#screen.take(state, onScreen);
     this.#busy = false;
     this.#show(shown);
-    if (state.more) this.#acknowledge();
+    if (state.more) void this.#acknowledge();
     void this.send();
     for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
@@ -225,47 +223,76 @@ export class Link implements Receiver {
     this.#updated();
   }
 
-  /** What came meanwhile is in the answer; each call is a task of its own. */
-  #acknowledge(rev = this.#screen.rev): void {
-    this.#cancel();
-    const opened = this.#opened;
-    if (!opened) return;
-    call<Delta | null>("ack_watch", { handle: opened.handle, rev })
-      .then((delta) => delta && this.#opened === opened && this.receive(delta))
-      .catch(() => this.#opened === opened && this.resync());
+  /** A page that is slow to render is sent less, and nothing that comes delays the frame. */
+  #acknowledgeOnceDrawn(): void {
+    const acknowledge = () => void this.#acknowledge();
+    this.#cancelAcknowledgement();
+    const timer = setTimeout(acknowledge, NO_FRAME_MS);
+    this.#timer = timer;
+    requestAnimationFrame(() => {
+      const isCancelled = timer !== this.#timer;
+      // The frame is drawn after this.
+      if (!isCancelled) setTimeout(acknowledge);
+    });
   }
 
-  #cancel(): void {
+  #cancelAcknowledgement(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  async #load(): Promise<void> {
-    const updated = () => new Promise<void>((resolve) => (this.#updated = resolve));
-    // Again when Rust forgot the watch meanwhile; an end of the watch ends this too, see `loadMore`.
-    for (let opened, lost; ;) {
-      try {
-        while (!(opened = this.#opened)) await updated();
-        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
-        while (opened === this.#opened && !this.#screen.showsOlder) await updated();
-        if (opened === this.#opened) return;
-      } catch (reason) {
-        if (lost || (reason as WatchError).kind !== "unknown-watch") throw reason;
-        lost = true;
-        this.resync();
-        await updated();
-      }
+  /** What came meanwhile is in the answer; each call is a task of its own. */
+  async #acknowledge(rev = this.#screen.rev): Promise<void> {
+    this.#cancelAcknowledgement();
+    const opened = this.#opened;
+    if (!opened) return;
+    try {
+      const delta = await call<Delta | null>("ack_watch", { handle: opened.handle, rev });
+      if (delta && this.#opened === opened) this.receive(delta);
+    } catch {
+      // Lost, or the answer was no delta.
+      if (this.#opened === opened) this.resync();
     }
   }
 
+  /** An end of the watch ends this too, see `loadMore`. */
+  async #load(): Promise<void> {
+    let wasForgotten = false;
+    for (;;) {
+      while (!this.#opened) await this.#nextUpdate();
+      const opened = this.#opened;
+      try {
+        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
+      } catch (reason) {
+        if (!isUnknownWatch(reason) || wasForgotten) throw reason;
+        wasForgotten = true;
+        this.resync();
+        await this.#nextUpdate();
+        continue;
+      }
+      while (opened === this.#opened && !this.#screen.showsOlder) await this.#nextUpdate();
+      // If Rust forgot the watch meanwhile it is asked again, under the new handle.
+      if (opened === this.#opened) return;
+    }
+  }
+
+  #nextUpdate(): Promise<void> {
+    return new Promise((resolve) => (this.#updated = resolve));
+  }
+
   #release(): void {
-    this.#cancel();
+    this.#cancelAcknowledgement();
     const opened = this.#opened;
     if (!opened) return;
     this.#opened = undefined;
     detach(opened.handle);
-    call("close_watch", { handle: opened.handle }).catch((reason) =>
-      this.#events.warn("close_watch failed", reason),
-    );
+    call("close_watch", { handle: opened.handle }).catch((reason: unknown) => {
+      this.#events.warn("close_watch failed", reason);
+    });
   }
+}
+
+/** Rust does not know the handle: it took it back, or never had it. */
+function isUnknownWatch(reason: unknown): boolean {
+  return (reason as WatchError).kind === "unknown-watch";
 }
