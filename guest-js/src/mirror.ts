@@ -21,12 +21,14 @@ export function apply(mirror: Mirror, delta: Delta, ...known: readonly Index[]):
   const { ids: changed, indexes, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
-  if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return;
+  const follows = rev === mirror.rev + 1 && length === ids.length - dropped.size + changed.length;
+  if (!follows) return undefined;
 
   /** What a change puts in its place. */
   const settled = delta.records.map((packed, i) => {
-    const record = unpack(packed, common);
-    return same(records[dropped.get(changed[i]!)!], reuse(record, ...known));
+    const record = reuse(unpack(packed, common), ...known);
+    const at = dropped.get(changed[i]!);
+    return at === undefined ? record : same(records[at], record);
   });
   const inPlace = length === ids.length && changed.every((id, i) => ids[indexes[i]!] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
@@ -50,7 +52,9 @@ function drops(ids: readonly number[], delta: Delta): Map<number, number> {
   // There is more to it: look at every one.
   const gone = new Set([...removed, ...changed]);
   found.clear();
-  ids.forEach((id, at) => gone.has(id) && found.set(id, at));
+  ids.forEach((id, at) => {
+    if (gone.has(id)) found.set(id, at);
+  });
   return found;
 }
 
@@ -69,12 +73,17 @@ function merge(
   for (let to = 0; to < length; to++) {
     if (to === indexes[next]) {
       ids[to] = changed[next]!;
-      records[to] = settled[next++]!;
+      records[to] = settled[next]!;
+      next += 1;
     } else {
-      for (; from === holes[hole]; hole++) from += 1;
-      if (from === old.ids.length) return;
+      while (from === holes[hole]) {
+        from += 1;
+        hole += 1;
+      }
+      if (from === old.ids.length) return undefined;
       ids[to] = old.ids[from]!;
-      records[to] = old.records[from++]!;
+      records[to] = old.records[from]!;
+      from += 1;
     }
   }
   return { rev, ids, records };

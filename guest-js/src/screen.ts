@@ -15,7 +15,7 @@ export interface Shown {
   readonly records: readonly WireRecord[];
 }
 
-/** No list is whole yet. */
+/** Below every revision: no list is whole yet. */
 const NEVER = -1;
 
 /**
