@@ -41,16 +41,24 @@ async function listenAll(): Promise<void> {
     // Unreadable, so it could have been anyone's.
     else resync();
   });
-  const endAsks = await listenTo<MintAsk>(`${session}/mint`, (ask) =>
-    receivers.get(ask?.handle!)?.mint(ask!),
-  );
-  // Tauri remembers the listeners of a page that a reload ended for as long as its window is open.
-  addEventListener("pagehide", (event) => event.persisted || (endDeltas(), endAsks()));
-  // A page that comes back from the page cache missed events, and Rust may have taken its handles back.
-  addEventListener("pageshow", (event) => event.persisted && resync());
+  const endAsks = await listenTo<MintAsk>(`${session}/mint`, (ask) => {
+    if (ask) receivers.get(ask.handle)?.mint(ask);
+  });
+  addEventListener("pagehide", ({ persisted }) => {
+    if (persisted) return;
+    // Tauri remembers the listeners of a page that a reload ended for as long as its window is open.
+    endDeltas();
+    endAsks();
+  });
+  addEventListener("pageshow", ({ persisted }) => {
+    // A page that comes back from the page cache missed events, and Rust may have taken its handles back.
+    if (persisted) resync();
+  });
   addEventListener("online", wake);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) wake();
+  });
   setInterval(renew, RENEW_MS);
-  document.addEventListener("visibilitychange", () => document.hidden || wake());
 }
 
 /** Routes the deltas of a new handle to `receiver`. */
@@ -74,22 +82,28 @@ export async function call<T>(command: string, args?: object): Promise<T> {
 }
 
 /** Tells Rust that this page lives. Handles that Rust took back meanwhile are opened again. */
-function renew(): void {
-  if (!receivers.size) return;
-  const renewed = call<number[]>("renew_session").then((held) => resync((handle) => !held.includes(handle)));
-  // The next one may be heard.
-  renewed.catch(() => {});
+async function renew(): Promise<void> {
+  if (receivers.size === 0) return;
+  try {
+    const held = new Set(await call<number[]>("renew_session"));
+    for (const [handle, receiver] of receivers) {
+      if (!held.has(handle)) receiver.resync();
+    }
+  } catch {
+    // The next one may be heard.
+  }
 }
 
 /** The network may be back, or this page may have slept. */
 function wake(): void {
+  if (receivers.size === 0) return;
   // Without it the watches try again a little later.
-  if (receivers.size) call("wake_watches").catch(() => {});
-  renew();
+  call("wake_watches").catch(() => {});
+  void renew();
 }
 
-function resync(isMeant = (_handle: number) => true): void {
-  receivers.forEach((receiver, handle) => isMeant(handle) && receiver.resync());
+function resync(): void {
+  for (const receiver of receivers.values()) receiver.resync();
 }
 
 /** Listens to one of the plugin's events, whose payloads are JSON texts. What it gives ends that. */

@@ -9,9 +9,10 @@ export type Edit =
 /** Edits of a store that may wait: for the watch to be open, or for the edit before them. */
 export const MAX_EDITS = 1000;
 
-/** What anybody may throw, as a name and a message, both cut. */
+/** What anybody may throw, as a name and a message, both cut. What is no error, nor like one, is its own message. */
 export function failure(err: unknown): { name: string; message: string } {
-  const { name = "Error", message = err ?? "" } = (err ?? {}) as { name?: unknown; message?: unknown };
+  const like = (err ?? {}) as { name?: unknown; message?: unknown };
+  const { name = "Error", message = err ?? "" } = like;
   return { name: cut(name, 100), message: cut(message, 1000) };
 }
 

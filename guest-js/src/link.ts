@@ -4,13 +4,15 @@ import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
-import { unpack, type WireRecord } from "./record.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
 import type { Edit } from "./edits.js";
 import { toWatchError, type WatchError } from "./error.js";
+import type { Index } from "./identity.js";
+import { indexOf } from "./indexing.js";
 import { answerMint } from "./mint.js";
-import { apply, type Index, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
+import type { WireRecord } from "./record.js";
+import { Screen, type Shown } from "./screen.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
@@ -48,8 +50,9 @@ const MAX_WAITING = 64;
 const NO_FRAME_MS = 1000;
 
 /**
- * One open watch, seen from the page: opens it, applies its deltas in order and acknowledges them, fetches the
- * state when one is missing, opens again when Rust has forgotten it.
+ * What a page says to Rust of one watch: opens it, acknowledges its deltas, asks for the state when one is missing,
+ * opens it again when Rust has forgotten it, sends edits, answers for tickets, loads older records. What comes of all
+ * that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
@@ -57,19 +60,7 @@ export class Link implements Receiver {
   readonly #edits: Edit[];
   readonly #events: LinkEvents;
   readonly #ended = deferred();
-  #mirror: Mirror = { rev: -1, ids: [], records: [] };
-  /** The records on screen. */
-  #shown: readonly WireRecord[];
-  /** Those that stay there until what comes is whole. */
-  #held: Index | undefined;
-  /** Those that were there when the last state was asked for: until then what did not change keeps its object. */
-  #known: Index | undefined;
-  /** What is held comes from this watch. Else it stays until this one is live. */
-  #own = false;
-  /** The last revision with which there was no more to come. */
-  #whole = -1;
-  /** The revision with which the records come that `load_more` loaded. */
-  #due = 0;
+  readonly #screen: Screen;
   #opened: Opened | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
@@ -77,6 +68,7 @@ export class Link implements Receiver {
   /** That state may be older than what was lost meanwhile. */
   #again = false;
   #closed = false;
+  /** Of the acknowledgement that waits for a frame. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   /** Called at the next update. */
@@ -84,7 +76,7 @@ export class Link implements Receiver {
 
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
-   * @param previous - the records already on screen; they stay there until the watch is live
+   * @param previous - the records that are on screen already
    * @param edits - the store's edits that are not sent yet
    */
   constructor(
@@ -98,7 +90,7 @@ export class Link implements Receiver {
     this.#mint = mint;
     this.#edits = edits;
     this.#events = events;
-    this.#shown = previous;
+    this.#screen = new Screen(previous);
     void this.#open();
   }
 
@@ -122,19 +114,20 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened || opened.sending) return;
     opened.sending = true;
-    for (let edit; opened === this.#opened && (edit = this.#edits.shift());) {
+    while (opened === this.#opened) {
+      const edit = this.#edits.shift();
+      if (!edit) break;
       try {
         await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
       } catch (reason) {
-        if (opened.lost || (reason as WatchError).kind !== "unknown-watch") {
-          this.#events.warn("an edit was not made", reason);
-        } else {
+        if (isUnknownWatch(reason) && !opened.lost) {
           // Rust took the handle back meanwhile: the next one takes the edit.
           opened.lost = true;
           this.#edits.unshift(edit);
           this.resync();
           break;
         }
+        this.#events.warn("an edit was not made", reason);
       }
     }
     opened.sending = false;
@@ -145,22 +138,13 @@ export class Link implements Receiver {
       if (this.#waiting.push(delta) > MAX_WAITING) this.#waiting.shift();
       return;
     }
-    // Not one that a state overtook, or that comes twice.
-    if (delta.rev > this.#mirror.rev) {
-      // Rust makes the next part ready while this one is applied; but the first records are shown before.
-      const ahead = delta.more && !delta.length === !this.#mirror.ids.length;
-      if (ahead) this.#acknowledge(delta.rev);
-      const next = apply(this.#mirror, delta, this.#known);
-      if (!next) return this.resync();
-      this.#mirror = next;
-      this.#update(delta);
-      if (ahead) return;
-    }
-    // Once the next frame is drawn: a page that is slow to render is sent less, and nothing that comes delays it.
-    const acknowledge = () => this.#acknowledge();
-    this.#cancel();
-    const timer = (this.#timer = setTimeout(acknowledge, NO_FRAME_MS));
-    requestAnimationFrame(() => timer === this.#timer && setTimeout(acknowledge));
+    // Rust makes the next part ready while this one is applied.
+    const isInterim = this.#screen.isInterim(delta);
+    if (isInterim) void this.#acknowledge(delta.rev);
+    const outcome = this.#screen.apply(delta);
+    if (outcome === "gap") return this.resync();
+    this.#show(outcome);
+    if (!isInterim) this.#acknowledgeOnceDrawn();
   }
 
   resync(): void {
@@ -182,7 +166,7 @@ export class Link implements Receiver {
   async #open(): Promise<void> {
     this.#busy = true;
     this.#waiting = [];
-    this.#own = !this.#shown.length;
+    this.#screen.reopen();
     let handle = 0;
     try {
       await listenToRust();
@@ -214,24 +198,16 @@ export class Link implements Receiver {
     }
   }
 
-  /** Asks for a state, and indexes meanwhile what stays on screen. */
+  /** Asks for a state, and indexes meanwhile what is on screen. */
   #ask(command: string, args: object): Promise<[State, Index]> {
-    return Promise.all([call<State>(command, args), indexOf(this.#shown)]);
+    return Promise.all([call<State>(command, args), indexOf(this.#screen.records)]);
   }
 
-  #take([state, known]: [State, Index]): void {
-    this.#known = known;
-    if (known.size) this.#held ??= known;
-    this.#mirror = {
-      ...state,
-      records: state.records.map((record) => reuse(unpack(record, state.common), known)),
-    };
-    // It has what was loaded before it, whatever its revision.
-    this.#due = 0;
-    this.#whole = -1;
+  #take([state, onScreen]: [State, Index]): void {
+    const shown = this.#screen.take(state, onScreen);
     this.#busy = false;
-    this.#update(state);
-    if (state.more) this.#acknowledge();
+    this.#show(shown);
+    if (state.more) void this.#acknowledge();
     void this.send();
     for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
@@ -241,64 +217,82 @@ export class Link implements Receiver {
     this.resync();
   }
 
-  #update({ status, error, cursor, more }: State | Delta): void {
-    const ended = status === "closed";
-    // The records that it ends with are not all here.
-    if (ended && more) return;
-    this.#own ||= ended || status === "live";
-    const { records, rev } = this.#mirror;
-    if (!more) {
-      this.#whole = rev;
-      if (this.#own) this.#held = this.#known = undefined;
-    }
-    const shown = this.#held ? overlay(this.#held, records, this.#whole >= 0) : records;
-    const old = this.#shown;
-    if (shown.length !== old.length || shown.some((it, i) => it !== old[i])) this.#shown = shown;
-    this.#events.update({ status, error, cursor, records: this.#shown });
+  #show(shown: Shown | undefined): void {
+    if (!shown) return;
+    this.#events.update(shown);
     this.#updated();
   }
 
-  /** What came meanwhile is in the answer; each call is a task of its own. */
-  #acknowledge(rev = this.#mirror.rev): void {
-    this.#cancel();
-    const opened = this.#opened;
-    if (!opened) return;
-    call<Delta | null>("ack_watch", { handle: opened.handle, rev })
-      .then((delta) => delta && this.#opened === opened && this.receive(delta))
-      .catch(() => this.#opened === opened && this.resync());
+  /** A page that is slow to render is sent less, and nothing that comes delays the frame. */
+  #acknowledgeOnceDrawn(): void {
+    const acknowledge = () => void this.#acknowledge();
+    this.#cancelAcknowledgement();
+    const timer = setTimeout(acknowledge, NO_FRAME_MS);
+    this.#timer = timer;
+    requestAnimationFrame(() => {
+      const isCancelled = timer !== this.#timer;
+      // The frame is drawn after this.
+      if (!isCancelled) setTimeout(acknowledge);
+    });
   }
 
-  #cancel(): void {
+  #cancelAcknowledgement(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  async #load(): Promise<void> {
-    const updated = () => new Promise<void>((resolve) => (this.#updated = resolve));
-    // Again when Rust forgot the watch meanwhile; an end of the watch ends this too, see `loadMore`.
-    for (let opened, lost; ;) {
-      try {
-        while (!(opened = this.#opened)) await updated();
-        this.#due = await call<number>("load_more", { handle: opened.handle });
-        while (opened === this.#opened && (this.#held || this.#whole < this.#due)) await updated();
-        if (opened === this.#opened) return;
-      } catch (reason) {
-        if (lost || (reason as WatchError).kind !== "unknown-watch") throw reason;
-        lost = true;
-        this.resync();
-        await updated();
-      }
+  /** What came meanwhile is in the answer; each call is a task of its own. */
+  async #acknowledge(rev = this.#screen.rev): Promise<void> {
+    this.#cancelAcknowledgement();
+    const opened = this.#opened;
+    if (!opened) return;
+    try {
+      const delta = await call<Delta | null>("ack_watch", { handle: opened.handle, rev });
+      if (delta && this.#opened === opened) this.receive(delta);
+    } catch {
+      // Lost, or the answer was no delta.
+      if (this.#opened === opened) this.resync();
     }
   }
 
+  /** An end of the watch ends this too, see `loadMore`. */
+  async #load(): Promise<void> {
+    let wasForgotten = false;
+    for (;;) {
+      while (!this.#opened) await this.#nextUpdate();
+      const opened = this.#opened;
+      try {
+        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
+      } catch (reason) {
+        if (!isUnknownWatch(reason) || wasForgotten) throw reason;
+        wasForgotten = true;
+        this.resync();
+        await this.#nextUpdate();
+        continue;
+      }
+      while (opened === this.#opened && !this.#screen.showsOlder) await this.#nextUpdate();
+      // If Rust forgot the watch meanwhile it is asked again, under the new handle.
+      if (opened === this.#opened) return;
+    }
+  }
+
+  #nextUpdate(): Promise<void> {
+    return new Promise((resolve) => (this.#updated = resolve));
+  }
+
   #release(): void {
-    this.#cancel();
+    this.#cancelAcknowledgement();
     const opened = this.#opened;
     if (!opened) return;
     this.#opened = undefined;
     detach(opened.handle);
-    call("close_watch", { handle: opened.handle }).catch((reason) =>
-      this.#events.warn("close_watch failed", reason),
-    );
+    call("close_watch", { handle: opened.handle }).catch((reason: unknown) => {
+      this.#events.warn("close_watch failed", reason);
+    });
   }
+}
+
+/** Rust does not know the handle: it took it back, or never had it. */
+function isUnknownWatch(reason: unknown): boolean {
+  return (reason as WatchError).kind === "unknown-watch";
 }

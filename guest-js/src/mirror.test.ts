@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Delta } from "./bindings/Delta.js";
 import type { PackedRecord } from "./bindings/PackedRecord.js";
 import type { WireRecord } from "./record.js";
-import { apply, indexOf, type Mirror, overlay, reuse } from "./mirror.js";
+import { indexOf } from "./indexing.js";
+import { apply, type Mirror } from "./mirror.js";
 import { record, texts } from "./testing/records.js";
 
 const a = record("a");
@@ -205,87 +206,4 @@ test("a record that was told again without a change keeps its object, whatever i
   const held = await indexOf([record("b", 7)]);
   const next = apply(mirror, delta({ changed: [{ id: 2, index: 1, record: record("b") }] }), held);
   expect(next?.records[1]).toBe(b);
-});
-
-describe("reuse", () => {
-  const all = async (records: WireRecord[], previous: WireRecord[]) => {
-    const index = await indexOf(previous);
-    return records.map((it) => reuse(it, index));
-  };
-
-  test("keeps the objects of equal records and no others", async () => {
-    const next = await all([record("c"), record("b", 1), record("a"), record("d")], [a, b, c]);
-    expect(next).toEqual([record("c"), record("b", 1), record("a"), record("d")]);
-    expect(next[0]).toBe(c);
-    expect(next[1]).not.toBe(b);
-    expect(next[2]).toBe(a);
-  });
-
-  test("tells one uri in two spaces apart", async () => {
-    const other = { ...a, space: "ats://did:plc:bob/com.example.space/two" };
-    const [first, second] = await all(structuredClone([other, a]), [a, other]);
-    expect(first).toBe(other);
-    expect(second).toBe(a);
-  });
-
-  test.each([
-    [{ tags: ["x"] }, { tags: ["x", "y"] }],
-    [{ tags: [] }, { tags: {} }],
-    [{ n: null }, { n: {} }],
-    [{ n: 1 }, { n: "1" }],
-    [{ x: 1 }, { y: 1 }],
-    [{ x: { deep: [1, { z: 1 }] } }, { x: { deep: [1, { z: 2 }] } }],
-  ])("sees that %j is not %j", async (value, other) => {
-    const old = { ...a, value };
-    expect((await all([{ ...a, value: structuredClone(value) }], [old]))[0]).toBe(old);
-    expect((await all([{ ...a, value: other }], [old]))[0]).not.toBe(old);
-  });
-
-  test("indexes a long list in slices, so that the page can do other things between them", async () => {
-    const long = Array.from({ length: 10_000 }, (_, i) => record(`r${i}`));
-    let others = 0;
-    const other = setInterval(() => (others += 1));
-    const index = await indexOf(long);
-    clearInterval(other);
-    expect(index.size).toBe(long.length);
-    expect(others).toBeGreaterThan(0);
-  });
-});
-
-describe("overlay", () => {
-  const pending = (it: WireRecord, version = 1): WireRecord => ({
-    ...it,
-    value: { text: `${it.rkey} v${version}` },
-    optimistic: "pending",
-  });
-  const over = async (held: WireRecord[], now: WireRecord[], whole = true) =>
-    overlay(await indexOf(held), now, whole);
-
-  test("puts edits in the place of their records, and new ones first", async () => {
-    const [x, y, edited] = [pending(record("x")), pending(record("y")), pending(b)];
-    expect(await over([a, b, c], [x, edited, y])).toEqual([x, y, a, edited, c]);
-  });
-
-  test("leaves other records as they are held", async () => {
-    expect(await over([a, b], [record("a", 2), record("new")])).toEqual([a, b]);
-  });
-
-  test("shows what an edit stood for when it is taken back, be it held or told", async () => {
-    expect(await over([a, b], [])).toEqual([a, b]);
-    expect(await over([a, pending(b)], [b])).toEqual([a, b]);
-  });
-
-  test("drops what Rust has no more once all is told, but no record that was merely edited", async () => {
-    const edited = pending({ ...b, cid: "bafy" });
-    const held = [pending(record("x")), edited, a];
-    expect(await over(held, [], false)).toEqual(held);
-    expect(await over(held, [])).toEqual([edited, a]);
-  });
-
-  test("tells one uri in two spaces apart", async () => {
-    const other = { ...a, space: "ats://did:plc:bob/com.example.space/two" };
-    const edited = pending(other);
-    expect(await over([a, other], [edited])).toEqual([a, edited]);
-    expect(await over([a], [edited])).toEqual([edited, a]);
-  });
 });

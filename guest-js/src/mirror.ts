@@ -1,4 +1,5 @@
 import type { Delta } from "./bindings/Delta.js";
+import { type Index, reuse, same } from "./identity.js";
 import { unpack, type WireRecord } from "./record.js";
 
 /** What a page knows of a watch: the records in Rust's order, as of revision `rev`. Never changed in place. */
@@ -9,44 +10,6 @@ export interface Mirror {
   readonly records: readonly WireRecord[];
 }
 
-/** Records by space and uri. */
-export type Index = ReadonlyMap<string, WireRecord>;
-
-/** Records that are indexed in one go, which takes some milliseconds. */
-const SLICE = 4096;
-
-/** An index of `records`, made in slices, so that no frame is late. */
-export async function indexOf(records: readonly WireRecord[]): Promise<Index> {
-  const index = new Map<string, WireRecord>();
-  for (const record of records) {
-    index.set(identity(record), record);
-    if (index.size % SLICE === 0) await new Promise((resolve) => setTimeout(resolve));
-  }
-  return index;
-}
-
-/** The object that `index` has for a record of the same content, or `record` itself. */
-export function reuse(record: WireRecord, index: Index): WireRecord {
-  return same(index.get(identity(record)), record);
-}
-
-/**
- * What was `held`, with what Rust has `now` of optimistic records: each stands where the record it edits is, new ones
- * come first. Those that were held and are no more go once `now` is the `whole` of it; an edit has its record's cid.
- */
-export function overlay(held: Index, now: readonly WireRecord[], whole: boolean): readonly WireRecord[] {
-  const edited = new Set<string>();
-  held.forEach(({ optimistic, uri }) => optimistic && edited.add(uri));
-  const told = new Map<string, WireRecord>();
-  for (const it of now) if (it.optimistic || edited.has(it.uri)) told.set(identity(it), it);
-  const kept: WireRecord[] = [];
-  held.forEach((it, key) => {
-    if (told.has(key) || !whole || !it.optimistic || it.cid) kept.push(told.get(key) ?? it);
-    told.delete(key);
-  });
-  return [...told.values(), ...kept];
-}
-
 /**
  * The mirror after `delta`: what the delta removed or changed is dropped, then each changed record takes its final
  * index and the others keep their order around it. At most one pass over the records, and none but a copy where
@@ -54,16 +17,18 @@ export function overlay(held: Index, now: readonly WireRecord[], whole: boolean)
  *
  * @returns nothing for a delta that does not follow the mirror: the whole state must be fetched then
  */
-export function apply(mirror: Mirror, delta: Delta, known?: Index): Mirror | undefined {
+export function apply(mirror: Mirror, delta: Delta, ...known: readonly Index[]): Mirror | undefined {
   const { ids: changed, indexes, common, length, rev } = delta;
   const { ids, records } = mirror;
   const dropped = drops(ids, delta);
-  if (rev !== mirror.rev + 1 || dropped.size !== ids.length + changed.length - length) return;
+  const follows = rev === mirror.rev + 1 && length === ids.length - dropped.size + changed.length;
+  if (!follows) return undefined;
 
   /** What a change puts in its place. */
   const settled = delta.records.map((packed, i) => {
-    const record = unpack(packed, common);
-    return same(records[dropped.get(changed[i]!)!], known ? reuse(record, known) : record);
+    const record = reuse(unpack(packed, common), ...known);
+    const at = dropped.get(changed[i]!);
+    return at === undefined ? record : same(records[at], record);
   });
   const inPlace = length === ids.length && changed.every((id, i) => ids[indexes[i]!] === id);
   if (!inPlace) return merge(mirror, delta, settled, [...dropped.values()]);
@@ -87,7 +52,9 @@ function drops(ids: readonly number[], delta: Delta): Map<number, number> {
   // There is more to it: look at every one.
   const gone = new Set([...removed, ...changed]);
   found.clear();
-  ids.forEach((id, at) => gone.has(id) && found.set(id, at));
+  ids.forEach((id, at) => {
+    if (gone.has(id)) found.set(id, at);
+  });
   return found;
 }
 
@@ -106,34 +73,18 @@ function merge(
   for (let to = 0; to < length; to++) {
     if (to === indexes[next]) {
       ids[to] = changed[next]!;
-      records[to] = settled[next++]!;
+      records[to] = settled[next]!;
+      next += 1;
     } else {
-      for (; from === holes[hole]; hole++) from += 1;
-      if (from === old.ids.length) return;
+      while (from === holes[hole]) {
+        from += 1;
+        hole += 1;
+      }
+      if (from === old.ids.length) return undefined;
       ids[to] = old.ids[from]!;
-      records[to] = old.records[from++]!;
+      records[to] = old.records[from]!;
+      from += 1;
     }
   }
   return { rev, ids, records };
-}
-
-/** (space, uri): the same `uri` may live in two spaces. */
-function identity({ space, uri }: WireRecord): string {
-  return `${space} ${uri}`;
-}
-
-/** `old` if it has the same content as `record`. */
-function same(old: WireRecord | undefined, record: WireRecord): WireRecord {
-  return old && equal(old, record) ? old : record;
-}
-
-/** Whether two JSON values have the same content; the order of keys does not count. */
-function equal(a: unknown, b: unknown): boolean {
-  if (!(a instanceof Object && b instanceof Object)) return a === b;
-  const keys = Object.keys(a);
-  return (
-    Array.isArray(a) === Array.isArray(b) &&
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && equal(a[key as never], b[key as never]))
-  );
 }

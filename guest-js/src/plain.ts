@@ -2,7 +2,15 @@ import { invalid } from "./error.js";
 
 /** What kind of value this is: `Null`, `Array`, `Map`, … */
 export function typeName(value: unknown): string {
-  return {}.toString.call(value).slice(8, -1);
+  // "[object Map]"
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
+/** What JSON carries as it is; members that are undefined are left out. */
+const PLAIN = new Set(["Object", "Array", "String", "Boolean", "Null", "Undefined"]);
+
+function isPlain(value: unknown): boolean {
+  return PLAIN.has(typeName(value)) || Number.isFinite(value);
 }
 
 /**
@@ -13,9 +21,8 @@ export function typeName(value: unknown): string {
 export function plain<T>(value: T): T {
   try {
     const json = JSON.stringify(value, (name, it: unknown) => {
-      if (Number.isFinite(it) || /^(Object|Array|String|Boolean|Null|Undefined)$/.test(typeName(it)))
-        return it;
-      throw Error(`${name}: cannot send this ${typeName(it)}`);
+      if (!isPlain(it)) throw new Error(`${name}: cannot send this ${typeName(it)}`);
+      return it;
     });
     return JSON.parse(json) as T;
   } catch (reason) {

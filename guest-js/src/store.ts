@@ -45,13 +45,13 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   #source: readonly WireRecord[] = [];
   #link: Link | undefined;
   #destroyed = false;
-  /** Changes that the listeners are being told, or still have to be. */
-  #news = 0;
+  /** The listeners are being told. */
+  #telling = false;
 
   constructor(options: WatchStoreOptions<Value>) {
     this.#options = { ...options };
     // Older webviews lack the symbol.
-    Object.assign(this, Symbol.dispose && { [Symbol.dispose]: this.destroy });
+    if (Symbol.dispose) this[Symbol.dispose] = this.destroy;
   }
 
   declare [Symbol.dispose]: () => void;
@@ -73,7 +73,8 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   }
 
   get hasMore() {
-    return this.#cursor !== null && !(this.records.length >= this.#options.maxRecords!);
+    const { maxRecords = Infinity } = this.#options;
+    return this.#cursor !== null && this.records.length < maxRecords;
   }
 
   get ready() {
@@ -123,13 +124,17 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.error ?? stopped());
 
   update({ status, error, cursor = this.#cursor, records = this.#source }: Update): void {
-    const now = this.#snapshot;
+    const old = this.#snapshot;
     const next = { status, error: this.#sameError(error), records: this.#ordered(records) };
-    const same = cursor === this.#cursor && status === now.status && next.error === now.error;
+    const changed =
+      cursor !== this.#cursor ||
+      next.status !== old.status ||
+      next.error !== old.error ||
+      next.records !== old.records;
     this.#cursor = cursor;
     // Rust is done with this watch; start() makes a new one.
     if (status === "closed") this.#end(next.error ?? stopped());
-    if (!same || next.records !== now.records) this.#show(next);
+    if (changed) this.#show(next);
     if (status !== "live") return;
     this.#wasLive = true;
     this.#ready.resolve();
@@ -181,15 +186,16 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   #show(change: Partial<Snapshot<Value>>): void {
     this.#snapshot = { ...this.#snapshot, ...change };
     // From within a listener: every listener hears of this change after the one under way.
-    if (this.#news++ > 0) return;
-    do {
-      this.#news = 1;
-      const snapshot = this.#snapshot;
+    if (this.#telling) return;
+    this.#telling = true;
+    let told: Snapshot<Value> | undefined;
+    while (told !== this.#snapshot) {
+      told = this.#snapshot;
       for (const listener of [...this.#listeners]) {
-        if (this.#listeners.has(listener)) this.#call(listener, snapshot);
+        if (this.#listeners.has(listener)) this.#call(listener, told);
       }
-    } while (this.#news > 1);
-    this.#news = 0;
+    }
+    this.#telling = false;
   }
 
   #call({ call }: { call: Listener<Value> }, snapshot: Snapshot<Value>): void {

@@ -8,7 +8,7 @@ import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
 import type { Status } from "../bindings/Status.js";
 import type { WireRecord } from "../record.js";
-import { pack } from "./pack.js";
+import { type Now, Teller } from "./teller.js";
 
 /** A call that reached the plugin. */
 export interface Call {
@@ -20,25 +20,17 @@ export interface Call {
 /** What a page answers to a question for a ticket. */
 export type Answered = Record<"ticket" | "error", unknown>;
 
-/** A record with its id. */
-interface Entry {
-  id: number;
-  record: WireRecord;
-}
+/** A handle that a page holds. */
+class Open extends Teller {
+  readonly session: string;
+  acked = 0;
+  inFlight = false;
+  nonce = 0;
 
-interface Open {
-  session: string;
-  rev: number;
-  acked: number;
-  /** What the page was told, in order. */
-  told: Entry[];
-  /** The same with status, error and cursor, as JSON. */
-  knows: string;
-  /** The page was told everything once. */
-  whole: boolean;
-  inFlight: boolean;
-  changed: boolean;
-  nonce: number;
+  constructor(session: string) {
+    super();
+    this.session = session;
+  }
 }
 
 /** An edit as it travels, see `../edits.ts`. */
@@ -172,51 +164,25 @@ export class FakePlugin {
   }
 
   #open(handle: number, session: string): State {
-    const open: Open = {
-      session,
-      rev: 0,
-      acked: 0,
-      told: [],
-      knows: "",
-      whole: false,
-      inFlight: false,
-      changed: false,
-      nonce: 0,
-    };
+    const open = new Open(session);
     this.opens.set(handle, open);
     return this.#state(open, handle);
   }
 
-  /** Counts as acknowledged; what it leaves out follows in deltas. A revision of its own only if it tells news. */
+  /** Counts as acknowledged; what it leaves out follows in deltas. */
   #state(open: Open, handle: number): State {
-    const all = this.#current();
-    if (this.#hasNews(open)) open.rev += 1;
-    open.told = all.slice(0, this.chunk);
+    const state = open.state(this.#now, this.chunk);
     open.inFlight = false;
-    open.changed = open.told.length < all.length;
-    open.whole ||= !open.changed;
     open.acked = open.rev;
-    this.#note(open);
     if (open.changed) setTimeout(() => void this.#flush(handle));
-    const { error, cursor } = this;
-    const { common, packed } = pack(open.told.map(({ record }) => record));
-    return structuredClone({
-      rev: open.rev,
-      status: this.#status(open),
-      error,
-      cursor,
-      ids: open.told.map(({ id }) => id),
-      common,
-      records: packed,
-      more: open.changed,
-    });
+    return structuredClone(state);
   }
 
   async #ack(open: Open, handle: number, rev: number): Promise<Delta | null> {
     if (rev <= open.acked) return null;
     open.acked = rev;
     open.inFlight = false;
-    return open.changed ? structuredClone(this.#delta(handle, open)) : null;
+    return open.changed ? structuredClone(this.#delta(open, handle)) : null;
   }
 
   #edit(open: Open, nonce: number, { op, record, rkey, did, error }: SentEdit): null {
@@ -245,7 +211,7 @@ export class FakePlugin {
   #loadMore(open: Open): number {
     this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
     this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
-    const toldFrom = open.rev + Number(this.#hasNews(open));
+    const toldFrom = open.rev + Number(open.hasNews(this.#now));
     void this.#tell();
     return toldFrom;
   }
@@ -258,69 +224,23 @@ export class FakePlugin {
   async #flush(handle: number): Promise<void> {
     const open = this.opens.get(handle);
     if (!open || open.inFlight || !open.changed) return;
-    const payload = this.tamper(JSON.stringify(this.#delta(handle, open)));
+    const payload = this.tamper(JSON.stringify(this.#delta(open, handle)));
     if (payload !== null) await this.send(handle, payload);
   }
 
-  /** The next delta, of at most `chunk` records, towards what there is now. */
-  #delta(handle: number, open: Open): Delta {
-    const now = this.#current();
-    const news = this.#news(open, now);
-    const removed = open.told.map(({ id }) => id).filter((id) => !now.some((it) => it.id === id));
-    const some = news.slice(0, this.chunk);
-    const gone = new Set([...removed, ...some.map(({ id }) => id)]);
-    const next = open.told.filter(({ id }) => !gone.has(id));
-    for (const entry of some) {
-      // Right behind what comes before it in the end, which is there already.
-      const before = now[now.indexOf(entry) - 1];
-      next.splice(before ? next.findIndex(({ id }) => id === before.id) + 1 : 0, 0, entry);
-    }
-    const { common, packed: records } = pack(some.map(({ record }) => record));
-    const ids = some.map(({ id }) => id);
-    const indexes = some.map((it) => next.indexOf(it));
-    open.told = next;
+  #delta(open: Open, handle: number): Delta {
     open.inFlight = true;
-    open.changed = some.length < news.length;
-    open.whole ||= !open.changed;
-    open.rev += 1;
-    const { error, cursor } = this;
-    const status = this.#status(open);
-    this.#note(open);
-    const { rev } = open;
-    const { length } = next;
-    const more = open.changed || ["connecting", "snapshot"].includes(this.status);
-    return { handle, rev, status, error, cursor, length, removed, ids, indexes, common, records, more };
+    return open.delta(handle, this.#now, this.chunk);
   }
 
-  #hasNews(open: Open): boolean {
-    return open.knows !== this.#heading(this.#current());
-  }
-
-  #note(open: Open): void {
-    open.knows = this.#heading(open.told);
-  }
-
-  #heading(entries: Entry[]): string {
-    return JSON.stringify([entries, this.status, this.error, this.cursor]);
-  }
-
-  /** What the page has not been told of, by ascending index. */
-  #news(open: Open, now: Entry[]): Entry[] {
-    const told = new Map(open.told.map((it) => [it.id, it]));
-    const kept = open.told.filter(({ id }) => now.some((it) => it.id === id));
-    const keptNow = now.filter(({ id }) => told.has(id));
-    const moved = new Set(keptNow.filter(({ id }, i) => kept[i]?.id !== id));
-    return now.filter((it) => {
-      return moved.has(it) || JSON.stringify(told.get(it.id)?.record) !== JSON.stringify(it.record);
-    });
-  }
-
-  #status({ whole }: Open): Status {
-    return this.status === "live" && !whole ? "snapshot" : this.status;
-  }
-
-  #current(): Entry[] {
-    return this.shown.map((record) => ({ id: this.#id(record.uri), record }));
+  get #now(): Now {
+    const { status, error, cursor } = this;
+    return {
+      status,
+      error,
+      cursor,
+      entries: this.shown.map((record) => ({ id: this.#id(record.uri), record })),
+    };
   }
 
   #id(uri: string): number {

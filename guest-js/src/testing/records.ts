@@ -16,6 +16,11 @@ export function record(rkey: string, version = 0, time = 0): WireRecord {
   };
 }
 
+/** `it` as somebody edited it, or made it, before the server knows. */
+export function pending(it: WireRecord, version = 1): WireRecord {
+  return { ...it, value: { text: `${it.rkey} v${version}` }, optimistic: "pending" };
+}
+
 /** The texts of records, in order. */
 export function texts(records: readonly { value: unknown }[]): string[] {
   return records.map(({ value }) => (value as { text: string }).text);

@@ -1,0 +1,67 @@
+import type { Delta } from "../bindings/Delta.js";
+import type { Status } from "../bindings/Status.js";
+import { identity, type Index } from "../identity.js";
+import type { WireRecord } from "../record.js";
+import { Screen, type Shown } from "../screen.js";
+import { type Now, Teller } from "./teller.js";
+
+/** An index made at once. */
+export function indexed(records: readonly WireRecord[]): Index {
+  return new Map(records.map((record) => [identity(record), record]));
+}
+
+/** A screen, and a Rust that tells it of a watch, with nothing between the two. */
+export class Watch {
+  readonly screen: Screen;
+  /** Most records in one state or delta. */
+  chunk = Infinity;
+  teller = new Teller();
+  readonly #now: Now = { status: "live", error: null, cursor: null, entries: [] };
+  readonly #ids = new Map<string, number>();
+
+  /** @param previous - what is on screen already */
+  constructor(previous: readonly WireRecord[] = []) {
+    this.screen = new Screen(previous);
+  }
+
+  /** What Rust has from now on. */
+  has(records: readonly WireRecord[], status: Status = "live"): this {
+    this.#now.status = status;
+    this.#now.entries = records.map((record) => ({ id: this.#id(identity(record)), record }));
+    this.teller.changed = true;
+    return this;
+  }
+
+  /** Opens the watch, or opens it again under a new handle. */
+  open(): Shown | undefined {
+    this.screen.reopen();
+    this.teller = new Teller();
+    return this.ask();
+  }
+
+  /** Asks for the state. */
+  ask(): Shown | undefined {
+    return this.screen.take(this.teller.state(this.#now, this.chunk), indexed(this.screen.records));
+  }
+
+  /** The next delta, which the screen is not told. */
+  delta(): Delta {
+    return this.teller.delta(1, this.#now, this.chunk);
+  }
+
+  /** Tells the next delta. */
+  tell(): ReturnType<Screen["apply"]> {
+    return this.screen.apply(this.delta());
+  }
+
+  /** Tells all there is. */
+  tellAll(): void {
+    while (this.teller.changed) this.tell();
+  }
+
+  #id(key: string): number {
+    const id = this.#ids.get(key) ?? this.#ids.size;
+    this.#ids.set(key, id);
+    return id;
+  }
+}
