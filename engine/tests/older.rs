@@ -10,7 +10,7 @@ use contrail_sync_engine::{ErrorKind, Filter, Path, Sort, SortBy, Status, View, 
 async fn lounge(count: usize) -> (Lounge, WatchSpec) {
     let lounge = Lounge::open().await;
     for n in 0..count {
-        lounge.say(&format!("{n:03}"), "x");
+        lounge.say_at(n as i64, &format!("{n:03}"), "x");
     }
     let mut spec = lounge.spec();
     spec.url = lounge.url("message", "&limit=10");
@@ -85,7 +85,7 @@ async fn a_page_that_fails_is_a_typed_error_and_can_be_asked_for_again() {
     until_live(&watch).await;
     let strike = |fault: Fault| {
         let fault = Fault {
-            on: Some(On::List),
+            on: Some(On::Handshake),
             times: Some(1),
             ..fault
         };

@@ -25,6 +25,10 @@ pub(crate) async fn page(
         (Err(error), Some(cursor)) if request.ticket.is_none() && is_unknown(&error) => {
             Ok((list::list(http, request, cursor).await?, None))
         }
+        // Who asked for a page knows of no handshake.
+        (Err(TransportError::BadHandshake { message }), _) => {
+            Err(TransportError::BadPage { message })
+        }
         (Err(error), _) => Err(error),
     }
 }

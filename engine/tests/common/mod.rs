@@ -98,6 +98,20 @@ impl Lounge {
         self.put(ALICE, "message", rkey, serde_json::json!({ "text": text }));
     }
 
+    /// A message of the `second`th second.
+    pub fn say_at(&self, second: i64, rkey: &str, text: &str) {
+        let put = Put {
+            space_uri: Some(self.space.clone()),
+            collection: "message".into(),
+            did: ALICE.into(),
+            rkey: rkey.into(),
+            record: serde_json::json!({ "text": text }),
+            created_at: Some(1_795_432_906_000 + 1000 * second),
+            ..Put::default()
+        };
+        self.server.put(put).unwrap();
+    }
+
     pub fn put(&self, did: &str, collection: &str, rkey: &str, record: serde_json::Value) {
         let put = Put {
             space_uri: Some(self.space.clone()),
