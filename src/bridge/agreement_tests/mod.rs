@@ -5,6 +5,7 @@
 mod model;
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
@@ -18,9 +19,12 @@ use contrail_sync_engine::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions},
         },
-        protocol::wire::{ChildAdded, ChildRemoved, ServerEvent},
+        protocol::{
+            listed::Listed,
+            wire::{ChildAdded, ChildRemoved, ServerEvent},
+        },
         replica::{Action, Replica},
-        store::{Store, home::Home},
+        store::{Store, home::Home, window::Wanted},
     },
 };
 use serde_json::{Value, json, value::to_raw_value};
@@ -94,6 +98,8 @@ struct Life<'a> {
     now: i64,
     /// The lifecycle's clock: an hour a step, so that no snapshot has to wait.
     hours: u64,
+    /// A quiet snapshot is wanted from this hour on.
+    compare: Option<u64>,
     written: u32,
 }
 
@@ -119,6 +125,7 @@ impl<'a> Life<'a> {
             seen: 0,
             now: T,
             hours: 0,
+            compare: None,
             written: 0,
             rng,
             page,
@@ -131,7 +138,20 @@ impl<'a> Life<'a> {
     fn input(&mut self, input: Input) -> Vec<Action> {
         let (now, mut actions) = (Duration::from_secs(3600 * self.hours), Vec::new());
         self.replica.step(now, input, &mut actions);
+        self.note_compare(&actions);
         actions
+    }
+
+    fn note_compare(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::CompareAfter(delay) => {
+                    self.compare = Some(self.hours + delay.as_secs().div_ceil(3600));
+                }
+                Action::Disconnect => self.compare = None,
+                _ => {}
+            }
+        }
     }
 
     fn hear(&mut self, event: ServerEvent) -> Vec<Action> {
@@ -141,8 +161,11 @@ impl<'a> Life<'a> {
     fn step(&mut self) {
         self.now += self.rng.i64(1..5_000);
         self.hours += 1;
+        if self.compare.is_some_and(|due| due <= self.hours) {
+            self.quiet_snapshot();
+        }
         match self.rng.u8(..100) {
-            0..30 => self.write(),
+            0..30 => _ = self.write(),
             30..42 => self.delete(),
             42..58 => self.edit(),
             58..64 => self.fail_or_roll_back(),
@@ -160,18 +183,20 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// The server creates or updates a record, and says so unless the connection is down.
-    fn write(&mut self) {
+    /// The server creates or updates a record, and says so unless the event is lost. Gives the URI if it says so.
+    fn write(&mut self) -> Option<String> {
         let (did, rkey, space) = self.identity();
         let value = self.body();
         let now = self.now;
+        // Stored a little before it is published.
+        let time_us = now - self.rng.i64(0..3_000);
         let row = match self.rows.iter_mut().find(|it| it.is(did, rkey, space)) {
             Some(row) => {
-                row.value = value;
+                (row.value, row.time_us) = (value, time_us);
                 row.clone()
             }
             None => {
-                let row = Row::new(did, rkey, space, now - self.rng.i64(0..3_000), value);
+                let row = Row::new(did, rkey, space, time_us, value);
                 self.rows.push(row.clone());
                 row
             }
@@ -184,7 +209,9 @@ impl<'a> Life<'a> {
             };
             self.hear(ServerEvent::Created(live.bare()));
             self.model.upsert(&live);
+            return Some(live.uri());
         }
+        None
     }
 
     fn delete(&mut self) {
@@ -193,15 +220,42 @@ impl<'a> Life<'a> {
         }
         let row = self.rows.swap_remove(self.rng.usize(..self.rows.len()));
         if self.is_heard() {
-            let asks = !self
-                .hear(ServerEvent::Deleted { uri: row.uri() })
-                .is_empty();
-            let ambiguous = self.model.delete(&row.uri());
-            assert_eq!(asks, ambiguous);
-            if ambiguous {
-                self.snapshot();
+            self.hear(ServerEvent::Deleted { uri: row.uri() });
+            if self.model.delete(&row.uri()) {
+                self.quiet_snapshot();
             }
         }
+    }
+
+    /// The watch compares itself with a snapshot beside its stream, while something happens.
+    fn quiet_snapshot(&mut self) {
+        if !self.input(Input::CompareDue).contains(&Action::Compare) {
+            return;
+        }
+        self.compare = None;
+        let wanted = Wanted {
+            first: true,
+            older: false,
+        };
+        let Some(page) = self.replica.begin_page(wanted) else {
+            return;
+        };
+        let (listed, mut meanwhile) = (self.rows.clone(), BTreeSet::new());
+        for _ in 0..self.rng.u8(..3) {
+            meanwhile.extend(self.write());
+        }
+        let answer = Listed {
+            is_empty: listed.is_empty(),
+            records: listed.iter().map(Row::whole).collect(),
+            unreadable: Vec::new(),
+            cursor: None,
+        };
+        let now = Duration::from_secs(3600 * self.hours);
+        let mut actions = Vec::new();
+        let told = self.replica.end_page(now, &page, answer, &mut actions);
+        assert!(told.is_ok());
+        self.note_compare(&actions);
+        self.model.quiet_snapshot(&listed, &meanwhile);
     }
 
     fn edit(&mut self) {
@@ -227,7 +281,7 @@ impl<'a> Life<'a> {
         if self.rng.bool() {
             let now = self.now;
             if let Some(row) = self.rows.iter_mut().find(|it| it.is(did, rkey, space)) {
-                row.value = value;
+                (row.value, row.time_us) = (value, now);
             } else {
                 self.rows.push(Row::new(did, rkey, space, now, value));
             }
@@ -334,14 +388,18 @@ impl<'a> Life<'a> {
 
     /// The page is a new one.
     fn reload(&mut self) {
+        self.note_changes();
         self.follower = FollowerLedger::default();
+        self.seen = 0;
         self.tell_state();
     }
 
     fn tell_state(&mut self) {
+        // What happened before is part of the state.
+        self.note_changes();
         let budget = self.rng.usize(..3_000);
         let (machine, store) = (self.replica.machine(), self.replica.store());
-        let state = self.follower.state(machine, store, budget);
+        let state = self.follower.state(self.seen, machine, store, budget);
         self.seen = state.rev;
         let json = payload::state(&state).unwrap();
         self.page.tell('S', &json);

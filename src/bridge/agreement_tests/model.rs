@@ -75,7 +75,6 @@ impl Row {
 #[derive(Debug, Clone)]
 struct Known {
     row: Row,
-    is_live: bool,
     confirmed: bool,
 }
 
@@ -108,26 +107,34 @@ impl Model {
         }
     }
 
+    /// A live event is bare: what a snapshot hydrated stays.
     pub(super) fn upsert(&mut self, live: &Row) {
-        let known = self.known.iter().find(|it| it.row.same(live)).cloned();
-        let mut row = live.clone();
-        let mut is_live = true;
-        if let Some(known) = known {
-            row.time_us = known.row.time_us;
-            row.children = known.row.children;
-            is_live = known.is_live;
-        }
-        self.arrive(row, is_live, false);
+        let known = self.known.iter().find(|it| it.row.same(live));
+        let children = known.map(|it| it.row.children.clone());
+        let row = Row {
+            children: children.unwrap_or_default(),
+            ..live.clone()
+        };
+        self.arrive(row, false);
     }
 
+    /// The server's stored version, and the time that it has there.
     pub(super) fn confirm(&mut self, stored: &Row) {
-        let mut row = stored.clone();
-        let known = self.known.iter().find(|it| it.row.same(stored));
-        let is_live = known.is_some_and(|it| it.is_live);
-        if let Some(known) = known.filter(|it| it.is_live) {
-            row.time_us = known.row.time_us;
+        self.arrive(stored.clone(), true);
+    }
+
+    /// A snapshot beside the stream; what happened meanwhile wins over it.
+    pub(super) fn quiet_snapshot(&mut self, listed: &[Row], meanwhile: &BTreeSet<String>) {
+        let news = listed.iter().filter(|it| !meanwhile.contains(&it.uri()));
+        for row in news {
+            self.confirm(row);
         }
-        self.arrive(row, is_live, true);
+        let known = self.known.iter().map(|it| it.row.clone());
+        let gone = known
+            .filter(|it| !meanwhile.contains(&it.uri()) && !listed.iter().any(|row| row.same(it)));
+        for row in gone.collect::<Vec<_>>() {
+            self.lose(&row);
+        }
     }
 
     pub(super) fn begin_snapshot(&mut self) {
@@ -279,7 +286,7 @@ impl Model {
         lines.collect()
     }
 
-    fn arrive(&mut self, row: Row, is_live: bool, is_stored: bool) {
+    fn arrive(&mut self, row: Row, is_stored: bool) {
         let matches = self.matches(&row);
         let waiting = self.expected.iter().position(|it| it.row.same(&row));
         if let Some(at) = waiting {
@@ -298,7 +305,6 @@ impl Model {
         }
         let known = Known {
             row,
-            is_live,
             confirmed: true,
         };
         match self.known.iter_mut().find(|it| it.row.same(&known.row)) {
