@@ -327,3 +327,101 @@ fn a_network_that_is_back_ends_the_wait() {
     it.input(Input::Wake);
     assert_eq!(it.connects.len(), 2);
 }
+
+#[test]
+fn a_store_that_doubts_for_ever_asks_no_more_often_than_a_peer_may_be_connected_to() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.go_live();
+    let (mut asked, mut due) = (Vec::new(), None);
+    for tick in 0..6000 {
+        it.now = Duration::from_millis(100 * tick);
+        it.input(Input::NeedSnapshot(SNAPSHOT_SPACING));
+        if due.is_some_and(|due| due <= it.now) {
+            it.input(Input::CompareDue);
+        }
+        for effect in std::mem::take(&mut it.effects) {
+            match effect {
+                Effect::CompareAfter(delay) => due = Some(it.now + delay),
+                Effect::Compare => {
+                    asked.push(it.now);
+                    due = None;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        if asked.last() == Some(&it.now) {
+            it.input(Input::Compared);
+            for effect in std::mem::take(&mut it.effects) {
+                if let Effect::CompareAfter(delay) = effect {
+                    due = Some(it.now + delay);
+                }
+            }
+        }
+    }
+    let minute = 60 * SECOND;
+    let first = asked.iter().filter(|at| **at < minute).count();
+    assert!((5..=10).contains(&first), "{first}");
+    for start in asked.iter().filter(|at| **at >= minute) {
+        let window = asked
+            .iter()
+            .filter(|at| **at >= *start && **at < *start + minute);
+        assert!(window.count() <= 3);
+    }
+    assert!(asked.len() > 20);
+    assert_eq!(it.connects.len(), 1, "the connection stays");
+}
+
+#[test]
+fn a_live_watch_compares_itself_soon_and_then_now_and_then() {
+    for (spans_spaces, every) in [(false, COMPARE_EVERY), (true, COMPARE_SPACES_EVERY)] {
+        let mut it = Driver::new(|options| options.spans_spaces = spans_spaces);
+        it.input(Input::Start);
+        it.go_live();
+        for most in [FIRST_COMPARE, every, every] {
+            let Some(Effect::CompareAfter(delay)) = it.effects.pop() else {
+                panic!("it will compare itself");
+            };
+            assert!(delay >= most / 2 && delay <= most, "{delay:?}");
+            it.now += delay;
+            it.input(Input::CompareDue);
+            assert!(it.has(|e| matches!(e, Effect::Compare)));
+            it.input(Input::Compared);
+        }
+        it.input(Input::Failed(cut()));
+        assert!(
+            it.input(Input::CompareDue).is_empty(),
+            "the next connection tells"
+        );
+    }
+}
+
+#[test]
+fn a_kick_from_one_of_several_spaces_takes_only_its_records() {
+    let mut it = Driver::new(|options| options.spans_spaces = true);
+    it.input(Input::Start);
+    it.go_live();
+    let space = "ats://did:plc:a/t/one".to_owned();
+    it.input(Input::Event(ServerEvent::MemberRemoved {
+        space: space.clone(),
+        did: "did:plc:bob".into(),
+    }));
+    assert!(it.has(|e| matches!(e, Effect::PurgeSpace { space: gone } if *gone == space)));
+    assert_eq!(it.machine.status(), Status::Live);
+}
+
+#[test]
+fn a_connection_that_brings_one_snapshot_after_the_other_has_failed() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    for _ in 0..MAX_SNAPSHOTS {
+        it.go_live();
+    }
+    assert_eq!(it.machine.status(), Status::Live);
+    it.go_live();
+    assert_eq!(
+        it.machine.error().map(|it| it.kind),
+        Some(ErrorKind::Server)
+    );
+    assert_eq!(it.machine.status(), Status::Reconnecting);
+}

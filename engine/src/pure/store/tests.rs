@@ -496,3 +496,43 @@ fn a_count_that_the_server_cannot_mean_overflows_nothing() {
     let _ = store.add_child(&child("at://a/c/1", "carol", "k", "+"));
     assert_eq!(children(&store, "1").1, Some(i64::MAX));
 }
+
+#[test]
+fn a_store_holds_no_more_bytes_than_its_bound_and_keeps_the_first_records() {
+    let body = "x".repeat(1000);
+    let mut store = Store::default().with_max_bytes(20_000);
+    for n in 0..100 {
+        store.upsert(text("a", &format!("{n:03}"), US + n, &body));
+    }
+    assert!((10..20).contains(&store.len()), "{}", store.len());
+    assert!(shown(&store)[0].starts_with("a/099"));
+    assert!(store.bytes <= 20_000);
+    // One that grows counts, too, as does one that is larger than all the room there is.
+    store.upsert(text("a", "099", US + 99, &"x".repeat(12_000)));
+    assert!(store.bytes <= 20_000 && store.len() < 10);
+    store.upsert(text("a", "100", US + 100, &"x".repeat(50_000)));
+    assert!(store.bytes <= 20_000);
+    for entry in store.entries().cloned().collect::<Vec<_>>() {
+        store.delete(entry.record.uri.as_str()).unwrap();
+    }
+    assert_eq!((store.bytes, store.confirmed), (0, 0));
+}
+
+#[test]
+fn a_snapshot_that_begins_again_and_again_costs_nothing_and_loses_nothing() {
+    let mut store = Store::default();
+    snapshot(
+        &mut store,
+        (0..10).map(|n| text("a", &n.to_string(), MS + n, "x")),
+    );
+    for _ in 0..100_000 {
+        store.begin_snapshot();
+    }
+    store.restore(text("a", "cached", MS, "x"), false);
+    for n in 0..10 {
+        store.confirm(text("a", &n.to_string(), MS + n, "x"));
+    }
+    assert_eq!(store.unnamed, Some(1));
+    store.end_snapshot(None);
+    assert_eq!(store.len(), 10);
+}
