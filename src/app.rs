@@ -35,7 +35,9 @@ impl ContrailSync {
     ///
     /// # #[derive(serde::Deserialize)]
     /// # struct Message { text: String }
-    /// async fn newest(app: tauri::AppHandle) -> tauri_plugin_contrail_sync::Result<Option<String>> {
+    /// async fn newest<R: tauri::Runtime>(
+    ///     app: tauri::AppHandle<R>,
+    /// ) -> tauri_plugin_contrail_sync::Result<Option<String>> {
     ///     let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
     ///     let watch = app.contrail_sync().watch(WatchOptions::new(url)).await?;
     ///     watch.live().await?;
