@@ -63,16 +63,16 @@ async fn what_ties_at_the_edge_of_a_page_is_skipped() {
     let times = all["records"].as_array().unwrap().iter();
     let times: BTreeSet<_> = times.map(|it| it["time_us"].as_i64().unwrap()).collect();
     assert!(times.len() < 200, "some have the same time");
-    let (mut seen, mut cursor) = (Vec::new(), String::new());
-    loop {
+    let (mut seen, mut cursor) = (0, String::new());
+    for _ in 0..=200 {
         let page = list(&server, "message", &space, &format!("&limit=1{cursor}")).await;
-        seen.extend(rkeys(&page).into_iter().map(str::to_owned));
+        seen += rkeys(&page).len();
         match page["cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
         }
     }
-    assert_eq!(seen.len(), times.len(), "one of each time");
+    assert_eq!(seen, times.len(), "one of each time");
 }
 
 #[tokio::test]
