@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
-/// `{error, message?|reason?}` with its status.
+/// `{error, reason?, message?}` with its status.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub(crate) struct Refusal {
     #[serde(skip)]
     status: u16,
     error: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<std::borrow::Cow<'static, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<std::borrow::Cow<'static, str>>,
 }
 
 impl Refusal {
@@ -30,6 +30,31 @@ impl Refusal {
         "AuthRequired",
         "spaceUri requires a valid service-auth JWT or read-grant invite token",
     );
+    pub(crate) const JWT_REQUIRED: Self = Self::message(
+        401,
+        "AuthRequired",
+        "service-auth JWT or in-process principal required",
+    );
+    pub(crate) const BAD_JWT: Self = Self::message(401, "AuthRequired", "invalid service-auth JWT");
+    pub(crate) const NO_COMMUNITIES: Self =
+        Self::reason(400, "NotSupported", "community-module-disabled");
+    pub(crate) const NOT_A_COMMUNITY: Self = Self {
+        status: 400,
+        error: "InvalidRequest",
+        reason: Some("actor-must-be-community-did"),
+        message: Some(std::borrow::Cow::Borrowed(
+            "cross-space watch currently only supports community DIDs as actor",
+        )),
+    };
+    pub(crate) const NO_REACHABLE_SPACES: Self =
+        Self::reason(403, "Forbidden", "no-reachable-spaces-in-community");
+    pub(crate) const UNKNOWN_TOPIC: Self = Self::reason(400, "InvalidRequest", "unknown-topic");
+    pub(crate) const UNKNOWN_ACTOR: Self = Self {
+        status: 400,
+        error: "Could not resolve actor",
+        reason: None,
+        message: None,
+    };
     pub(crate) const NOT_MEMBER: Self = Self::reason(403, "Forbidden", "not-member");
     pub(crate) const BAD_INVITE: Self = Self::reason(403, "Forbidden", "invalid-invite-token");
     pub(crate) const NOT_FOUND: Self = Self {

@@ -46,7 +46,7 @@ struct MemberCall {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct InviteCall {
+struct OnlySpace {
     space_uri: String,
 }
 
@@ -84,6 +84,24 @@ fn run(app: &App, connection: &Connection, name: &str, body: &[u8]) -> Result<Va
             let SpaceCall { key, owner } = parse(body)?;
             Ok(json!({ "uri": world.space(&key, &owner)? }))
         }
+        "openSpace" => {
+            let SpaceCall { key, owner } = parse(body)?;
+            Ok(json!(world.open_space(&key, &owner)?))
+        }
+        "deleteSpace" => {
+            let OnlySpace { space_uri } = parse(body)?;
+            world.delete_space(&space_uri)?;
+            Ok(json!({}))
+        }
+        "community" => Ok(json!({ "spaces": world.community(&parse(body)?)? })),
+        "lenient" => {
+            world.set_lenient(parse(body)?);
+            Ok(json!(world.lenient()))
+        }
+        "losses" => {
+            world.set_losses(parse(body)?);
+            Ok(json!(world.losses()))
+        }
         "addMember" => {
             let MemberCall { space_uri, did } = parse(body)?;
             world.add_member(&space_uri, &did)?;
@@ -95,7 +113,7 @@ fn run(app: &App, connection: &Connection, name: &str, body: &[u8]) -> Result<Va
             Ok(json!({}))
         }
         "invite" => {
-            let InviteCall { space_uri } = parse(body)?;
+            let OnlySpace { space_uri } = parse(body)?;
             Ok(json!({ "token": world.invite(&space_uri)? }))
         }
         "put" => Ok(json!({ "uri": world.put(parse(body)?)? })),

@@ -93,6 +93,7 @@ impl Flood {
             did: self.did.clone(),
             rkey,
             record: json!({ "text": filler, "seq": seq, "sent": unix_ms() }),
+            concurrent: true,
             ..Put::default()
         })?;
         Ok(())

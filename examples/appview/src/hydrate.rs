@@ -1,208 +1,185 @@
-//! Children and references: added to the records of a snapshot, and followed live.
+//! Children and references, added to the records of a snapshot within the limits of the real server's.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::query::{Query, Scope};
-use crate::record::{Change, Record, What, record_uri};
-use crate::schema::{Match, Reference, Relation, text_at};
-use crate::ticket::QuerySpec;
-use crate::wire::{Body, Event, Field, Snapshot};
+use serde_json::Value;
+
+use crate::page::Page;
+use crate::query::Query;
+use crate::record::Record;
+use crate::schema::{Match, Reference, Relation, at_path, text_at};
+use crate::wire::{Field, Snapshot};
 use crate::world::World;
 
-/// A snapshot's records, hydrated, and what a live watch must remember of them.
-pub(crate) struct Hydrated {
-    pub(crate) records: Vec<Snapshot>,
-    pub(crate) tracker: Tracker,
-}
+/// Parents that the real server asks for in one go.
+const PARENTS_AT_ONCE: usize = 50;
+/// Groups that it reckons with.
+const GROUPS: usize = 10;
 
-/// Hydrates the records as the query asks.
-pub(crate) fn hydrate(world: &World, query: &Query, records: &[Arc<Record>]) -> Hydrated {
-    let mut tracker = Tracker::default();
-    let mut sources = Sources {
-        world,
-        known: HashMap::new(),
-    };
-    let mut hydrate_one = |record: &Arc<Record>| {
-        let mut snapshot = Snapshot::of(record.clone(), &query.scope);
-        if !query.relations.is_empty() {
-            tracker.parents.insert(record.uri());
-        }
-        for (relation, limit) in &query.relations {
-            let children = sources.children(relation, record);
-            add_children(
-                &mut snapshot,
-                &mut tracker,
-                relation,
-                *limit,
-                &children,
-                &query.scope,
-                record,
-            );
-        }
-        for reference in &query.references {
-            if let Some(target) = sources.target(reference, record) {
-                let target = Snapshot::nested(target, &query.scope);
-                let field = Field::Target(Box::new(target));
-                snapshot.hydrated.0.push((reference.name.into(), field));
+/// Records of one space, or of none.
+type Source = (Option<Arc<str>>, Vec<Arc<Record>>);
+/// Children by group, in the order in which the first of each came.
+type Groups = Vec<(String, Vec<Arc<Record>>)>;
+
+/// The page's records, hydrated as the query asks; `time` is the one that a child is told with. What belongs to a record
+/// is known by its URI alone: one URI in two spaces gets the children of both.
+pub(crate) fn hydrate(
+    world: &World,
+    query: &Query,
+    page: &Page,
+    time: impl Fn(&Record) -> i64,
+) -> Vec<Snapshot> {
+    let counters = query.collection.counters();
+    let mut snapshots: Vec<_> = page
+        .records
+        .iter()
+        .map(|(record, time)| Snapshot::of(record.clone(), *time))
+        .collect();
+    for snapshot in &mut snapshots {
+        for counter in &counters {
+            match snapshot.record.counts.get(&counter.counted) {
+                None | Some(0) => {}
+                Some(n) => snapshot.add(&counter.name, Field::Count(*n)),
             }
         }
-        snapshot
-    };
-    let records = records.iter().map(&mut hydrate_one).collect();
-    Hydrated { records, tracker }
+    }
+    let nested = |record: &Arc<Record>| Snapshot::nested(record.clone(), time(record));
+    let sources = by_source(page);
+    for (relation, limit) in &query.relations {
+        let children = children(world, relation, *limit, &sources);
+        for snapshot in &mut snapshots {
+            if let Some(groups) = children.get(&snapshot.record.uri()) {
+                let list = |children: &Vec<_>| children.iter().map(nested).collect();
+                let groups = groups.iter();
+                let groups = groups.map(|(name, children)| (name.clone(), list(children)));
+                let field = match relation.groups {
+                    Some(_) => Field::Groups(groups.collect()),
+                    None => Field::Children(groups.flat_map(|(_, children)| children).collect()),
+                };
+                snapshot.add(relation.name, field);
+            }
+        }
+    }
+    for reference in &query.references {
+        let targets = targets(world, reference, &sources);
+        for snapshot in &mut snapshots {
+            if let Some(target) = targets.get(&snapshot.record.uri()) {
+                snapshot.add(reference.name, Field::Target(Box::new(nested(target))));
+            }
+        }
+    }
+    snapshots
 }
 
-/// Adds the count and the newest children; a parent without children gets neither.
-fn add_children(
-    snapshot: &mut Snapshot,
-    tracker: &mut Tracker,
+fn by_source(page: &Page) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    for (record, _) in &page.records {
+        match sources.iter_mut().find(|(space, _)| *space == record.space) {
+            Some((_, records)) => records.push(record.clone()),
+            None => sources.push((record.space.clone(), vec![record.clone()])),
+        }
+    }
+    sources
+}
+
+/// The newest children of each parent. There is one limit to the rows of up to 50 parents together, so that one with many
+/// children leaves nothing to the others.
+fn children(
+    world: &World,
     relation: &'static Relation,
     limit: usize,
-    children: &[Arc<Record>],
-    scope: &Scope,
-    parent: &Record,
-) {
-    if children.is_empty() {
-        return;
-    }
-    let mut groups: BTreeMap<String, Vec<Snapshot>> = BTreeMap::new();
-    for child in children {
-        let named = relation
-            .group_by
-            .map(|path| text_at(&child.value, path).unwrap_or("other"));
-        let group = groups
-            .entry(named.unwrap_or_default().to_owned())
-            .or_default();
-        if group.len() < limit {
-            tracker.remember(&child.rkey, &parent.uri(), relation.name);
-            group.push(Snapshot::nested(child.clone(), scope));
-        }
-    }
-    let field = match relation.group_by {
-        Some(_) => Field::Groups(groups),
-        None => Field::Children(groups.into_values().flatten().collect()),
-    };
-    let fields = &mut snapshot.hydrated.0;
-    fields.push((
-        format!("{}Count", relation.name),
-        Field::Count(children.len()),
-    ));
-    fields.push((relation.name.into(), field));
-}
-
-type BySubject = HashMap<String, Vec<Arc<Record>>>;
-
-/// Children by subject, read once per space and relation.
-struct Sources<'a> {
-    world: &'a World,
-    known: HashMap<(Option<Arc<str>>, &'static str), BySubject>,
-}
-
-impl Sources<'_> {
-    /// The children of `parent` in its own space, newest first.
-    fn children(&mut self, relation: &'static Relation, parent: &Record) -> Vec<Arc<Record>> {
-        let key = (parent.space.clone(), relation.name);
-        let by_subject = self.known.entry(key).or_insert_with(|| {
-            let mut children = match parent.space.as_deref() {
-                Some(space) => self.world.in_space(space, relation.child),
-                None => self
-                    .world
-                    .everywhere(relation.child, |child| child.space.is_none()),
+    sources: &[Source],
+) -> HashMap<String, Groups> {
+    let mut found: HashMap<String, Groups> = HashMap::new();
+    for (space, parents) in sources {
+        let subjects = subjects(relation, parents);
+        let groups = if relation.groups.is_some() { GROUPS } else { 1 };
+        let most_rows = subjects.len() * limit * groups;
+        let mut all = world.records(space.as_ref(), relation.child);
+        all.sort_by_key(|child| (std::cmp::Reverse(child.time), child.row));
+        for asked in subjects.chunks(PARENTS_AT_ONCE) {
+            let asked: HashSet<&str> = asked.iter().map(String::as_str).collect();
+            let named = |child: &&Arc<Record>| {
+                let subject = text_at(&child.value, relation.field);
+                subject.is_some_and(|subject| asked.contains(subject))
             };
-            children.sort_by(|a, b| (b.created_ms, &b.rkey).cmp(&(a.created_ms, &a.rkey)));
-            let mut by_subject = BySubject::new();
-            for child in children {
-                if let Some(subject) = text_at(&child.value, relation.field) {
-                    by_subject
-                        .entry(subject.to_owned())
-                        .or_default()
-                        .push(child);
+            for child in all.iter().filter(named).take(most_rows) {
+                for parent in parents_of(child, relation, parents) {
+                    let groups = found.entry(parent).or_default();
+                    add_child(groups, group_of(relation, child), child, limit);
                 }
             }
-            by_subject
-        });
-        let found = match relation.matches {
-            Match::Uri => by_subject.get(&parent.uri()),
-            Match::Did => by_subject.get(&parent.did),
-        };
-        found.cloned().unwrap_or_default()
-    }
-
-    fn target(&self, reference: &'static Reference, record: &Record) -> Option<Arc<Record>> {
-        let uri = text_at(&record.value, reference.field)?;
-        self.world
-            .find(record.space.as_ref(), reference.target, uri)
-    }
-}
-
-/// What the server remembers of one watch, to route the changes of children.
-#[derive(Debug, Default)]
-pub(crate) struct Tracker {
-    parents: HashSet<String>,
-    /// By rkey alone, as in the real server: of two children with one rkey only one is known.
-    children: HashMap<String, (String, String)>,
-}
-
-impl Tracker {
-    fn remember(&mut self, rkey: &str, parent: &str, relation: &str) {
-        self.children
-            .insert(rkey.into(), (parent.into(), relation.into()));
-    }
-
-    /// The event that this change is to a watch of `spec`, if it is one.
-    pub(crate) fn translate(
-        &mut self,
-        change: &Change,
-        spec: &QuerySpec,
-        body: Body,
-    ) -> Option<Event> {
-        match &change.what {
-            What::Put(record) if record.collection.nsid == spec.collection => {
-                if !spec.hydrate.is_empty() {
-                    self.parents.insert(record.uri());
-                }
-                Some(Event::record_created(record, change.at_ms, body))
-            }
-            What::Put(child) => self.child_put(child, spec, body),
-            What::Deleted {
-                collection,
-                did,
-                rkey,
-            } if collection.nsid == spec.collection => {
-                let uri = record_uri(did, collection, rkey);
-                self.parents.remove(&uri);
-                Some(Event::record_deleted(&uri, did, rkey))
-            }
-            What::Deleted {
-                collection,
-                did,
-                rkey,
-            } => {
-                let (_, relation) = self.children.get(rkey)?;
-                if spec.hydrate.get(relation)?.child_collection != collection.nsid {
-                    return None;
-                }
-                let (parent, relation) = self.children.remove(rkey)?;
-                Some(Event::hydration_removed(&parent, &relation, rkey, did))
-            }
-            What::Kicked { .. } => None,
         }
     }
+    found
+}
 
-    fn child_put(&mut self, child: &Record, spec: &QuerySpec, body: Body) -> Option<Event> {
-        let nsid = child.collection.nsid;
-        let mut hydrated = spec.hydrate.iter();
-        let (relation, found) = hydrated.find(|(_, found)| found.child_collection == nsid)?;
-        let subject = text_at(&child.value, &found.match_field)?;
-        let parent = if found.match_mode.as_deref() == Some("did") {
-            let prefix = format!("at://{subject}/{}/", spec.collection);
-            self.parents.iter().find(|uri| uri.starts_with(&prefix))?;
-            format!("{prefix}_")
-        } else {
-            self.parents.get(subject)?.clone()
-        };
-        self.remember(&child.rkey, &parent, relation);
-        Some(Event::hydration_added(&parent, relation, child, body))
+/// What children may name.
+fn subjects(relation: &Relation, parents: &[Arc<Record>]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    match relation.matches {
+        Match::Uri => parents.iter().map(|parent| parent.uri()).collect(),
+        Match::Did => parents
+            .iter()
+            .filter(|parent| seen.insert(&parent.did))
+            .map(|parent| parent.did.clone())
+            .collect(),
     }
+}
+
+fn parents_of(child: &Record, relation: &Relation, parents: &[Arc<Record>]) -> Vec<String> {
+    let Some(subject) = text_at(&child.value, relation.field) else {
+        return Vec::new();
+    };
+    match relation.matches {
+        Match::Uri => vec![subject.to_owned()],
+        Match::Did => parents
+            .iter()
+            .filter(|parent| parent.did == subject)
+            .map(|parent| parent.uri())
+            .collect(),
+    }
+}
+
+/// A child without a group is in `other`.
+fn group_of(relation: &Relation, child: &Record) -> String {
+    let Some(groups) = &relation.groups else {
+        return String::new();
+    };
+    match at_path(&child.value, groups.by) {
+        None | Some(Value::Null) => "other".to_owned(),
+        Some(Value::String(group)) => group.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn add_child(groups: &mut Groups, name: String, child: &Arc<Record>, limit: usize) {
+    let known = groups.iter().position(|(known, _)| *known == name);
+    let at = known.unwrap_or_else(|| {
+        groups.push((name, Vec::new()));
+        groups.len() - 1
+    });
+    if groups[at].1.len() < limit {
+        groups[at].1.push(child.clone());
+    }
+}
+
+/// The target of each record that has one.
+fn targets(
+    world: &World,
+    reference: &'static Reference,
+    sources: &[Source],
+) -> HashMap<String, Arc<Record>> {
+    let mut found = HashMap::new();
+    for (space, records) in sources {
+        for record in records {
+            let target = text_at(&record.value, reference.field)
+                .and_then(|uri| world.find(space.as_ref(), reference.target, uri));
+            if let Some(target) = target {
+                found.insert(record.uri(), target);
+            }
+        }
+    }
+    found
 }

@@ -22,28 +22,36 @@ mod answer;
 mod auth;
 mod control;
 mod fault;
+mod feed;
 mod flood;
 mod hydrate;
+mod page;
 mod query;
+mod reach;
 mod record;
 mod routes;
 mod schema;
 mod server;
+mod settings;
+mod sql;
 mod sse;
 mod state;
 mod ticket;
 mod tls;
+mod tracker;
 mod watch;
 mod wire;
 mod world;
+mod writes;
 mod ws;
 
 pub use fault::{Fault, On};
-pub use record::{Bulk, Delete, Put};
+pub use record::{Bulk, Community, Delete, Put};
 pub use server::{Options, Server};
+pub use settings::{Lenient, Losses};
 pub use state::{Stats, TicketFor, WsMode};
 pub use tls::Tls;
-pub use world::World;
+pub use world::{OpenSpace, World};
 
 /// What a call can refuse.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +72,7 @@ pub enum Error {
     #[error("unknown space {0:?}")]
     UnknownSpace(String),
     /// No such collection.
-    #[error("unknown collection {0:?}: one of message, event, reaction, rsvp, badge")]
+    #[error("unknown collection {0:?}: one of message, event, reaction, rsvp, badge, poll, vote")]
     UnknownCollection(String),
     /// No such relation.
     #[error("unknown relation {0:?}")]
@@ -84,6 +92,19 @@ pub enum Error {
     /// Too many records at once.
     #[error("at most {0} records at once")]
     TooMany(usize),
+    /// The real server stores a time of its own.
+    #[error(
+        "createdAt needs the leniency created-at: the real server does not let anybody set the stored time"
+    )]
+    NoCreatedAt,
+    /// What is written to a space does not come from the network.
+    #[error("eventAt is for public records")]
+    NoEvent,
+    /// No such leniency.
+    #[error(
+        "unknown leniency {0:?}: one of public-actor-watch, created-at, edits-stay, tickets-list"
+    )]
+    UnknownLeniency(String),
     /// A fault that cannot be produced.
     #[error("fault: {0}")]
     BadFault(String),

@@ -11,12 +11,14 @@ const HELP: &str = "\
 A development appview on 127.0.0.1.
 
 Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N] [--max-limit N]
+               [--lenient NAME]...
 
   --port N           port to listen on; 0, the default, picks a free one
   --ws MODE          how WebSockets are ended: worker (default), do, off
   --secret-file FILE the 32-byte ticket secret; random unless given
   --ticket-ttl-ms N  life of minted tickets (default 120000)
   --max-limit N      most records of one page (default 200, as on the real server)
+  --lenient NAME     allows what the real server does not do: public-actor-watch, created-at, edits-stay, tickets-list
 
 Prints {\"url\": \"http://127.0.0.1:PORT\"} once it listens.";
 
@@ -47,6 +49,10 @@ fn arguments() -> Result<Option<Options>, Failure> {
                 options.world = Some(World::with_secret(secret));
             }
             Long("max-limit") => options.max_limit = arguments.value()?.parse()?,
+            Long("lenient") => {
+                let name = arguments.value()?;
+                options.lenient.allow(&name.to_string_lossy())?;
+            }
             Long("ticket-ttl-ms") => {
                 options.ticket_ttl = Duration::from_millis(arguments.value()?.parse()?);
             }

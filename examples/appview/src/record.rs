@@ -1,16 +1,17 @@
 //! Records, what happens to them, and the calls that make it happen.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::Error;
-use crate::schema::{Collection, by_short_name};
+use crate::schema::{Collection, Counted, by_short_name};
 #[cfg(doc)]
 use crate::world::World;
 
 /// A stored record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// The space it lives in; `None` for a public record.
     pub space: Option<Arc<str>>,
@@ -23,9 +24,14 @@ pub struct Record {
     /// Its content id, if the writer gave one.
     pub cid: Option<String>,
     /// Its body.
-    pub value: Value,
-    /// Creation time in Unix milliseconds.
-    pub created_ms: i64,
+    pub value: Arc<Value>,
+    /// The time that each put replaces: in a space when it was stored, in Unix milliseconds; of a public record when its
+    /// event happened on the network, in Unix microseconds.
+    pub time: i64,
+    /// Counts up in the order in which records were first written: what has the same time comes in this order.
+    pub row: u64,
+    /// How many children it has, as last counted: when one of them was written or deleted.
+    pub counts: BTreeMap<Counted, usize>,
 }
 
 impl Record {
@@ -90,9 +96,17 @@ pub struct Put {
     /// The content id, `null` on the wire when absent.
     #[serde(default)]
     pub cid: Option<String>,
-    /// Creation time in Unix milliseconds; default: kept on an update, else now.
+    /// Of a public record: when its event happened on the network, in Unix microseconds; default: now.
+    #[serde(default)]
+    pub event_at: Option<i64>,
+    /// The stored time, in Unix milliseconds. The real server does not let anybody set it: needs the leniency
+    /// [`crate::Lenient::created_at`].
     #[serde(default)]
     pub created_at: Option<i64>,
+    /// Written at the same time as others: may get the same stored time as the one before. Otherwise a put takes a
+    /// millisecond at least, as on the real server, so that no two have the same time.
+    #[serde(default)]
+    pub concurrent: bool,
     /// Changes the data without telling live watchers, as if they had missed the event.
     #[serde(default)]
     pub silent: bool,
@@ -129,6 +143,23 @@ pub struct Bulk {
     /// Changes the data without telling live watchers.
     #[serde(default)]
     pub silent: bool,
+}
+
+/// A community to make; see [`World::community`].
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Community {
+    /// The community itself, an author like any other.
+    pub did: String,
+    /// Keys of its spaces.
+    #[serde(default)]
+    pub spaces: Vec<String>,
+    /// Who reaches them.
+    #[serde(default)]
+    pub members: Vec<String>,
+    /// Who also reaches the two spaces that every community has, `$admin` and `$publishers`.
+    #[serde(default)]
+    pub admins: Vec<String>,
 }
 
 pub(crate) fn collection(short: &str) -> Result<&'static Collection, Error> {

@@ -13,7 +13,7 @@ use axum::routing::{any, get, post};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Refusal, event_stream, faulty, json, no_such_route, plain};
-use crate::auth::{Caller, authorise, bearer, mint, refuse};
+use crate::auth::{Caller, actor_reach, bearer, lister, mint, topics, watcher};
 use crate::fault::{Fault, On};
 use crate::query::{Params, Query, Scope};
 use crate::schema::{Collection, NAMESPACE, by_short_name};
@@ -123,11 +123,14 @@ struct Call {
 }
 
 impl Call {
+    fn query(&self) -> Query {
+        Query::parse(self.collection, &self.params, self.app.max_limit)
+    }
+
     fn authorise(&self) -> Result<(Query, Caller), Refusal> {
-        let query = Query::parse(self.collection, &self.params, self.app.max_limit)
-            .ok_or(Refusal::NO_SCOPE)?;
+        let query = self.query();
         let headers = self.request.headers();
-        let caller = authorise(&self.app.world, &query, &self.params, headers)?;
+        let caller = watcher(&self.app, &query, &self.params, headers)?;
         Ok((query, caller))
     }
 
@@ -166,10 +169,7 @@ impl Call {
 
     fn upgrade(self, fault: Fault) -> Result<Response, Refusal> {
         let (query, caller) = self.authorise()?;
-        let since_ms = self
-            .params
-            .get("sinceTs")
-            .and_then(|since| since.parse().ok());
+        let since_ms = self.params.number("sinceTs").filter(|since| *since > 0);
         let Self {
             app,
             connection,
@@ -182,17 +182,17 @@ impl Call {
     async fn handshake(self, fault: &Fault) -> Result<Response, Refusal> {
         let (query, caller) = self.authorise()?;
         let since_ts = self.app.world.mark();
-        let read = read_snapshot(&self.app.world, &query, fault).await;
+        let read = read_snapshot(&self.app.world, &query, &caller.reach, fault).await;
         let read = read.map_err(|message| Refusal::snapshot_failed(&message))?;
         let ttl_ms = self.app.ticket_ttl_ms;
-        let topic = query.scope.topic();
-        let mint = |did: &String| mint(&self.app.world, caller.spec.clone(), topic, did, ttl_ms);
+        let topics = caller.reach.topics();
+        let mint = |did: &String| mint(&self.app.world, caller.spec.clone(), topics, did, ttl_ms);
         let ticket = caller.did.as_ref().and_then(mint);
         let since = since_ts.to_string();
         let mut with: Vec<(&str, &str)> = Vec::new();
         with.extend(ticket.as_deref().map(|ticket| ("ticket", ticket)));
         with.push(("sinceTs", &since));
-        let rewritten = self.params.rewrite(&["mode", "ticket", "sinceTs"], &with);
+        let rewritten = self.params.rewrite("mode", &with);
         let handshake = Handshake {
             transport: "ws",
             snapshot: List {
@@ -218,8 +218,9 @@ impl Call {
         if let Some(response) = misbehave(&fault, &self.connection).await {
             return Ok(response);
         }
-        let (query, _) = self.authorise()?;
-        let read = read_snapshot(&self.app.world, &query, &fault).await;
+        let query = self.query();
+        let reach = lister(&self.app, &query, &self.params, self.request.headers())?;
+        let read = read_snapshot(&self.app.world, &query, &reach, &fault).await;
         let read = read.map_err(|message| Refusal::snapshot_failed(&message))?;
         Ok(json(
             StatusCode::OK,
@@ -277,12 +278,9 @@ async fn topic_ticket(
         let did = bearer(&headers).ok_or(Refusal::AUTH_REQUIRED)?;
         let ask: Ask =
             serde_json::from_slice(&body).map_err(|error| Refusal::invalid(error.to_string()))?;
-        if let Some(space) = ask.topic.strip_prefix("space:") {
-            app.world.may_read(space, did).map_err(refuse)?;
-        }
+        let topics = topics(&app, &ask.topic, did)?;
         let iat = now_ms();
         let expires_at = iat.saturating_add(app.ticket_ttl_ms);
-        let topics = vec![ask.topic];
         let claims = Claims {
             topics: topics.clone(),
             did: did.into(),
@@ -333,11 +331,11 @@ fn mint_for(app: &App, params: &Params, headers: &HeaderMap) -> Result<String, R
     let named = params.get("collection").unwrap_or("message");
     let unknown = || Refusal::invalid(format!("unknown collection {named:?}"));
     let collection = by_short_name(named).ok_or_else(unknown)?;
-    let query = Query::parse(collection, params, app.max_limit).ok_or(Refusal::NO_SCOPE)?;
-    if let Scope::Space(space) = &query.scope {
-        app.world.may_read(space, did).map_err(refuse)?;
-    }
-    let topic = query.scope.topic();
-    mint(&app.world, query.spec(), topic, did, app.ticket_ttl_ms)
+    let query = Query::parse(collection, params, app.max_limit);
+    let topics = match query.scope.as_ref().ok_or(Refusal::NO_SCOPE)? {
+        Scope::Space(space) => topics(app, &format!("space:{space}"), did)?,
+        Scope::Actor(actor) => actor_reach(app, actor, Some(did))?.topics(),
+    };
+    mint(&app.world, query.spec(), topics, did, app.ticket_ttl_ms)
         .ok_or_else(|| Refusal::invalid("no ticket"))
 }

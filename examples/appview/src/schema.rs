@@ -16,8 +16,19 @@ pub struct Collection {
     pub relations: &'static [Relation],
     /// Targets that `hydrate<Reference>=true` adds.
     pub references: &'static [Reference],
-    /// Query parameters that filter by a field of the body: (parameter, path).
-    pub filters: &'static [(&'static str, &'static str)],
+    /// Fields of the body to filter and sort by.
+    pub queryable: &'static [Field],
+}
+
+/// A field of the body that queries may name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The query parameter: `replyUri` for `reply.uri`.
+    pub param: &'static str,
+    /// The path in the body.
+    pub path: &'static str,
+    /// Filtered by `<param>Min` and `<param>Max` instead of `<param>`.
+    pub is_range: bool,
 }
 
 /// Children that name their parent in their body.
@@ -31,8 +42,17 @@ pub struct Relation {
     pub field: &'static str,
     /// What the path holds.
     pub matches: Match,
-    /// Path in the child's body by which children are grouped.
-    pub group_by: Option<&'static str>,
+    /// How children are grouped.
+    pub groups: Option<Groups>,
+}
+
+/// Children in groups.
+#[derive(Debug)]
+pub struct Groups {
+    /// Path in the child's body that names the group.
+    pub by: &'static str,
+    /// The groups that have a counter: (its part of the counter's name, the value in the body).
+    pub counted: &'static [(&'static str, &'static str)],
 }
 
 /// What a child's matching field holds.
@@ -60,28 +80,46 @@ const REACTION: &str = "com.example.chat.reaction";
 const EVENT: &str = "com.example.event";
 const RSVP: &str = "com.example.rsvp";
 const BADGE: &str = "com.example.badge";
+const POLL: &str = "com.example.poll";
+const VOTE: &str = "com.example.vote";
+
+const fn field(param: &'static str, path: &'static str) -> Field {
+    Field {
+        param,
+        path,
+        is_range: false,
+    }
+}
+
+const SUBJECT_URI: Field = field("subjectUri", "subject.uri");
+
+/// A relation by URI, not grouped.
+const fn by_uri(name: &'static str, child: &'static str) -> Relation {
+    Relation {
+        name,
+        child,
+        field: "subject.uri",
+        matches: Match::Uri,
+        groups: None,
+    }
+}
 
 /// Every collection.
 pub static COLLECTIONS: &[Collection] = &[
     Collection {
         short: "message",
         nsid: MESSAGE,
-        relations: &[Relation {
-            name: "reactions",
-            child: REACTION,
-            field: "subject.uri",
-            matches: Match::Uri,
-            group_by: None,
-        }],
+        relations: &[by_uri("reactions", REACTION)],
         references: &[Reference {
             name: "parent",
             target: MESSAGE,
             field: "reply.uri",
         }],
-        filters: &[
-            ("room", "room"),
-            ("text", "text"),
-            ("replyUri", "reply.uri"),
+        queryable: &[
+            field("room", "room"),
+            field("text", "text"),
+            field("n", "n"),
+            field("replyUri", "reply.uri"),
         ],
     },
     Collection {
@@ -89,49 +127,125 @@ pub static COLLECTIONS: &[Collection] = &[
         nsid: EVENT,
         relations: &[
             Relation {
-                name: "rsvps",
-                child: RSVP,
-                field: "subject.uri",
-                matches: Match::Uri,
-                group_by: Some("status"),
+                groups: Some(Groups {
+                    by: "status",
+                    counted: &[
+                        ("Going", "com.example.rsvp#going"),
+                        ("Interested", "com.example.rsvp#interested"),
+                    ],
+                }),
+                ..by_uri("rsvps", RSVP)
             },
             Relation {
-                name: "badges",
-                child: BADGE,
-                field: "subject.did",
+                field: "subject",
                 matches: Match::Did,
-                group_by: None,
+                ..by_uri("badges", BADGE)
             },
         ],
         references: &[],
-        filters: &[("name", "name"), ("status", "status")],
+        queryable: &[
+            field("name", "name"),
+            // Named as the handshake's own parameter, which it therefore filters by.
+            field("mode", "mode"),
+            Field {
+                is_range: true,
+                ..field("startsAt", "startsAt")
+            },
+        ],
     },
     Collection {
         short: "reaction",
         nsid: REACTION,
         relations: &[],
         references: &[],
-        filters: &[("emoji", "emoji"), ("subjectUri", "subject.uri")],
+        queryable: &[field("emoji", "emoji"), SUBJECT_URI],
     },
     Collection {
         short: "rsvp",
         nsid: RSVP,
         relations: &[],
         references: &[],
-        filters: &[("status", "status"), ("subjectUri", "subject.uri")],
+        queryable: &[field("status", "status"), SUBJECT_URI],
     },
     Collection {
         short: "badge",
         nsid: BADGE,
         relations: &[],
         references: &[],
-        filters: &[("subjectDid", "subject.did")],
+        queryable: &[field("label", "label"), field("subject", "subject")],
+    },
+    // Two relations on one child collection: only the last of them is told live, and it owns the counter.
+    Collection {
+        short: "poll",
+        nsid: POLL,
+        relations: &[
+            Relation {
+                groups: Some(Groups {
+                    by: "choice",
+                    counted: &[("Yes", "yes"), ("No", "no")],
+                }),
+                ..by_uri("votes", VOTE)
+            },
+            by_uri("ballots", VOTE),
+        ],
+        references: &[],
+        queryable: &[field("text", "text")],
+    },
+    Collection {
+        short: "vote",
+        nsid: VOTE,
+        relations: &[],
+        references: &[],
+        queryable: &[field("choice", "choice"), SUBJECT_URI],
     },
 ];
 
 /// The collection with this short name.
 pub fn by_short_name(short: &str) -> Option<&'static Collection> {
     COLLECTIONS.iter().find(|known| known.short == short)
+}
+
+/// What a counter counts: children of a collection, or those of them in one group.
+pub type Counted = (&'static str, Option<&'static str>);
+
+/// A counter that records of a collection carry.
+#[derive(Debug)]
+pub struct Counter {
+    /// `rsvpsCount`, `rsvpsGoingCount`; also what `sort` calls it.
+    pub name: String,
+    /// What it counts.
+    pub counted: Counted,
+}
+
+impl Collection {
+    /// Its counters in the order of the wire. Relations on one child collection share theirs, which the last one names.
+    pub fn counters(&self) -> Vec<Counter> {
+        let mut counters: Vec<Counter> = Vec::new();
+        for counter in self.relations.iter().flat_map(Relation::counters) {
+            match counters
+                .iter_mut()
+                .find(|known| known.counted == counter.counted)
+            {
+                Some(known) => *known = counter,
+                None => counters.push(counter),
+            }
+        }
+        counters
+    }
+}
+
+impl Relation {
+    /// The counter of all its children, then those of its groups.
+    pub fn counters(&self) -> impl Iterator<Item = Counter> {
+        let counted = self.groups.iter().flat_map(|groups| groups.counted);
+        let groups = counted.map(|(short, value)| (*short, Some(*value)));
+        std::iter::once(("", None))
+            .chain(groups)
+            .map(|(short, group)| Counter {
+                name: format!("{}{short}Count", self.name),
+                counted: (self.child, group),
+            })
+    }
 }
 
 /// `reactions` → `hydrateReactions`.

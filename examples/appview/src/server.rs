@@ -18,10 +18,11 @@ use tower::ServiceExt as _;
 use crate::Error;
 use crate::fault::Fault;
 use crate::query::MAX_LIMIT;
-use crate::record::{Bulk, Delete, Put};
+use crate::record::{Bulk, Community, Delete, Put};
+use crate::settings::{Lenient, Losses};
 use crate::state::{App, Connection, Stats, TicketFor, WsMode};
 use crate::tls::{Tls, TlsPort, bind};
-use crate::world::World;
+use crate::world::{OpenSpace, World};
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +44,12 @@ pub struct Options {
     pub ticket_ttl: Duration,
     /// Most records of one page, whatever `limit` asks for. The real server's 200 by default.
     pub max_limit: usize,
+    /// Has the community module; without it a watch of an actor is refused for ever.
+    pub has_communities: bool,
+    /// What is allowed though the real server does not allow it. Set on the world that is served.
+    pub lenient: Lenient,
+    /// What is lost as the real server loses it. Set on the world that is served.
+    pub losses: Losses,
 }
 
 impl Default for Options {
@@ -55,6 +62,9 @@ impl Default for Options {
             keepalive: Duration::from_secs(15),
             ticket_ttl: Duration::from_secs(120),
             max_limit: MAX_LIMIT,
+            has_communities: true,
+            lenient: Lenient::default(),
+            losses: Losses::default(),
         }
     }
 }
@@ -74,6 +84,8 @@ impl Server {
             Some(world) => world.clone(),
             None => World::new()?,
         };
+        world.set_lenient(options.lenient);
+        world.set_losses(options.losses);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
         let ttl_ms = i64::try_from(options.ticket_ttl.as_millis()).unwrap_or(i64::MAX);
@@ -120,6 +132,32 @@ impl Server {
     /// Creates or finds a space; answers its URI.
     pub fn space(&self, key: &str, owner: &str) -> Result<String, Error> {
         self.app.world.space(key, owner)
+    }
+
+    /// Creates or finds a space, and lets in whoever has the query that it answers, `spaceUri=…&inviteToken=…`: a watch
+    /// that needs no ticket.
+    pub fn open_space(&self, key: &str, owner: &str) -> Result<OpenSpace, Error> {
+        self.app.world.open_space(key, owner)
+    }
+
+    /// Makes a community; answers the URIs of its spaces that are named.
+    pub fn community(&self, community: &Community) -> Result<Vec<String>, Error> {
+        self.app.world.community(community)
+    }
+
+    /// Deletes a space. Nobody is told, unless [`Losses::space_deletion`] is off.
+    pub fn delete_space(&self, space_uri: &str) -> Result<(), Error> {
+        self.app.world.delete_space(space_uri)
+    }
+
+    /// Allows this from now on, and nothing else that the real server does not do.
+    pub fn set_lenient(&self, lenient: Lenient) {
+        self.app.world.set_lenient(lenient);
+    }
+
+    /// Loses this from now on, and nothing else. Watches that are open go on as they were.
+    pub fn set_losses(&self, losses: Losses) {
+        self.app.world.set_losses(losses);
     }
 
     /// Lets `did` read the space.

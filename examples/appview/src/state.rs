@@ -77,6 +77,7 @@ pub(crate) struct App {
     pub(crate) keepalive: Duration,
     pub(crate) ticket_ttl_ms: i64,
     pub(crate) max_limit: usize,
+    pub(crate) has_communities: bool,
     ws: Mutex<WsMode>,
     next_id: AtomicU64,
     connections: Mutex<HashMap<u64, CancellationToken>>,
@@ -93,6 +94,7 @@ impl App {
             keepalive: options.keepalive,
             ticket_ttl_ms,
             max_limit: options.max_limit,
+            has_communities: options.has_communities,
             ws: Mutex::new(options.ws),
             next_id: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -138,11 +140,14 @@ impl App {
     pub(crate) fn ticket(&self, ask: &TicketFor) -> Result<String, Error> {
         let unknown = || Error::UnknownCollection(ask.collection.clone());
         let collection = by_short_name(&ask.collection).ok_or_else(unknown)?;
-        let query = Query::parse(collection, &ask.params(collection)?, self.max_limit)
-            .ok_or(Error::NoScope)?;
+        let query = Query::parse(collection, &ask.params(collection)?, self.max_limit);
+        if query.scope.is_none() {
+            return Err(Error::NoScope);
+        }
         let ttl_ms = ask.ttl_ms.unwrap_or(self.ticket_ttl_ms);
-        let topic = query.scope.topic();
-        crate::auth::mint(&self.world, query.spec(), topic, &ask.did, ttl_ms).ok_or(Error::NoTicket)
+        let topics = crate::auth::unchecked_topics(self, &query, &ask.did);
+        crate::auth::mint(&self.world, query.spec(), topics, &ask.did, ttl_ms)
+            .ok_or(Error::NoTicket)
     }
 }
 
@@ -153,7 +158,7 @@ pub struct TicketFor {
     /// The space, or
     #[serde(default)]
     pub space_uri: Option<String>,
-    /// the author whose records are watched.
+    /// the community whose records are watched.
     #[serde(default)]
     pub actor: Option<String>,
     /// Short name of the collection.

@@ -49,9 +49,6 @@ pub struct HydrateSpec {
     pub child_collection: String,
     /// Path in the child's body that names the parent.
     pub match_field: String,
-    /// `did` where the path holds the did of the parent's author.
-    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
-    pub match_mode: Option<String>,
 }
 
 /// base64url without padding.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
-use crate::query::Scope;
+use crate::reach::Reach;
 use crate::record::Record;
 
 /// An event that is larger costs another allocation.
@@ -31,7 +31,7 @@ impl Event {
         }
     }
 
-    pub(crate) fn snapshot_start(scope: &Scope, collection: &'static str) -> Self {
+    pub(crate) fn snapshot_start(reach: &Reach, collection: &'static str) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Start<'a> {
@@ -41,9 +41,10 @@ impl Event {
             actor: Option<&'a str>,
             collection: &'a str,
         }
-        let (space_uri, actor) = match scope {
-            Scope::Space(uri) => (Some(uri.as_str()), None),
-            Scope::Actor(did) => (None, Some(did.as_str())),
+        let (space_uri, actor) = match reach {
+            Reach::Space(uri) => (Some(&**uri), None),
+            Reach::Community { did, .. } | Reach::Author(did) => (None, Some(did.as_str())),
+            Reach::Public { .. } => (None, None),
         };
         let start = Start {
             space_uri,
@@ -198,8 +199,8 @@ impl<'a> Live<'a> {
             rkey: &record.rkey,
             collection: record.collection.nsid,
             cid: record.cid.as_deref(),
-            value: (body == Body::Value).then_some(&record.value),
-            record: (body == Body::Record).then_some(&record.value),
+            value: (body == Body::Value).then_some(&*record.value),
+            record: (body == Body::Record).then_some(&*record.value),
             time_us: times.map(|(time_us, _)| time_us),
             indexed_at: times.map(|(_, indexed_at)| indexed_at),
             space: record.space.as_deref(),
@@ -210,33 +211,34 @@ impl<'a> Live<'a> {
 /// A record as snapshots carry it. Hydrated children and references have no `cid`.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    record: Arc<Record>,
+    pub(crate) record: Arc<Record>,
     is_nested: bool,
     time_us: i64,
     pub(crate) hydrated: Fields,
 }
 
 impl Snapshot {
-    /// A record of the result. `time_us` is in milliseconds when a space was asked, else in microseconds.
-    pub(crate) fn of(record: Arc<Record>, scope: &Scope) -> Self {
-        let scale = match scope {
-            Scope::Space(_) => 1,
-            Scope::Actor(_) => 1000,
-        };
+    /// A record of the result, told with this time.
+    pub(crate) fn of(record: Arc<Record>, time_us: i64) -> Self {
         Self {
-            is_nested: false,
-            time_us: record.created_ms.saturating_mul(scale),
             record,
+            is_nested: false,
+            time_us,
             hydrated: Fields::default(),
         }
     }
 
     /// A hydrated record.
-    pub(crate) fn nested(record: Arc<Record>, scope: &Scope) -> Self {
+    pub(crate) fn nested(record: Arc<Record>, time_us: i64) -> Self {
         Self {
             is_nested: true,
-            ..Self::of(record, scope)
+            ..Self::of(record, time_us)
         }
+    }
+
+    /// Adds a field behind those that it has.
+    pub(crate) fn add(&mut self, name: &str, field: Field) {
+        self.hydrated.0.push((name.to_owned(), field));
     }
 }
 
@@ -248,7 +250,7 @@ impl Serialize for Snapshot {
         if !self.is_nested {
             map.serialize_entry("cid", &record.cid)?;
         }
-        map.serialize_entry("value", &record.value)?;
+        map.serialize_entry("value", &*record.value)?;
         map.serialize_entry("did", &record.did)?;
         map.serialize_entry("collection", record.collection.nsid)?;
         map.serialize_entry("rkey", &record.rkey)?;
@@ -273,6 +275,15 @@ pub(crate) struct Fields(pub(crate) Vec<(String, Field)>);
 pub(crate) enum Field {
     Count(usize),
     Children(Vec<Snapshot>),
-    Groups(std::collections::BTreeMap<String, Vec<Snapshot>>),
+    /// In the order in which they came.
+    #[serde(serialize_with = "as_object")]
+    Groups(Vec<(String, Vec<Snapshot>)>),
     Target(Box<Snapshot>),
+}
+
+fn as_object<S: Serializer>(
+    groups: &[(String, Vec<Snapshot>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(groups.iter().map(|(name, children)| (name, children)))
 }

@@ -1,23 +1,20 @@
-//! The data: spaces, members, records, and the feed of changes to them.
+//! The data: spaces, members, communities, and who may read what. Records are in [`crate::writes`], the feed of changes
+//! to all of it in [`crate::feed`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::Error;
-use crate::record::{Bulk, Change, Delete, Put, Record, What, check_did, check_rkey, collection};
+use crate::feed::{Clock, FEED_CAPACITY, Object};
+use crate::record::{Change, Community, Record, What, check_did, check_rkey};
+use crate::settings::{Lenient, Losses};
 
-/// How far back a Durable Object's replay buffer reaches, in milliseconds.
-const REPLAY_MS: i64 = 15_000;
-/// How many events it holds.
-const REPLAY_EVENTS: usize = 500;
-/// Changes a watch may lag behind before its connection is cut.
-const FEED_CAPACITY: usize = 8192;
-/// Bound on one `bulk` call.
-const BULK_MAX: usize = 100_000;
+/// Spaces that every community has.
+const RESERVED: [&str; 2] = ["$admin", "$publishers"];
 
 /// Now, in Unix milliseconds.
 pub(crate) fn now_ms() -> i64 {
@@ -29,25 +26,29 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 #[derive(Debug, Default)]
-struct Space {
-    owner: String,
-    members: BTreeSet<String>,
+pub(crate) struct Space {
+    pub(crate) owner: String,
+    pub(crate) members: BTreeSet<String>,
     invites: BTreeSet<String>,
-    recent: VecDeque<Arc<Change>>,
-    bulk_written: usize,
+    /// Its records stay, as on the real server, for whoever still holds a ticket.
+    is_deleted: bool,
+    pub(crate) object: Object,
+    pub(crate) bulk_written: usize,
 }
 
 /// (space, collection, did, rkey): identity, and the order that makes one collection of one space a range.
-type Key = (Option<Arc<str>>, &'static str, String, String);
+pub(crate) type Key = (Option<Arc<str>>, &'static str, String, String);
 
 #[derive(Debug, Default)]
-struct State {
-    /// Time of the last change, and of the last handshake: a change lies after every earlier handshake, and
-    /// not after a later one, even within one millisecond.
-    last_change_ms: i64,
-    last_handshake_ms: i64,
-    spaces: HashMap<Arc<str>, Space>,
-    records: BTreeMap<Key, Arc<Record>>,
+pub(crate) struct State {
+    pub(crate) lenient: Lenient,
+    pub(crate) losses: Losses,
+    pub(crate) clock: Clock,
+    pub(crate) spaces: HashMap<Arc<str>, Space>,
+    pub(crate) communities: BTreeSet<String>,
+    pub(crate) records: BTreeMap<Key, Arc<Record>>,
+    /// Records first written so far.
+    pub(crate) rows: u64,
 }
 
 /// Why a caller may not read a space.
@@ -58,11 +59,20 @@ pub(crate) enum Denied {
     BadInvite,
 }
 
+/// A space that an invite token opens; see [`World::open_space`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenSpace {
+    /// Its URI.
+    pub uri: String,
+    /// `spaceUri=…&inviteToken=…`: the query of a watch, or of a list, that needs no ticket.
+    pub query: String,
+}
+
 /// Everything the appview stores. Shared between servers, it outlives each of them.
 #[derive(Debug)]
 pub struct World {
     state: Mutex<State>,
-    feed: broadcast::Sender<Arc<Change>>,
+    pub(crate) feed: broadcast::Sender<Arc<Change>>,
     secret: [u8; 32],
 }
 
@@ -85,24 +95,87 @@ impl World {
         &self.secret
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is allowed though the real server does not allow it.
+    pub fn lenient(&self) -> Lenient {
+        self.lock().lenient
+    }
+
+    /// Allows this from now on, and nothing else.
+    pub fn set_lenient(&self, lenient: Lenient) {
+        self.lock().lenient = lenient;
+    }
+
+    /// What is lost.
+    pub fn losses(&self) -> Losses {
+        self.lock().losses
+    }
+
+    /// Loses this from now on, and nothing else. Watches that are open go on as they were.
+    pub fn set_losses(&self, losses: Losses) {
+        self.lock().losses = losses;
     }
 
     /// Creates the space `ats://<owner>/com.example.space/<key>`, or finds it; the owner is a member.
     pub fn space(&self, key: &str, owner: &str) -> Result<String, Error> {
         check_did(owner)?;
         check_rkey(key)?;
-        let uri = format!("ats://{owner}/com.example.space/{key}");
-        self.lock()
-            .spaces
-            .entry(uri.as_str().into())
-            .or_insert_with(|| Space {
-                owner: owner.into(),
-                members: [owner.to_owned()].into(),
-                ..Space::default()
-            });
-        Ok(uri)
+        Ok(self.lock().make_space(key, owner))
+    }
+
+    /// Creates or finds the space, with a new invite token to it.
+    pub fn open_space(&self, key: &str, owner: &str) -> Result<OpenSpace, Error> {
+        let uri = self.space(key, owner)?;
+        let token = self.invite(&uri)?;
+        let pairs = [("spaceUri", &uri), ("inviteToken", &token)];
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .finish();
+        Ok(OpenSpace { uri, query })
+    }
+
+    /// Deletes the space. Its records stay, for whoever has a ticket for it: that is not asked for more.
+    pub fn delete_space(&self, space_uri: &str) -> Result<(), Error> {
+        let mut state = self.lock();
+        let space = state.space(space_uri)?;
+        space.is_deleted = true;
+        let members = std::mem::take(&mut space.members);
+        if !state.losses.space_deletion {
+            for did in members {
+                self.publish(&mut state, Some(space_uri.into()), What::Kicked { did });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `did` a community, with spaces; or gives the one that there is more spaces and members. Answers the URIs of
+    /// the spaces named.
+    pub fn community(&self, community: &Community) -> Result<Vec<String>, Error> {
+        let Community {
+            did,
+            spaces,
+            members,
+            admins,
+        } = community;
+        let people = members.iter().chain(admins);
+        people.chain([did]).try_for_each(|did| check_did(did))?;
+        spaces.iter().try_for_each(|key| check_rkey(key))?;
+        let mut state = self.lock();
+        state.communities.insert(did.clone());
+        for key in RESERVED {
+            let uri = state.make_space(key, did);
+            state.space(&uri)?.members.extend(admins.iter().cloned());
+        }
+        let make = |key: &String| {
+            let uri = state.make_space(key, did);
+            let members = members.iter().chain(admins).cloned();
+            state.space(&uri)?.members.extend(members);
+            Ok(uri)
+        };
+        spaces.iter().map(make).collect()
     }
 
     /// Lets `did` read the space.
@@ -113,12 +186,15 @@ impl World {
         Ok(())
     }
 
-    /// Takes access away: open watches of `did` on the space end.
+    /// Takes access away: open watches of `did` on the space end. Not those on a community's space, unless
+    /// [`Losses::community_events`] is off: nobody tells them.
     pub fn kick(&self, space_uri: &str, did: &str) -> Result<(), Error> {
         let mut state = self.lock();
         state.space(space_uri)?.members.remove(did);
         let did = did.to_owned();
-        self.publish(&mut state, Some(space_uri.into()), What::Kicked { did });
+        if state.is_published(Some(space_uri), None) {
+            self.publish(&mut state, Some(space_uri.into()), What::Kicked { did });
+        }
         Ok(())
     }
 
@@ -130,92 +206,10 @@ impl World {
         Ok(token)
     }
 
-    /// Writes a record and answers its URI.
-    pub fn put(&self, put: Put) -> Result<String, Error> {
-        let collection = collection(&put.collection)?;
-        check_did(&put.did)?;
-        check_rkey(&put.rkey)?;
-        let mut state = self.lock();
-        let space = state.known(put.space_uri.as_deref())?;
-        let key = (
-            space.clone(),
-            collection.nsid,
-            put.did.clone(),
-            put.rkey.clone(),
-        );
-        let known = state.records.get(&key).map(|known| known.created_ms);
-        let record = Arc::new(Record {
-            space: space.clone(),
-            collection,
-            did: put.did,
-            rkey: put.rkey,
-            cid: put.cid,
-            value: put.record,
-            created_ms: put.created_at.or(known).unwrap_or_else(now_ms),
-        });
-        let uri = record.uri();
-        state.records.insert(key, record.clone());
-        if !put.silent {
-            self.publish(&mut state, space, What::Put(record));
-        }
-        Ok(uri)
-    }
-
-    /// Deletes a record and answers whether it existed. Watchers are told in both cases.
-    pub fn delete(&self, delete: Delete) -> Result<bool, Error> {
-        let collection = collection(&delete.collection)?;
-        check_did(&delete.did)?;
-        check_rkey(&delete.rkey)?;
-        let mut state = self.lock();
-        let space = state.known(delete.space_uri.as_deref())?;
-        let (did, rkey) = (delete.did, delete.rkey);
-        let key = (space.clone(), collection.nsid, did.clone(), rkey.clone());
-        let existed = state.records.remove(&key).is_some();
-        if !delete.silent {
-            let what = What::Deleted {
-                collection,
-                did,
-                rkey,
-            };
-            self.publish(&mut state, space, what);
-        }
-        Ok(existed)
-    }
-
-    /// Writes `n` messages of the space's owner, one millisecond apart, the last one now, with keys that go
-    /// on where the last call ended: `b000000`, `b000001`, …
-    pub fn bulk(&self, bulk: Bulk) -> Result<(), Error> {
-        if bulk.n > BULK_MAX {
-            return Err(Error::TooMany(BULK_MAX));
-        }
-        let (owner, first) = {
-            let mut state = self.lock();
-            let space = state.space(&bulk.space_uri)?;
-            let first = space.bulk_written;
-            space.bulk_written += bulk.n;
-            (space.owner.clone(), first)
-        };
-        let filler = "x".repeat(bulk.size);
-        let oldest = now_ms() - i64::try_from(bulk.n).unwrap_or(0) + 1;
-        for (at, number) in (oldest..).zip(first..first + bulk.n) {
-            self.put(Put {
-                space_uri: Some(bulk.space_uri.clone()),
-                collection: "message".into(),
-                did: owner.clone(),
-                rkey: format!("b{number:06}"),
-                record: json!({ "text": format!("m{number} {filler}") }),
-                created_at: Some(at),
-                silent: bulk.silent,
-                cid: None,
-            })?;
-        }
-        Ok(())
-    }
-
     /// May `did` read the space?
     pub(crate) fn may_read(&self, space_uri: &str, did: &str) -> Result<(), Denied> {
         let state = self.lock();
-        let space = state.spaces.get(space_uri).ok_or(Denied::NoSpace)?;
+        let space = state.alive(space_uri).ok_or(Denied::NoSpace)?;
         if space.members.contains(did) {
             Ok(())
         } else {
@@ -226,120 +220,58 @@ impl World {
     /// Does this invite token read the space?
     pub(crate) fn may_read_by_invite(&self, space_uri: &str, token: &str) -> Result<(), Denied> {
         let state = self.lock();
-        let space = state.spaces.get(space_uri).ok_or(Denied::NoSpace)?;
-        if space.invites.contains(token) {
-            Ok(())
-        } else {
+        let space = state.spaces.get(space_uri).ok_or(Denied::BadInvite)?;
+        if !space.invites.contains(token) {
             Err(Denied::BadInvite)
+        } else if space.is_deleted {
+            Err(Denied::NoSpace)
+        } else {
+            Ok(())
         }
     }
 
-    /// Every change from now on.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<Change>> {
-        self.feed.subscribe()
+    /// Is it the did of a community?
+    pub(crate) fn is_community(&self, did: &str) -> bool {
+        self.lock().communities.contains(did)
     }
 
-    /// Changes that the slowest of those who follow has not taken yet.
-    pub(crate) fn behind(&self) -> usize {
-        self.feed.len()
-    }
-
-    /// A time that lies between the changes so far and the ones to come.
-    pub(crate) fn mark(&self) -> i64 {
-        let mut state = self.lock();
-        state.last_handshake_ms = now_ms().max(state.last_change_ms);
-        state.last_handshake_ms
-    }
-
-    /// Every change from now on, and what the space's replay buffer holds that is newer than `since_ms`.
-    pub(crate) fn follow_since(
-        &self,
-        space_uri: &str,
-        since_ms: i64,
-    ) -> (Vec<Arc<Change>>, broadcast::Receiver<Arc<Change>>) {
+    /// The spaces that `did` is a member of, of one owner or of all, in order.
+    pub(crate) fn reach(&self, did: &str, owner: Option<&str>) -> Vec<Arc<str>> {
         let state = self.lock();
-        let newer = since_ms.max(now_ms() - REPLAY_MS);
-        let replay = state.spaces.get(space_uri).map(|space| {
-            let recent = space.recent.iter();
-            recent
-                .filter(|change| change.at_ms > newer)
-                .cloned()
-                .collect()
+        let spaces = state.spaces.iter().filter(|(_, space)| {
+            let theirs = owner.is_none_or(|owner| space.owner == owner);
+            theirs && !space.is_deleted && space.members.contains(did)
         });
-        (replay.unwrap_or_default(), self.feed.subscribe())
-    }
-
-    /// The records of one collection in one space.
-    pub(crate) fn in_space(&self, space_uri: &str, nsid: &'static str) -> Vec<Arc<Record>> {
-        let space: Option<Arc<str>> = Some(space_uri.into());
-        let from = (space.clone(), nsid, String::new(), String::new());
-        let state = self.lock();
-        let from_here = state.records.range(from..);
-        from_here
-            .take_while(|(key, _)| key.0 == space && key.1 == nsid)
-            .map(|(_, record)| record.clone())
-            .collect()
-    }
-
-    /// The records of one collection, everywhere, that `wanted` picks.
-    pub(crate) fn everywhere(
-        &self,
-        nsid: &'static str,
-        wanted: impl Fn(&Record) -> bool,
-    ) -> Vec<Arc<Record>> {
-        let state = self.lock();
-        let all = state.records.values();
-        all.filter(|record| record.collection.nsid == nsid && wanted(record))
-            .cloned()
-            .collect()
-    }
-
-    /// The record with this URI in one space, or outside.
-    pub(crate) fn find(
-        &self,
-        space: Option<&Arc<str>>,
-        nsid: &'static str,
-        uri: &str,
-    ) -> Option<Arc<Record>> {
-        let (did, path) = uri.strip_prefix("at://")?.split_once('/')?;
-        let rkey = path.strip_prefix(nsid)?.strip_prefix('/')?;
-        let key = (space.cloned(), nsid, did.to_owned(), rkey.to_owned());
-        self.lock().records.get(&key).cloned()
-    }
-
-    /// Called under the lock, so that everyone sees changes in the order in which they were made.
-    fn publish(&self, state: &mut State, space: Option<Arc<str>>, what: What) {
-        let at_ms = now_ms()
-            .max(state.last_change_ms)
-            .max(state.last_handshake_ms + 1);
-        state.last_change_ms = at_ms;
-        let change = Arc::new(Change { at_ms, space, what });
-        // A kick is not replayed: who reconnects with a valid ticket stays.
-        let kept = !matches!(change.what, What::Kicked { .. });
-        let space = change.space.as_ref().filter(|_| kept);
-        if let Some(space) = space.and_then(|uri| state.spaces.get_mut(uri)) {
-            while space.recent.len() >= REPLAY_EVENTS
-                || space
-                    .recent
-                    .front()
-                    .is_some_and(|old| old.at_ms < at_ms - REPLAY_MS)
-            {
-                space.recent.pop_front();
-            }
-            space.recent.push_back(change.clone());
-        }
-        // Nobody listening is no error.
-        let _ = self.feed.send(change);
+        let mut uris: Vec<_> = spaces.map(|(uri, _)| uri.clone()).collect();
+        uris.sort();
+        uris
     }
 }
 
 impl State {
-    fn space(&mut self, uri: &str) -> Result<&mut Space, Error> {
+    fn make_space(&mut self, key: &str, owner: &str) -> String {
+        let uri = format!("ats://{owner}/com.example.space/{key}");
+        let new = || Space {
+            owner: owner.into(),
+            members: [owner.to_owned()].into(),
+            ..Space::default()
+        };
+        let space = self.spaces.entry(uri.as_str().into());
+        space.or_insert_with(new).is_deleted = false;
+        uri
+    }
+
+    fn alive(&self, uri: &str) -> Option<&Space> {
+        self.spaces.get(uri).filter(|space| !space.is_deleted)
+    }
+
+    pub(crate) fn space(&mut self, uri: &str) -> Result<&mut Space, Error> {
         let unknown = || Error::UnknownSpace(uri.to_owned());
         self.spaces.get_mut(uri).ok_or_else(unknown)
     }
 
-    fn known(&self, uri: Option<&str>) -> Result<Option<Arc<str>>, Error> {
+    /// Its URI as everybody shares it.
+    pub(crate) fn known(&self, uri: Option<&str>) -> Result<Option<Arc<str>>, Error> {
         let Some(uri) = uri else { return Ok(None) };
         let known = self.spaces.get_key_value(uri);
         let unknown = || Error::UnknownSpace(uri.to_owned());

@@ -22,7 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use crate::answer::{Refusal, plain};
 use crate::auth::Caller;
 use crate::fault::{Budget, Fault};
-use crate::query::{Query, Scope};
+use crate::query::Query;
+use crate::reach::Reach;
 use crate::sse::SEND_TIMEOUT;
 use crate::state::{App, Connection, WatchGuard, WsMode};
 use crate::watch::{Next, Watch};
@@ -70,8 +71,8 @@ pub(crate) fn accept(
     }
     let response = switch(&request)?;
     let world = app.world.clone();
-    let (host, watch) = match (app.ws(), query.scope.clone()) {
-        (WsMode::Do, Scope::Space(space)) => (
+    let (host, watch) = match (app.ws(), caller.reach.clone()) {
+        (WsMode::Do, Reach::Space(space)) => (
             Host::Object,
             Watch::open_object(world, query, caller, &space, since_ms),
         ),

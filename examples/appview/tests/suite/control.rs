@@ -39,7 +39,7 @@ async fn every_call_works_over_http() {
     .await;
     let put = json!({
         "spaceUri": space, "collection": "message", "did": BOB, "rkey": "1",
-        "record": { "text": "hi" }, "cid": "bafy1", "createdAt": 1_700_000_000_000_i64, "silent": false,
+        "record": { "text": "hi" }, "cid": "bafy1", "silent": false, "concurrent": false,
     });
     let answer = done(&server, "put", put).await;
     assert_eq!(
@@ -83,6 +83,34 @@ async fn every_call_works_over_http() {
     done(&server, "kick", json!({ "spaceUri": space, "did": BOB })).await;
     assert_eq!(watch.next().await.0, "member.removed");
     watch.ends().await;
+}
+
+#[tokio::test]
+async fn communities_and_open_spaces_are_made_over_http() {
+    let server = start(WsMode::Off).await;
+    let community = json!({ "did": CAROL, "spaces": ["s"], "members": [BOB], "admins": [ALICE] });
+    let made = done(&server, "community", community).await;
+    let space = "ats://did:plc:carol/com.example.space/s";
+    assert_eq!(made, json!({ "spaces": [space] }));
+    let path = actor_path(CAROL, "");
+    assert_eq!(get(&server, &path, Some(BOB)).await.status(), 200);
+    done(&server, "deleteSpace", json!({ "spaceUri": space })).await;
+    assert_eq!(get(&server, &path, Some(BOB)).await.status(), 403);
+    let open = done(&server, "openSpace", json!({ "key": "o", "owner": ALICE })).await;
+    let put = json!({
+        "spaceUri": open["uri"], "collection": "message", "did": ALICE, "rkey": "1", "record": {},
+    });
+    done(&server, "put", put).await;
+    let query = open["query"].as_str().unwrap();
+    let path = format!("/xrpc/com.example.message.listRecords?{query}");
+    assert_eq!(rkeys(&get_json(&server, &path, None).await), ["1"]);
+    let public = json!({
+        "collection": "message", "did": ALICE, "rkey": "1", "record": {}, "eventAt": 1_700_000_000_000_001_i64,
+    });
+    done(&server, "put", public).await;
+    let list = "/xrpc/com.example.message.listRecords?actor=did:plc:alice";
+    let list = get_json(&server, list, None).await;
+    assert_eq!(list["records"][0]["time_us"], 1_700_000_000_000_001_i64);
 }
 
 #[tokio::test]
@@ -266,6 +294,7 @@ fn the_program_refuses_bad_arguments() {
         &["--port", "x"],
         &["--typo"],
         &["--secret-file", "/"],
+        &["--lenient", "everything"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_appview"))
             .args(arguments)

@@ -314,37 +314,6 @@ async fn upgrades_are_refused_and_accepted_as_recorded() {
 }
 
 #[tokio::test]
-async fn a_durable_object_hydrates_only_parents_that_arrived_live() {
-    let server = start(WsMode::Do).await;
-    let space = space(&server, "hydrate", 1);
-    let path = handshake_path(&space, "&hydrateReactions=5");
-    let (_, _, ws_url) = shake(&server, &path, Some(ALICE)).await;
-    let mut socket = Ws::open(&server, &ws_url, None).await;
-    let react = |rkey: &str, parent: &str| {
-        let parent = format!("at://did:plc:alice/com.example.chat.message/{parent}");
-        let record = json!({ "subject": { "uri": parent } });
-        let put = message(&space, BOB, rkey, record);
-        server
-            .put(Put {
-                collection: "reaction".into(),
-                ..put
-            })
-            .unwrap();
-    };
-    react("1", "b000000");
-    server
-        .put(message(&space, ALICE, "live", json!({ "text": "live" })))
-        .unwrap();
-    react("2", "live");
-    let seen = socket.take(2).await;
-    assert_eq!(seen[0].0, "record.created");
-    assert_eq!(seen[1].0, "hydration.added");
-    assert_eq!(seen[1].1.at("child.rkey"), "2");
-    let keys = ["uri", "did", "rkey", "collection", "cid", "record", "space"];
-    assert_eq!(seen[1].1.get("child").unwrap().keys(), keys);
-}
-
-#[tokio::test]
 async fn a_durable_object_replays_at_most_500_events() {
     let server = start(WsMode::Do).await;
     let space = space(&server, "replay", 0);
@@ -361,32 +330,6 @@ async fn a_durable_object_replays_at_most_500_events() {
     assert_eq!(seen[0].1.at("record.rkey"), "b000010");
     assert_eq!(seen[499].1.at("record.rkey"), "b000509");
     socket.is_silent().await;
-}
-
-#[tokio::test]
-async fn an_actors_watch_ends_in_the_worker_even_where_spaces_have_objects() {
-    let server = start(WsMode::Do).await;
-    let (_, answer, ws_url) = shake(
-        &server,
-        "/xrpc/com.example.message.watchRecords?actor=did:plc:bob&mode=ws",
-        None,
-    )
-    .await;
-    assert_eq!(
-        answer.keys(),
-        [
-            "transport",
-            "snapshot",
-            "querySpec",
-            "ticketTtlMs",
-            "sinceTs",
-            "wsUrl"
-        ]
-    );
-    let mut socket = Ws::open(&server, &ws_url, None).await;
-    let seen = socket.take(2).await;
-    assert_eq!(seen[0].0, "snapshot.start");
-    assert_eq!(seen[0].1.keys(), ["actor", "collection"]);
 }
 
 #[tokio::test]

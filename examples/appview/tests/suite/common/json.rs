@@ -1,5 +1,7 @@
 //! JSON that remembers the order of keys, with times and tickets masked so that two recordings compare.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -63,22 +65,39 @@ fn number(number: u64) -> String {
 }
 
 fn text(text: &str) -> String {
-    if let Some((before, rest)) = text.split_once("ticket=") {
-        let after = rest
-            .split_once('&')
-            .map(|(_, after)| after)
-            .unwrap_or_default();
-        return format!("{before}ticket=<ticket>&{}", self::text(after));
-    }
-    if let Some((before, since)) = text.split_once("sinceTs=") {
-        return format!("{before}sinceTs={}", number(since.parse().expect("a time")));
+    if let Some((path, query)) = text.split_once('?') {
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name @ ("ticket" | "cursor"), value)) => format!("{name}={}", self::text(value)),
+            Some(("sinceTs", time)) => format!("sinceTs={}", number(time.parse().expect("a time"))),
+            _ => pair.to_owned(),
+        });
+        return format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"));
     }
     let is_ticket = text.starts_with("eyJ0b3BpY3MiOls") && text.contains('.');
     if is_ticket {
         "<ticket>".into()
+    } else if text.starts_with("eyJ0Ijo") {
+        format!("{:?}", Json::parse(&decoded(text)))
     } else {
         text.into()
     }
+}
+
+fn decoded(base64: &str) -> String {
+    let json = URL_SAFE_NO_PAD.decode(base64).expect("base64url");
+    String::from_utf8(json).expect("UTF-8")
+}
+
+/// The time that a cursor says.
+pub fn cursor_time(cursor: &str) -> i64 {
+    let cursor: serde_json::Value = serde_json::from_str(&decoded(cursor)).expect("JSON");
+    cursor["t"].as_i64().expect("a time")
+}
+
+/// What a ticket says.
+pub fn claims(ticket: &str) -> serde_json::Value {
+    let (payload, _) = ticket.split_once('.').expect("a signature");
+    serde_json::from_str(&decoded(payload)).expect("JSON")
 }
 
 impl<'de> Deserialize<'de> for Json {

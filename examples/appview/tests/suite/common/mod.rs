@@ -5,7 +5,7 @@ mod recorded;
 
 use std::time::Duration;
 
-use appview::{Options, Put, Server, WsMode};
+use appview::{Delete, Options, Put, Server, WsMode};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -13,8 +13,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-pub use json::Json;
-pub use recorded::{Exchange, exchanges, frames};
+pub use json::{Json, claims, cursor_time};
+pub use recorded::{Exchange, exchanges, frames, parts, remarks};
 
 pub const ALICE: &str = "did:plc:alice";
 pub const BOB: &str = "did:plc:bob";
@@ -57,6 +57,52 @@ pub fn message(space: &str, did: &str, rkey: &str, record: Value) -> Put {
     }
 }
 
+/// A put of a child that names its parent by URI.
+pub fn child(
+    space: &str,
+    collection: &str,
+    did: &str,
+    rkey: &str,
+    mut body: Value,
+    parent: &str,
+) -> Put {
+    body["subject"] = serde_json::json!({ "uri": parent });
+    Put {
+        collection: collection.into(),
+        ..message(space, did, rkey, body)
+    }
+}
+
+/// A deletion that everybody hears of.
+pub fn gone(space: &str, collection: &str, did: &str, rkey: &str) -> Delete {
+    Delete {
+        space_uri: Some(space.into()),
+        collection: collection.into(),
+        did: did.into(),
+        rkey: rkey.into(),
+        silent: false,
+    }
+}
+
+/// Starts a server with these options, over plain HTTP.
+pub async fn start_with(options: Options) -> Server {
+    Server::start(options).await.expect("starts")
+}
+
+/// The rkeys of a list or of a handshake's snapshot, in order.
+pub fn rkeys(list: &Value) -> Vec<&str> {
+    let list = list.get("snapshot").unwrap_or(list);
+    let records = list["records"].as_array().expect("records").iter();
+    records
+        .map(|record| record["rkey"].as_str().expect("an rkey"))
+        .collect()
+}
+
+/// Path and query of a community's watch.
+pub fn actor_path(did: &str, more: &str) -> String {
+    format!("/xrpc/com.example.message.watchRecords?actor={did}{more}")
+}
+
 pub fn watch_path(collection: &str, space: &str, more: &str) -> String {
     let space = url::form_urlencoded::byte_serialize(space.as_bytes()).collect::<String>();
     format!("/xrpc/com.example.{collection}.watchRecords?spaceUri={space}{more}")
@@ -84,6 +130,37 @@ pub async fn get_json(server: &Server, path: &str, did: Option<&str>) -> Value {
     soon(get(server, path, did).await.json())
         .await
         .expect("JSON")
+}
+
+/// Asks as recorded.
+pub async fn replay(server: &Server, exchange: &Exchange) -> reqwest::Response {
+    get(server, &exchange.path, exchange.did.as_deref()).await
+}
+
+/// Opens the recorded watch; compares status, headers and nothing else yet.
+pub async fn open(server: &Server, exchange: &Exchange) -> Sse {
+    let response = replay(server, exchange).await;
+    assert_headers(&response, exchange);
+    Sse::of(response)
+}
+
+pub fn assert_headers(response: &reqwest::Response, exchange: &Exchange) {
+    assert_eq!(response.status(), exchange.status);
+    for line in &exchange.headers {
+        let (name, value) = line.split_once(": ").expect("as recorded");
+        assert_eq!(response.headers()[name], value, "{name}");
+    }
+}
+
+/// Compares all of an answer that is no stream.
+pub async fn assert_answer(response: reqwest::Response, exchange: &Exchange) {
+    assert_headers(&response, exchange);
+    assert_eq!(
+        response.text().await.expect("as recorded"),
+        exchange.body,
+        "{}",
+        exchange.path
+    );
 }
 
 /// One event or frame: its name and its data.

@@ -21,6 +21,8 @@ pub struct Exchange {
     pub headers: Vec<String>,
     /// Of an event stream.
     pub events: Vec<Event>,
+    /// The name of the event that is being read.
+    event: String,
     /// Of any other answer.
     pub body: String,
 }
@@ -33,36 +35,64 @@ fn lines(name: &str) -> Vec<String> {
 /// Every exchange of a recording made with curl.
 pub fn exchanges(name: &str) -> Vec<Exchange> {
     let mut all: Vec<Exchange> = Vec::new();
-    let mut event = String::new();
     for line in lines(name) {
         if line.starts_with("$ curl") {
             all.push(request(&line));
             continue;
         }
-        let Some(exchange) = all.last_mut() else {
-            continue;
-        };
         let stamped = line
             .strip_prefix('[')
             .and_then(|line| line.split_once("] "));
-        let Some((_, line)) = stamped else { continue };
-        if let Some(status) = line.strip_prefix("HTTP/1.1 ") {
-            exchange.status = status[..3].parse().expect("a status");
-        } else if let Some(name) = line.strip_prefix("event: ") {
-            event = name.to_owned();
-        } else if let Some(data) = line.strip_prefix("data: ") {
-            exchange.events.push((event.clone(), Json::parse(data)));
-        } else if line.starts_with('{') || line == "404 Not Found" {
-            exchange.body = line.to_owned();
-        } else if ["access-control", "cache-control", "content-type", "x-accel"]
-            .iter()
-            .any(|name| line.starts_with(name))
-        {
-            exchange.headers.push(line.to_owned());
+        if let (Some(exchange), Some((_, line))) = (all.last_mut(), stamped) {
+            exchange.read(line);
         }
     }
     assert!(!all.is_empty());
     all
+}
+
+/// Every part of a recording that has titles instead of requests.
+pub fn parts(name: &str) -> Vec<Exchange> {
+    let mut all: Vec<Exchange> = Vec::new();
+    for line in lines(name) {
+        if line.starts_with("### ") {
+            all.push(Exchange::default());
+        } else if let Some(exchange) = all.last_mut() {
+            exchange.read(&line);
+        }
+    }
+    assert!(!all.is_empty());
+    all
+}
+
+/// The lines of a recording that are remarks on what came of a request: (what was asked, what came).
+pub fn remarks(name: &str) -> Vec<(String, String)> {
+    let lines = lines(name).into_iter();
+    let remarks = lines.filter_map(|line| {
+        let (asked, came) = line.split_once(": status=200 ")?;
+        Some((asked.to_owned(), came.to_owned()))
+    });
+    remarks.collect()
+}
+
+impl Exchange {
+    /// One line of the answer.
+    fn read(&mut self, line: &str) {
+        if let Some(status) = line.strip_prefix("HTTP/1.1 ") {
+            self.status = status[..3].parse().expect("a status");
+        } else if let Some(name) = line.strip_prefix("event: ") {
+            name.clone_into(&mut self.event);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            self.events.push((self.event.clone(), Json::parse(data)));
+        } else if line.starts_with('{') || line == "404 Not Found" {
+            line.clone_into(&mut self.body);
+        } else if ["access-control", "cache-control", "content-type", "x-accel"]
+            .iter()
+            .any(|name| line.starts_with(name))
+        {
+            self.headers.push(line.to_owned());
+        }
+    }
 }
 
 fn request(line: &str) -> Exchange {
