@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     cache::Cache,
-    pure::{lifecycle::backoff::BackoffPolicy, store::MAX_BYTES},
+    pure::{
+        lifecycle::{backoff::BackoffPolicy, machine::COMPARE_EVERY},
+        store::MAX_BYTES,
+    },
     transport::DEFAULT_MAX_EVENT_BYTES,
     vault::Vault,
     watch::{settings::Settings, statistics::Counters},
@@ -22,6 +25,9 @@ pub struct EngineConfig {
     /// Most bytes of JSON that the records of one watch may have; 48 MiB by default. Beyond it the last ones of the order
     /// go.
     pub max_watch_bytes: usize,
+    /// Longest time between two quiet snapshots that a live watch compares itself with, as servers lose events by
+    /// themselves; 10 minutes by default, a fifth of it where a watch spans several spaces.
+    pub compare_every: Duration,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
     /// Replaces the platform's trust roots.
@@ -41,6 +47,7 @@ impl Default for EngineConfig {
             backoff: BackoffPolicy::default(),
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             max_watch_bytes: MAX_BYTES,
+            compare_every: COMPARE_EVERY,
             seed: None,
             tls: None,
             vault: Vault::memory(),
@@ -57,6 +64,7 @@ impl EngineConfig {
             backoff: self.backoff,
             max_event_bytes: self.max_event_bytes,
             max_watch_bytes: self.max_watch_bytes,
+            compare_every: self.compare_every,
             statistics,
             seed: self.seed,
             cache: self.cache.clone(),

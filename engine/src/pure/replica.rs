@@ -45,6 +45,8 @@ pub struct Replica {
     store: Store,
     /// Of the step under way; kept for its memory.
     effects: Vec<Effect>,
+    /// The last quiet snapshot was not believed.
+    doubted: bool,
 }
 
 impl Replica {
@@ -54,6 +56,7 @@ impl Replica {
             machine,
             store,
             effects: Vec::new(),
+            doubted: false,
         }
     }
 
@@ -102,11 +105,27 @@ impl Replica {
         listed: Listed,
         out: &mut Vec<Action>,
     ) -> Result<bool, Outdated> {
-        let told = self.store.end_page(page, listed)?;
-        if *page == Page::First {
-            self.step(now, Input::Compared, out);
+        if *page != Page::First {
+            return self.store.end_page(page, listed);
         }
+        if self.store.is_implausible(&listed) {
+            self.disbelieve(now, out);
+            return Ok(false);
+        }
+        let told = self.store.end_page(page, listed)?;
+        self.doubted = false;
+        self.step(now, Input::Compared, out);
         Ok(told)
+    }
+
+    /// Most of the list would go. Some servers answer the request for a quiet snapshot with less than they stream: a new
+    /// connection tells, and if it says so again, such answers count no more.
+    fn disbelieve(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.store.drop_page();
+        if std::mem::replace(&mut self.doubted, true) {
+            self.machine.distrust_quiet_snapshots();
+        }
+        self.step(now, Input::NotBelieved, out);
     }
 
     fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
@@ -147,7 +166,7 @@ mod tests {
     use crate::pure::{
         lifecycle::{
             backoff::{Backoff, BackoffPolicy},
-            machine::{MachineOptions, Status},
+            machine::{COMPARE_EVERY, MachineOptions, Status},
         },
         protocol::wire::{ServerEvent, decode},
     };
@@ -163,6 +182,7 @@ mod tests {
             can_mint: false,
             account: None,
             spans_spaces: false,
+            compare_every: COMPARE_EVERY,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
         Replica::new(Machine::new(options, backoff), Store::default())

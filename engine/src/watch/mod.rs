@@ -102,6 +102,7 @@ impl Watch {
         let home = Home::of(&spec.url);
         let options = MachineOptions {
             spans_spaces: home.any_space,
+            compare_every: settings.compare_every,
             reconnect: spec.reconnect,
             can_mint: spec.tickets.can_mint(),
             account: spec.account.clone(),

@@ -17,7 +17,7 @@ use contrail_sync_engine::{
         ledger::follower::FollowerLedger,
         lifecycle::{
             backoff::Backoff,
-            machine::{Input, Machine, MachineOptions},
+            machine::{COMPARE_EVERY, Input, Machine, MachineOptions},
         },
         protocol::{
             listed::Listed,
@@ -112,6 +112,7 @@ impl<'a> Life<'a> {
             can_mint: false,
             account: None,
             spans_spaces: false,
+            compare_every: COMPARE_EVERY,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), rng.clone());
         let mut life = Self {

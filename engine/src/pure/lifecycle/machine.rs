@@ -58,6 +58,8 @@ pub enum Input {
     Compared,
     /// It could not be had.
     NotCompared,
+    /// It was had, and is not believed: only a new connection can tell.
+    NotBelieved,
 }
 
 /// What the driver is to do, in order.
@@ -120,6 +122,8 @@ pub struct MachineOptions {
     pub account: Option<String>,
     /// Whether its records live in several spaces: then a kick from one takes only that one's.
     pub spans_spaces: bool,
+    /// Longest time between two comparisons with the server; see [`COMPARE_EVERY`].
+    pub compare_every: Duration,
 }
 
 /// Between two fresh snapshots that the store needs.
@@ -129,10 +133,8 @@ pub const DOUBT_SPACING: Duration = Duration::from_secs(300);
 /// Servers lose events by themselves, most of them while a connection opens: so long after it went live, at most, a
 /// watch compares itself with a quiet snapshot …
 pub const FIRST_COMPARE: Duration = Duration::from_secs(10);
-/// … and then again and again.
+/// … and then again and again, by default; where changes may never be published, five times as often.
 pub const COMPARE_EVERY: Duration = Duration::from_secs(600);
-/// The same where changes may never be published.
-pub const COMPARE_SPACES_EVERY: Duration = Duration::from_secs(120);
 /// Whole snapshots that one connection may bring: a socket that ends in a worker brings two.
 const MAX_SNAPSHOTS: u32 = 16;
 
@@ -179,6 +181,8 @@ struct Compare {
     serves_need: bool,
     /// When the last one was asked for.
     last: Option<Duration>,
+    /// Quiet snapshots of this server are not what its stream says.
+    distrusted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +203,7 @@ impl Machine {
                 stage: Stage::Off,
                 needed: false,
                 serves_need: false,
+                distrusted: false,
                 last: None,
             },
             backoff,
@@ -219,6 +224,11 @@ impl Machine {
     /// The last failure, until the watch is live again.
     pub fn error(&self) -> Option<&ErrorPayload> {
         self.error.as_ref()
+    }
+
+    /// Quiet snapshots of this server are not what its stream says: from now on a new connection tells instead.
+    pub fn distrust_quiet_snapshots(&mut self) {
+        self.compare.distrusted = true;
     }
 
     /// Takes one input at time `now` and appends what is to be done to `out`.
@@ -250,7 +260,8 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
@@ -283,7 +294,11 @@ impl Machine {
                 };
                 self.compare_after(now, wait, out);
             }
-            Input::NotCompared => self.not_compared(now, live_since, out),
+            Input::NotCompared => self.not_compared(now, out),
+            Input::NotBelieved => {
+                self.compare.serves_need = true;
+                self.not_compared(now, out);
+            }
             // It runs, and knows by itself when its connection is dead; nothing of these is under way.
             Input::Start | Input::Wake | Input::Waited | Input::Compared => {}
         }
@@ -307,7 +322,8 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
@@ -325,7 +341,8 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
@@ -341,6 +358,9 @@ impl Machine {
     }
 
     fn compare_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {
+        if self.compare.distrusted && !self.compare.needed {
+            return;
+        }
         let delay = self.compare.backoff.limit(now, wanted);
         self.compare.stage = Stage::Due(now + delay);
         out.push(Effect::CompareAfter(delay));
@@ -352,12 +372,15 @@ impl Machine {
             self.compare.stage = Stage::UnderWay;
             self.compare.serves_need = std::mem::take(&mut self.compare.needed);
             self.compare.last = Some(now);
-            out.push(Effect::Compare);
+            match self.compare.distrusted {
+                true => self.not_compared(now, out),
+                false => out.push(Effect::Compare),
+            }
         }
     }
 
     /// A quiet snapshot could not be had. What the store cannot do without comes with a new connection then.
-    fn not_compared(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
+    fn not_compared(&mut self, now: Duration, out: &mut Vec<Effect>) {
         if self.compare.stage != Stage::UnderWay {
             return;
         }
@@ -368,7 +391,7 @@ impl Machine {
         }
         match self.backoff.limit(now, Duration::ZERO) {
             Duration::ZERO => {
-                self.disconnect(now, live_since, out);
+                self.disconnect(now, self.live_since(), out);
                 self.status = Status::Reconnecting;
                 self.connect(now, out);
             }
@@ -382,10 +405,9 @@ impl Machine {
 
     /// How long until the next comparison, with jitter: watches that began together shall not ask together.
     fn compare_every(&mut self) -> Duration {
-        let every = match self.options.spans_spaces {
-            true => COMPARE_SPACES_EVERY,
-            false => COMPARE_EVERY,
-        };
+        let every = self.options.compare_every;
+        let often = self.options.spans_spaces;
+        let every = if often { every / 5 } else { every };
         self.compare.backoff.jitter(every)
     }
 
@@ -459,11 +481,7 @@ impl Machine {
     }
 
     fn failed(&mut self, now: Duration, failure: Failure, out: &mut Vec<Effect>) {
-        let live_since = match self.phase {
-            Phase::Connected { live_since } => live_since,
-            _ => None,
-        };
-        self.disconnect(now, live_since, out);
+        self.disconnect(now, self.live_since(), out);
         let Failure {
             payload,
             refusal,
@@ -511,6 +529,13 @@ impl Machine {
         self.backoff
             .ended(live_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
         out.push(Effect::Disconnect);
+    }
+
+    fn live_since(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Connected { live_since } => live_since,
+            Phase::Stopped | Phase::Waiting | Phase::Suspended => None,
+        }
     }
 
     fn leave_connection(&mut self) {

@@ -20,6 +20,7 @@ fn machine(phase: &str, spans_spaces: bool) -> (Machine, Duration) {
         can_mint: true,
         account: Some("did:plc:me".into()),
         spans_spaces,
+        compare_every: COMPARE_EVERY,
     };
     let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
     let mut machine = Machine::new(options, backoff);
@@ -143,6 +144,10 @@ fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
         (
             "comparison due, then not to be had",
             Box::new(|| vec![Input::CompareDue, Input::NotCompared]),
+        ),
+        (
+            "comparison due, then not believed",
+            Box::new(|| vec![Input::CompareDue, Input::NotBelieved]),
         ),
         (
             "snapshot needed and due, then not to be had",

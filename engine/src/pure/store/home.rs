@@ -39,9 +39,11 @@ impl Home {
         Self {
             collection: method.strip_suffix(".watchRecords").map(Into::into),
             any_space: space.is_none(),
-            space,
-            newest_first: param("order").is_none_or(|it| it == "desc")
+            // Over several spaces the server sorts milliseconds among microseconds.
+            newest_first: space.is_some()
+                && param("order").is_none_or(|it| it == "desc")
                 && param("sort").is_none_or(|it| it == "time_us"),
+            space,
         }
     }
 }

@@ -261,6 +261,7 @@ impl Store {
             return Err(Unknowable::Ambiguous);
         }
         drop(spaces);
+        self.window.top = self.window.top.saturating_sub(1);
         self.lose(entry);
         Ok(())
     }
