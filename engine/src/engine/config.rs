@@ -12,6 +12,7 @@ use crate::{
 
 /// Settings that all watches of an engine share.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EngineConfig {
     /// How long a watch stays connected after its last subscriber left: a page reload takes less.
     pub linger: Duration,

@@ -16,6 +16,7 @@ use crate::{
 )]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, rename = "Transport"))]
+#[non_exhaustive]
 pub enum TransportKind {
     /// Server-sent events.
     #[default]
@@ -28,6 +29,7 @@ pub enum TransportKind {
 
 /// One watch, as the engine needs it.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct WatchSpec {
     /// The absolute `watchRecords` URL with its query, without a ticket.
     pub url: Url,
@@ -85,6 +87,7 @@ impl WatchSpec {
 
 /// How a watch is cached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// Names the watch in the cache; its URL by default.
     pub key: Option<String>,
