@@ -21,6 +21,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// What relative watch URLs are relative to.
     pub base_url: Option<Url>,
@@ -49,6 +50,7 @@ const MAX_CONDITION_BYTES: usize = 1024;
     derive(ts_rs::TS),
     ts(export, rename_all = "camelCase", optional_fields)
 )]
+#[non_exhaustive]
 pub struct WatchOptions {
     /// The `watchRecords` URL with its query; relative to the configured base URL, or absolute.
     pub url: String,
@@ -94,6 +96,7 @@ pub struct WatchOptions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+#[non_exhaustive]
 pub struct SortOptions {
     /// `time_us` (creation time, then record key), `rkey` (record key, then creation time), or `value.<field>`: a field of
     /// the body, deeper with more dots. There numbers come before texts before booleans, ties are newest first, and
@@ -117,6 +120,14 @@ pub enum SortDirection {
 }
 
 impl SortOptions {
+    /// By this, the largest first.
+    pub fn new(by: impl Into<String>) -> Self {
+        Self {
+            by: by.into(),
+            order: None,
+        }
+    }
+
     fn read(&self) -> Result<Sort> {
         let by = match &*self.by {
             "time_us" => SortBy::TimeUs,
@@ -127,8 +138,10 @@ impl SortOptions {
                 )
             })?),
         };
-        let ascending = self.order == Some(SortDirection::Asc);
-        Ok(Sort { by, ascending })
+        Ok(match self.order.unwrap_or_default() {
+            SortDirection::Asc => Sort::ascending(by),
+            SortDirection::Desc => Sort::descending(by),
+        })
     }
 }
 

@@ -147,10 +147,8 @@ async fn main() -> ExitCode {
 fn engine(cache: Option<&Path>) -> Result<Engine, HttpError> {
     let runtime = tokio::runtime::Handle::current();
     let open = |file: &Path| Cache::open(CacheConfig::new(Some(file.to_owned())), &runtime);
-    let config = EngineConfig {
-        cache: cache.map(open),
-        ..EngineConfig::default()
-    };
+    let mut config = EngineConfig::default();
+    config.cache = cache.map(open);
     Engine::new(runtime.clone(), config)
 }
 

@@ -65,11 +65,22 @@ pub enum ErrorKind {
 /// An error as a webview sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
 pub struct ErrorPayload {
     /// The kind, for code.
     pub kind: ErrorKind,
     /// What happened, for people. Never contains a ticket.
     pub message: String,
+}
+
+impl ErrorPayload {
+    /// An error of this kind, in these words.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
 }
 
 /// What a refusal means for the watch.
@@ -96,10 +107,7 @@ impl Failure {
     /// A failure that is nothing but that.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
-            payload: ErrorPayload {
-                kind,
-                message: message.into(),
-            },
+            payload: ErrorPayload::new(kind, message),
             refusal: None,
             retry_after: None,
         }

@@ -100,6 +100,11 @@ pub use watch::{
     subscription::Subscription,
 };
 
+/// Lets the example of the README be tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What the plugin and the benches share with the engine; no promise to anybody else.
 #[doc(hidden)]
 pub mod internals {

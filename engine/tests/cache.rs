@@ -241,10 +241,8 @@ async fn a_flush_waits_for_what_was_asked_before_and_no_longer_than_it_may() {
     assert_eq!(rows, 2_000);
 
     // Another connection holds the file for as long as the writer waits for it.
-    let slow = CacheConfig {
-        busy_timeout: PATIENCE,
-        ..config(&path)
-    };
+    let mut slow = config(&path);
+    slow.busy_timeout = PATIENCE;
     let slow = Cache::open(slow, &Handle::current());
     slow.info().await.unwrap();
     let lock = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();

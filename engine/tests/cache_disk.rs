@@ -9,9 +9,9 @@ use std::fs;
 use std::{io::Write, path::PathBuf, process::Command, time::Instant};
 
 use cache_support::{session::*, *};
-use contrail_sync_engine::WarningKind;
 #[cfg(target_os = "linux")]
-use contrail_sync_engine::{Cache, CacheConfig};
+use contrail_sync_engine::Cache;
+use contrail_sync_engine::WarningKind;
 #[cfg(target_os = "linux")]
 use tempfile::TempDir;
 use tempfile::tempdir;
@@ -147,10 +147,8 @@ async fn a_purge_on_a_full_disk_still_leaves_nothing() {
     };
     let path = disk.file();
     // Not tried again here: once removed, the file would come back, fresh.
-    let config = CacheConfig {
-        retry_after: PATIENCE,
-        ..config(&path)
-    };
+    let mut config = config(&path);
+    config.retry_after = PATIENCE;
     let cache = Cache::open(config, &Handle::current());
     let small = changes(records(ROWS, 1, SMALL), true);
     cache.write(&key("small"), small).await.unwrap();

@@ -150,10 +150,8 @@ async fn a_kill_in_the_middle_of_a_flush_leaves_the_flush_before_or_all_of_it() 
 /// Writes its watch and reads the other's, many times.
 async fn be_peer(path: &Path, name: &str) {
     let other = if name == "a" { "b" } else { "a" };
-    let config = CacheConfig {
-        busy_timeout: PATIENCE,
-        ..CacheConfig::new(Some(path.to_owned()))
-    };
+    let mut config = CacheConfig::new(Some(path.to_owned()));
+    config.busy_timeout = PATIENCE;
     let cache = Cache::open(config, &Handle::current());
     let mut warnings = cache.warnings();
     cache.info().await.unwrap();

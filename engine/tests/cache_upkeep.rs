@@ -104,10 +104,8 @@ async fn the_budget_drops_the_least_recently_used_watches() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("c.sqlite");
     let budget = 1 << 20;
-    let config = CacheConfig {
-        budget_bytes: budget,
-        ..config(&path)
-    };
+    let mut config = config(&path);
+    config.budget_bytes = budget;
     let cache = Cache::open(config, &Handle::current());
     let write = async |name: &str, rows| {
         let whole = changes(records(rows, 1, 1_000), true);

@@ -5,15 +5,10 @@ mod common;
 use std::{path::Path as FilePath, time::Duration};
 
 use common::*;
-use contrail_sync_engine::{
-    CacheOptions, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
-};
+use contrail_sync_engine::{Edit, EditRecord, Filter, Path, Sort, SortBy, Status, WatchSpec};
 
 fn keeping(mut spec: WatchSpec, max_records: usize) -> WatchSpec {
-    spec.cache = Some(CacheOptions {
-        key: None,
-        max_records,
-    });
+    spec.cache.get_or_insert_default().max_records = max_records;
     spec
 }
 
@@ -69,13 +64,7 @@ async fn the_cache_keeps_the_first_ones_of_the_order_whatever_the_order_is() {
     say("a", 10);
     say("b", 9);
     let mut spec = keeping(lounge.spec(), 2);
-    spec.view = View {
-        sort: Sort {
-            by: SortBy::Value(Path::parse("value.n").unwrap()),
-            ascending: false,
-        },
-        ..View::default()
-    };
+    spec.view.sort = Sort::descending(SortBy::Value(Path::parse("value.n").unwrap()));
     let engine = session(&file);
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
@@ -98,15 +87,9 @@ async fn what_nobody_confirmed_is_not_cached() {
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
     for rkey in ["a", "b"] {
-        let record = EditRecord {
-            rkey: rkey.into(),
-            did: ALICE.into(),
-            collection: None,
-            value: serde_json::value::to_raw_value(&serde_json::json!({ "text": "soon" })).unwrap(),
-            time_us: None,
-            uri: None,
-            space: None,
-        };
+        let body = serde_json::json!({ "text": "soon" });
+        let body = serde_json::value::to_raw_value(&body).unwrap();
+        let record = EditRecord::new(ALICE, rkey, body);
         watch.edit(Edit::Add { record }).await.unwrap();
     }
     until(&watch, |it| texts(it) == ["soon", "soon"]).await;

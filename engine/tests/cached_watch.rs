@@ -222,10 +222,9 @@ async fn the_first_page_of_a_large_watch_does_not_wait_for_the_rest() {
         silent: false,
     };
     let mut spec = cached(lounge.spec());
-    spec.cache = Some(CacheOptions {
-        key: Some("large".into()),
-        max_records: 10_000,
-    });
+    let mut large = CacheOptions::default();
+    (large.key, large.max_records) = (Some("large".into()), 10_000);
+    spec.cache = Some(large);
     let engine = session(&file);
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;

@@ -121,14 +121,9 @@ async fn sort_where_and_max_records_hold_for_snapshot_live_and_older_records() {
         say(rkey, room, n);
     }
     let mut spec = lounge.spec();
-    spec.view = View {
-        sort: Sort {
-            by: SortBy::Value(Path::parse("value.n").unwrap()),
-            ascending: false,
-        },
-        filter: Filter::new(vec![(Path::parse("value.room").unwrap(), "A".into())]),
-        max_records: Some(3),
-    };
+    spec.view.sort = Sort::descending(SortBy::Value(Path::parse("value.n").unwrap()));
+    spec.view.filter = Filter::new(vec![(Path::parse("value.room").unwrap(), "A".into())]);
+    spec.view.max_records = Some(3);
     let engine = engine();
     let watch = engine.watch(spec.clone()).await;
     assert_eq!(rkeys(&until_live(&watch).await), ["c", "a", "d"]);

@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contrail_sync_engine::{
-    Cache, CacheConfig, CacheOptions, Delta, Engine, EngineConfig, Subscription,
-};
+use contrail_sync_engine::{Cache, CacheConfig, Delta, Engine, EngineConfig, Subscription};
 use cpu_time::ThreadTime;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -93,8 +91,7 @@ impl Arm {
         if let Some((dir, max_records)) = cache {
             let file = CacheConfig::new(Some(dir.join("cache.sqlite")));
             config.cache = Some(Cache::open(file, &Handle::current()));
-            let key = None;
-            spec.cache = Some(CacheOptions { key, max_records });
+            spec.cache.get_or_insert_default().max_records = max_records;
         }
         let engine = Engine::new(Handle::current(), config).expect("the engine starts");
         let watch = engine.watch(spec).await;

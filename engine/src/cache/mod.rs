@@ -98,6 +98,7 @@ impl Cache {
     ///
     /// The others come from [`Loaded::rest`], page by page. `None` if the cache holds nothing of this watch, or
     /// if it cannot be read. Rows of another account are purged and never shown, damaged ones dropped.
+    #[doc(hidden)]
     pub async fn load(&self, key: &CacheKey, first: usize) -> Result<Option<Loaded>, CacheError> {
         reader::load(&self.inner, key, first).await
     }
@@ -106,6 +107,7 @@ impl Cache {
     ///
     /// Once it waits for the writer, dropping the future does not undo it. Await it before the next one of
     /// the same watch: changes that happen meanwhile then merge there.
+    #[doc(hidden)]
     pub async fn write(&self, key: &CacheKey, changes: Changes) -> Result<(), CacheError> {
         self.change(Change::Write(key.clone(), changes)).await
     }
@@ -119,6 +121,7 @@ impl Cache {
     }
 
     /// Removes the watch's rows, whichever account they belong to.
+    #[doc(hidden)]
     pub async fn purge(&self, key: &CacheKey) -> Result<(), CacheError> {
         self.clear(Some(key.key.clone()), None).await
     }

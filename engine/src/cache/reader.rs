@@ -75,6 +75,7 @@ impl Rest {
 
 /// What the cache holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CacheInfo {
     /// Records of all watches.
     pub rows: u64,

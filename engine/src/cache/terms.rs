@@ -7,6 +7,7 @@ use crate::pure::protocol::record::Identity;
 
 /// How a cache is kept.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CacheConfig {
     /// The database file; its directory is made if it is missing. `None` keeps everything in memory.
     pub path: Option<PathBuf>,
@@ -41,7 +42,7 @@ pub struct CacheKey {
     pub account: Option<String>,
 }
 
-/// What happened to a watch since its last [`Cache::write`].
+/// What happened to a watch since its last [`Cache::write`](super::Cache::write).
 pub struct Changes {
     /// Records that are new or changed, at most one per (space, uri).
     pub set: Vec<Arc<dyn Cacheable>>,

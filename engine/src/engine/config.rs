@@ -14,7 +14,29 @@ use crate::{
 };
 
 /// Settings that all watches of an engine share.
+///
+/// By default nothing outlives the process. A program with a disk and a keyring may want both:
+///
+/// ```
+/// use std::time::Duration;
+/// use contrail_sync_engine::{Cache, CacheConfig, Engine, EngineConfig, Vault};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let data = dir.path();
+/// let runtime = tokio::runtime::Handle::current();
+/// let mut config = EngineConfig::default();
+/// config.vault = Vault::keyring("org.example.app");
+/// let file = CacheConfig::new(Some(data.join("records.sqlite")));
+/// config.cache = Some(Cache::open(file, &runtime));
+/// config.linger = Duration::from_secs(30);
+/// let engine = Engine::new(runtime, config)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EngineConfig {
     /// How long a watch stays connected after its last subscriber left: a page reload takes less.
     pub linger: Duration,

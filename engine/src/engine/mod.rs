@@ -43,6 +43,43 @@ const COMMAND_QUEUE: usize = 64;
 const ADMISSION_ATTEMPTS: usize = 8;
 
 /// The registry of shared watches. Cheap to clone.
+///
+/// Whoever asks for the same watch shares its connection, and a watch goes on as long as somebody follows it:
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use contrail_sync_engine::{Engine, EngineConfig, Status, WatchSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let appview = appview::Server::start(appview::Options::default()).await?;
+/// # let say = |rkey: &str, text: &str| {
+/// #     appview.put(appview::Put {
+/// #         collection: "message".into(),
+/// #         did: "did:plc:alice".into(),
+/// #         rkey: rkey.into(),
+/// #         record: serde_json::json!({ "text": text }),
+/// #         ..Default::default()
+/// #     })
+/// # };
+/// # say("1", "hello")?;
+/// # let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+/// # let url: url::Url = format!("{}{url}", appview.url()).parse()?;
+/// let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+/// let spec = WatchSpec::new(url, Arc::new(|_| true));
+/// let (list, badge) = (engine.watch(spec.clone()).await, engine.watch(spec).await);
+/// assert_eq!(engine.watch_count(), 1);
+///
+/// while list.state().await.ok_or("the engine ended")?.status != Status::Live {
+///     list.next().await.ok_or("the engine ended")?;
+/// }
+/// assert_eq!(badge.state().await.ok_or("the engine ended")?.entries.len(), 1);
+///
+/// // Before the end: what is not in the cache yet.
+/// engine.flush(Duration::from_millis(500)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,

@@ -7,6 +7,7 @@ use crate::pure::protocol::ticket::Ticket;
 
 /// Where a watch gets its tickets from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TicketSource {
     /// The watch is public.
     #[default]

@@ -76,6 +76,7 @@ pub trait Transport: Send + Sync {
 
 /// Why there is no connection, or no longer one. Messages carry no query string, hence no ticket.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// No connection came about.
     #[error("cannot connect to {origin}: {message}")]
@@ -224,6 +225,7 @@ impl TransportError {
     }
 
     /// What it means for ticket and access, if anything.
+    #[doc(hidden)]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::AuthRequired { .. }

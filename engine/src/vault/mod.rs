@@ -42,6 +42,7 @@ const QUEUE: usize = 64;
 
 /// How a vault uses the keyring.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VaultOptions {
     /// How secrets are laid out in the keyring's items; what suits the platform by default.
     pub layout: Layout,

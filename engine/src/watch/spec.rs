@@ -16,6 +16,7 @@ use crate::{
 )]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, rename = "Transport"))]
+#[non_exhaustive]
 pub enum TransportKind {
     /// Server-sent events.
     #[default]
@@ -27,7 +28,35 @@ pub enum TransportKind {
 }
 
 /// One watch, as the engine needs it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use contrail_sync_engine::{
+///     CacheOptions, HttpMinter, NamedMinter, Path, Sort, SortBy, TicketSource, TransportKind, WatchSpec,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "https://appview.example/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+/// let url: url::Url = url.parse()?;
+/// // Redirects stay where the watch is.
+/// let origin = url.origin();
+/// let mut spec = WatchSpec::new(url, Arc::new(move |it| it.origin() == origin));
+///
+/// spec.transport = TransportKind::Auto;
+/// spec.account = Some("did:plc:alice".into());
+/// let minter = HttpMinter::post("https://appview.example/api/ticket".parse()?).bearer("session");
+/// spec.tickets = TicketSource::Minter(NamedMinter::new("api", minter));
+/// // Where the engine has a cache.
+/// spec.cache = Some(CacheOptions::default());
+///
+/// let score = Path::parse("value.score").ok_or("that is no path")?;
+/// spec.view.sort = Sort::descending(SortBy::Value(score));
+/// spec.view.max_records = Some(100);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct WatchSpec {
     /// The absolute `watchRecords` URL with its query, without a ticket.
     pub url: Url,
@@ -85,6 +114,7 @@ impl WatchSpec {
 
 /// How a watch is cached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// Names the watch in the cache; its URL by default.
     pub key: Option<String>,

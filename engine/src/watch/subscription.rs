@@ -17,6 +17,65 @@ use crate::pure::{
 };
 
 /// One follower of a watch. Dropping it ends it; the watch goes on for the others.
+///
+/// A delta says what changed since the one before: who applies it has the list without fetching it anew.
+///
+/// ```
+/// use std::sync::Arc;
+/// use contrail_sync_engine::{Edit, EditRecord, Engine, EngineConfig, Entry, Status, WatchSpec};
+/// use serde_json::value::to_raw_value;
+///
+/// fn apply(list: &mut Vec<Arc<Entry>>, delta: contrail_sync_engine::Delta) {
+///     let is_old = |id| delta.removed.contains(&id) || delta.changed.iter().any(|it| it.entry.id == id);
+///     list.retain(|it| !is_old(it.id));
+///     for changed in delta.changed {
+///         list.insert(changed.index, changed.entry);
+///     }
+///     assert_eq!(list.len(), delta.len);
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let appview = appview::Server::start(appview::Options::default()).await?;
+/// # let say = |rkey: &str, text: &str| {
+/// #     appview.put(appview::Put {
+/// #         collection: "message".into(),
+/// #         did: "did:plc:alice".into(),
+/// #         rkey: rkey.into(),
+/// #         record: serde_json::json!({ "text": text }),
+/// #         ..Default::default()
+/// #     })
+/// # };
+/// # say("1", "hello")?;
+/// # let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+/// # let url: url::Url = format!("{}{url}", appview.url()).parse()?;
+/// # let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+/// let watch = engine.watch(WatchSpec::new(url, Arc::new(|_| true))).await;
+/// let mut list = watch.state().await.ok_or("the engine ended")?.entries;
+/// loop {
+///     let delta = watch.next().await.ok_or("the engine ended")?;
+///     let status = delta.status;
+///     apply(&mut list, delta);
+///     if status == Status::Live {
+///         break;
+///     }
+/// }
+///
+/// // Shown before the server has it, to all who follow the watch.
+/// let body = to_raw_value(&serde_json::json!({ "text": "hello to you" }))?;
+/// let record = EditRecord::new("did:plc:alice", "2", body);
+/// watch.edit(Edit::Add { record }).await?;
+/// apply(&mut list, watch.next().await.ok_or("the engine ended")?);
+/// assert_eq!(list[0].record.value.get(), r#"{"text":"hello to you"}"#);
+/// assert!(list[0].optimistic.is_some());
+///
+/// // The server's own takes its place.
+/// # say("2", "hello to you")?;
+/// apply(&mut list, watch.next().await.ok_or("the engine ended")?);
+/// assert!(list[0].optimistic.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     id: u64,

@@ -60,11 +60,10 @@ pub(crate) fn changes(set: Vec<Record>, replace: bool) -> Changes {
 
 /// A cache that gives up waiting soon, and tries again soon.
 pub(crate) fn config(path: &Path) -> CacheConfig {
-    CacheConfig {
-        busy_timeout: Duration::from_millis(100),
-        retry_after: Duration::from_millis(50),
-        ..CacheConfig::new(Some(path.to_owned()))
-    }
+    let mut config = CacheConfig::new(Some(path.to_owned()));
+    config.busy_timeout = Duration::from_millis(100);
+    config.retry_after = Duration::from_millis(50);
+    config
 }
 
 pub(crate) fn open(path: &Path) -> Cache {

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use appview::{Options, Put, Server, TicketFor};
 use contrail_sync_engine::{
-    BackoffPolicy, Cache, CacheConfig, Engine, EngineConfig, ErrorKind, State, Status,
-    Subscription, Ticket, TicketSource, WatchSpec,
+    Cache, CacheConfig, Engine, EngineConfig, ErrorKind, State, Status, Subscription, Ticket,
+    TicketSource, WatchSpec,
     rustls::{self, ClientConfig, RootCertStore, pki_types::CertificateDer},
 };
 use url::Url;
@@ -20,14 +20,10 @@ pub fn engine() -> Engine {
 }
 
 pub fn engine_with(change: impl FnOnce(&mut EngineConfig)) -> Engine {
-    let mut config = EngineConfig {
-        backoff: BackoffPolicy {
-            base: Duration::from_millis(20),
-            cap: Duration::from_millis(100),
-        },
-        seed: Some(7),
-        ..EngineConfig::default()
-    };
+    let mut config = EngineConfig::default();
+    config.backoff.base = Duration::from_millis(20);
+    config.backoff.cap = Duration::from_millis(100);
+    config.seed = Some(7);
     change(&mut config);
     Engine::new(tokio::runtime::Handle::current(), config).unwrap()
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    BackoffPolicy, Edit, EditError, EditRecord, Filter, Path, Sort, SortBy, View,
+    BackoffPolicy, Edit, EditError, EditRecord, Filter, Path, SortBy, View,
     pure::{
         ledger::follower::FollowerLedger,
         lifecycle::{
@@ -266,15 +266,11 @@ impl<'a> Life<'a> {
             Some(row) if self.rng.u8(..) < 40 => row.value.clone(),
             _ => self.body(),
         };
-        let record = EditRecord {
-            rkey: rkey.into(),
-            did: did.into(),
-            collection: Some("c".into()),
-            value: to_raw_value(&value).unwrap(),
-            time_us: Some(self.now),
-            uri: Some(format!("at://{did}/c/{rkey}")),
-            space: space.map(Into::into),
-        };
+        let mut record = EditRecord::new(did, rkey, to_raw_value(&value).unwrap());
+        record.collection = Some("c".into());
+        record.time_us = Some(self.now);
+        record.uri = Some(format!("at://{did}/c/{rkey}"));
+        record.space = space.map(Into::into);
         self.model.edit(did, rkey, space, self.now, &value);
         let edit = Edit::Add { record };
         self.replica.store_mut().edit(edit, self.now).unwrap();
@@ -294,10 +290,7 @@ impl<'a> Life<'a> {
         let did = self.rng.bool().then(|| *self.rng.choice(&DIDS).unwrap());
         let edit = if self.rng.bool() {
             self.model.fail(rkey, did);
-            let error = EditError {
-                name: "Error".into(),
-                message: "no".into(),
-            };
+            let error = EditError::new("Error", "no");
             Edit::Fail {
                 rkey: rkey.into(),
                 did: did.map(Into::into),
@@ -487,14 +480,12 @@ fn view(rng: &mut fastrand::Rng) -> View {
         0 => Filter::new(vec![(path("value.room"), 1.into())]),
         _ => Filter::default(),
     };
-    View {
-        sort: Sort {
-            by,
-            ascending: rng.bool(),
-        },
-        filter,
-        max_records: (rng.u8(..3) == 0).then(|| rng.usize(2..8)),
-    }
+    let mut view = View::default();
+    view.sort.by = by;
+    view.sort.ascending = rng.bool();
+    view.filter = filter;
+    view.max_records = (rng.u8(..3) == 0).then(|| rng.usize(2..8));
+    view
 }
 
 /// What a reader sees of records, in order.

@@ -13,11 +13,13 @@ use crate::{
 };
 
 /// Where a watch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
 pub enum Status {
     /// Not started.
+    #[default]
     Idle,
     /// The first connection is being made.
     Connecting,

@@ -27,6 +27,7 @@ pub fn to_micros(time: i64) -> i64 {
 /// hydrated (relations, references, counts, labels, profiles) stay the JSON text that the server sent.
 /// It serializes to the shape the server uses, with `time_us` always in microseconds.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Record {
     /// Where it lives.
     pub uri: AtUri,
@@ -138,6 +139,7 @@ impl Record {
     }
 
     /// What identifies it.
+    #[doc(hidden)]
     pub fn identity(&self) -> Identity {
         (self.space.clone(), self.uri.shared().clone())
     }
@@ -145,6 +147,7 @@ impl Record {
     /// Adds the fields of `known` that `self` does not mention.
     ///
     /// A live update carries the bare record: what the snapshot hydrated is absent from it, not gone.
+    #[doc(hidden)]
     pub fn keep_unmentioned(&mut self, known: &Record) {
         for (name, raw) in &known.extra {
             if self.extra(name).is_none() {
@@ -154,6 +157,7 @@ impl Record {
     }
 
     /// Whether both say the same to a reader, byte for byte.
+    #[doc(hidden)]
     pub fn same_content(&self, other: &Record) -> bool {
         self.time_us == other.time_us
             && self.cid == other.cid
@@ -201,6 +205,7 @@ impl Record {
     }
 
     /// Writes its other fields.
+    #[doc(hidden)]
     pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("value", &self.value)?;
         map.serialize_entry("time_us", &self.time_us)?;

@@ -12,6 +12,7 @@ pub struct Ticket(Arc<str>);
 /// A text is no ticket. Says what it is instead, without quoting it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {0}")]
+#[non_exhaustive]
 pub struct NotATicket(pub &'static str);
 
 impl Ticket {

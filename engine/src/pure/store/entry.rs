@@ -152,6 +152,7 @@ impl Serialize for Entry {
 
 impl Entry {
     /// Writes what does not identify it into an object that may hold more.
+    #[doc(hidden)]
     pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         self.record.serialize_content(map)?;
         if let Some(optimistic) = &self.optimistic {

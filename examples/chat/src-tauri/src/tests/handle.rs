@@ -99,21 +99,10 @@ fn rust_code_edits_before_the_server_does() {
     async_runtime::block_on(async {
         let watch = live(&app).await;
         let value = serde_json::value::to_raw_value(&json!({ "text": "edited" })).unwrap();
-        let edit = EditRecord {
-            rkey: "b".into(),
-            did: ALICE.into(),
-            collection: None,
-            value,
-            time_us: None,
-            uri: None,
-            space: None,
-        };
+        let edit = EditRecord::new(ALICE, "b", value);
         watch.add_optimistic(edit.clone()).await.unwrap();
         until(&watch, |it| texts(it) == ["c", "edited"]).await;
-        let error = EditError {
-            name: "Error".into(),
-            message: "offline".into(),
-        };
+        let error = EditError::new("Error", "offline");
         watch
             .mark_failed("b", Some(ALICE), error.clone())
             .await
@@ -127,10 +116,8 @@ fn rust_code_edits_before_the_server_does() {
         watch.remove_optimistic("b", None).await.unwrap();
         until(&watch, |it| texts(it) == ["c", "b"]).await;
 
-        let nobody = EditRecord {
-            did: String::new(),
-            ..edit
-        };
+        let mut nobody = edit;
+        nobody.did.clear();
         let refused = watch.add_optimistic(nobody).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidOptions);
     });
@@ -146,16 +133,12 @@ fn what_cannot_be_watched_or_read_is_a_typed_error() {
             .err()
             .unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidUrl);
-        let minting = WatchOptions {
-            mint: Some(true),
-            ..WatchOptions::new(URL)
-        };
+        let mut minting = WatchOptions::new(URL);
+        minting.mint = Some(true);
         let refused = open(minting).await.err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidOptions);
-        let once = WatchOptions {
-            reconnect: Some(false),
-            ..WatchOptions::new("/nothing/here.watchRecords")
-        };
+        let mut once = WatchOptions::new("/nothing/here.watchRecords");
+        once.reconnect = Some(false);
         let closed = open(once).await.unwrap().live().await.unwrap_err();
         assert!(matches!(
             closed.kind(),
