@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use appview::TicketFor;
 use contrail_sync_engine::{
-    BackoffPolicy, Cache, CacheConfig, CacheOptions, Engine, EngineConfig, MintRequest,
-    NamedMinter, Statistics, Subscription, TicketSource, TransportKind, WatchSpec,
+    Cache, CacheConfig, CacheOptions, Engine, EngineConfig, MintRequest, NamedMinter, Statistics,
+    Subscription, TicketSource, TransportKind, WatchSpec,
 };
 use tokio::runtime::Handle;
 use url::Url;
@@ -38,10 +38,8 @@ pub(crate) type Watches = Vec<Followed>;
 
 fn engine(file: &std::path::Path) -> Engine {
     let mut config = EngineConfig::default();
-    config.backoff = BackoffPolicy {
-        base: Duration::from_millis(50),
-        cap: Duration::from_millis(400),
-    };
+    config.backoff.base = Duration::from_millis(50);
+    config.backoff.cap = Duration::from_millis(400);
     config.compare_every = Duration::from_secs(20);
     config.linger = Duration::from_millis(100);
     let cache = CacheConfig::new(Some(file.join("cache.sqlite")));
