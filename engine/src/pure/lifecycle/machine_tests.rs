@@ -1,5 +1,8 @@
 use super::*;
-use crate::{failure::ErrorKind, pure::lifecycle::backoff::BackoffPolicy};
+use crate::{
+    failure::ErrorKind,
+    pure::{lifecycle::backoff::BackoffPolicy, protocol::record::AtUri},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

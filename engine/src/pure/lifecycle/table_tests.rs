@@ -1,7 +1,10 @@
 //! `docs/lifecycle.md` and the machine agree, cell by cell.
 
 use super::*;
-use crate::pure::lifecycle::backoff::BackoffPolicy;
+use crate::pure::{
+    lifecycle::backoff::BackoffPolicy,
+    protocol::record::{AtUri, Record},
+};
 
 /// The columns: phases, told apart by what has arrived on a connection.
 const PHASES: [&str; 6] = [
