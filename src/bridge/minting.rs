@@ -6,7 +6,7 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    MintReason, MintRequest, Minter, Ticket, TicketError, internals::quoted,
+    MintReason, MintRequest, Minter, Ticket, TicketError, internals::Secrets,
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use regex::Regex;
@@ -124,7 +124,7 @@ fn failure(thrown: &str) -> String {
         Some(tokens) if !thrown.is_empty() => tokens.replace_all(thrown, "…"),
         _ => return "mintTicket failed".into(),
     };
-    format!("mintTicket failed: {}", quoted(&thrown, &[]))
+    format!("mintTicket failed: {}", Secrets::default().quoted(&thrown))
 }
 
 /// Closes a page's minter with its handle.

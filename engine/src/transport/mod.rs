@@ -6,6 +6,7 @@ mod client;
 pub(crate) mod http;
 pub(crate) mod list;
 mod pool;
+mod refusal;
 pub(crate) mod sse;
 mod sse_parser;
 pub(crate) mod ws;
@@ -21,6 +22,7 @@ use crate::{
         ticket::Ticket,
         wire::{ServerEvent, WireError},
     },
+    redact::Secrets,
 };
 
 /// A bound on what one event may hold in memory, in bytes.
@@ -47,9 +49,18 @@ pub struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// What must not be quoted.
-    pub fn secrets(&self) -> Vec<&str> {
-        self.ticket.iter().map(Ticket::expose).collect()
+    /// What must not be quoted: the ticket, and what the URL holds of that sort.
+    pub fn secrets(&self) -> Secrets {
+        let mut secrets: Secrets = self.ticket.iter().map(Ticket::expose).collect();
+        for (name, value) in self.url.query_pairs() {
+            if matches!(&*name, "ticket" | "inviteToken") {
+                secrets.add(&*value);
+            }
+        }
+        if let Some(password) = self.url.password() {
+            secrets.add(password);
+        }
+        secrets
     }
 }
 
@@ -73,7 +84,7 @@ pub trait Transport: Send + Sync {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>>;
 }
 
-/// Why there is no connection, or no longer one. Messages carry no query string, hence no ticket.
+/// Why there is no connection, or no longer one. Words of others in it are cut short, and without query string or ticket.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TransportError {
     /// No connection came about.

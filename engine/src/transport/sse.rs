@@ -19,7 +19,10 @@ use super::{
     http::Http,
     sse_parser::{Parsed, SseParser, TooLarge},
 };
-use crate::pure::protocol::wire::{self, WireError};
+use crate::{
+    pure::protocol::wire::{self, WireError},
+    redact::Secrets,
+};
 
 /// Follows a watch by `text/event-stream`.
 #[derive(Debug, Clone)]
@@ -45,11 +48,7 @@ impl Transport for Sse {
             if content_type != "text/event-stream" {
                 return Err(TransportError::NotEventStream { content_type });
             }
-            Ok(events(
-                answer.chunks().boxed(),
-                request.idle_timeout,
-                request.max_event_bytes,
-            ))
+            Ok(events(answer.chunks().boxed(), &request))
         }
         .boxed()
     }
@@ -63,6 +62,7 @@ struct Reader {
     max_event_bytes: usize,
     idle_timeout: Duration,
     silence: Pin<Box<Sleep>>,
+    secrets: Secrets,
     ended: bool,
 }
 
@@ -70,16 +70,16 @@ struct Reader {
 /// life.
 fn events(
     chunks: BoxStream<'static, Result<Bytes, TransportError>>,
-    idle_timeout: Duration,
-    max_event_bytes: usize,
+    request: &ConnectRequest,
 ) -> Events {
     let mut reader = Reader {
         chunks,
         chunk: Bytes::new(),
-        parser: SseParser::new(max_event_bytes),
-        max_event_bytes,
-        idle_timeout,
-        silence: Box::pin(sleep(idle_timeout)),
+        parser: SseParser::new(request.max_event_bytes),
+        max_event_bytes: request.max_event_bytes,
+        idle_timeout: request.idle_timeout,
+        silence: Box::pin(sleep(request.idle_timeout)),
+        secrets: request.secrets(),
         ended: false,
     };
     stream::poll_fn(move |cx| reader.poll(cx)).boxed()
@@ -112,7 +112,9 @@ impl Reader {
         let mut rest = &*self.chunk;
         let found = loop {
             let decoded = match self.parser.next(&mut rest) {
-                Ok(Some(Parsed::Event { kind, data })) => wire::decode(kind, data),
+                Ok(Some(Parsed::Event { kind, data })) => {
+                    wire::decode_hiding(kind, data, &self.secrets)
+                }
                 Ok(Some(Parsed::NotUtf8)) => Err(WireError::NotUtf8),
                 Ok(None) => break None,
                 Err(TooLarge) => {
@@ -145,16 +147,26 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::protocol::wire::ServerEvent;
+    use crate::pure::protocol::{ticket::Ticket, wire::ServerEvent};
+
+    fn request(max_event_bytes: usize) -> ConnectRequest {
+        ConnectRequest {
+            url: "https://appview.example/x?inviteToken=let+me+in"
+                .parse()
+                .unwrap(),
+            ticket: Some(Ticket::parse("mellon").unwrap()),
+            guard: std::sync::Arc::new(|_| true),
+            idle_timeout: Duration::from_secs(45),
+            max_event_bytes,
+        }
+    }
 
     async fn read(
         chunks: Vec<&'static [u8]>,
         limit: usize,
     ) -> Vec<Result<Incoming, TransportError>> {
         let chunks = stream::iter(chunks).map(|chunk| Ok(Bytes::from_static(chunk)));
-        events(chunks.boxed(), Duration::from_secs(45), limit)
-            .collect()
-            .await
+        events(chunks.boxed(), &request(limit)).collect().await
     }
 
     #[tokio::test]
@@ -169,6 +181,16 @@ mod tests {
             Ok(Incoming::Event(ServerEvent::Deleted { .. }))
         ));
         assert_eq!(found.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_the_server_says_holds_neither_ticket_nor_invite_token() {
+        let echo = b"event: error\ndata: {\"message\":\"mellon or let%20me in?\"}\n\n";
+        let found = read(vec![echo], 999).await;
+        let Ok(Incoming::Event(ServerEvent::Error { message })) = &found[0] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(message, "… or …?");
     }
 
     #[tokio::test]
@@ -191,7 +213,7 @@ mod tests {
         let chunks = stream::unfold(receiver, |mut receiver| async move {
             Some((Ok(receiver.recv().await?), receiver))
         });
-        let mut events = events(chunks.boxed(), Duration::from_secs(45), 999);
+        let mut events = events(chunks.boxed(), &request(999));
         let start = tokio::time::Instant::now();
         let ticker = tokio::spawn(async move {
             for _ in 0..4 {

@@ -28,7 +28,6 @@ use crate::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::wire::ServerEvent,
         replica::{Action, Replica},
         store::{
             Store,
@@ -308,10 +307,6 @@ impl Watch {
 
     fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
-            Happening::Input(Input::Event(ServerEvent::Error { message })) => {
-                let message = self.desk.redact(message);
-                self.input_at(now, Input::Event(ServerEvent::Error { message }));
-            }
             Happening::Input(input) => self.input_at(now, input),
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }

@@ -8,7 +8,7 @@ use crate::{
     failure::{ErrorKind, ErrorPayload, Failure, Refusal},
     pure::protocol::{
         record::Record,
-        wire::{ChildAdded, ChildRemoved, ServerEvent},
+        wire::{self, ChildAdded, ChildRemoved, ServerEvent},
     },
 };
 
@@ -318,7 +318,7 @@ impl Machine {
             ServerEvent::MemberRemoved { space, did } => {
                 let ours = self.options.account.as_ref().is_none_or(|me| *me == did);
                 if ours {
-                    let message = format!("no longer a member of {space}");
+                    let message = format!("no longer a member of {}", wire::shown(&space));
                     let lost = Failure::losing_access(ErrorKind::AccessLost, message);
                     self.failed(now, lost, out);
                 }

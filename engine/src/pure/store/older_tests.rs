@@ -28,6 +28,7 @@ fn listed(records: Vec<Record>, cursor: Option<String>) -> Listed {
         is_empty: records.is_empty(),
         is_whole: true,
         records,
+        unreadable: Vec::new(),
         cursor,
     }
 }
