@@ -15,6 +15,7 @@ use super::{
     cause::{cause, why_unreachable},
     client::{default_tls, upgrading},
     pool::{Lease, Pool},
+    redirects::DeadEnds,
     refusal::accepted,
 };
 use crate::redact::Secrets;
@@ -23,8 +24,6 @@ use crate::redact::Secrets;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time from an upgrade's request to its answer.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Redirects followed before giving up.
-const MAX_REDIRECTS: usize = 10;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +43,7 @@ pub struct Http {
     pool: Pool,
     /// What a WebSocket upgrade needs.
     http1: Client,
+    dead_ends: DeadEnds,
 }
 
 /// A 2xx answer. It holds its place among the streams of its connection until it, or its body, is dropped.
@@ -65,6 +65,7 @@ impl Http {
         Ok(Self {
             http1: upgrading(tls.clone()).map_err(|error| HttpError::Client(error.to_string()))?,
             pool: Pool::new(tls),
+            dead_ends: DeadEnds::default(),
         })
     }
 
@@ -76,20 +77,22 @@ impl Http {
         request: &ConnectRequest,
         accept: &str,
     ) -> Result<Answer, TransportError> {
-        if let Some(ticket) = &request.ticket {
-            url.query_pairs_mut().append_pair("ticket", ticket.expose());
-        }
         let secrets = request.secrets();
         let asked = origin(&url);
         let answer = async {
             check(&url, &request.guard, &secrets)?;
+            let mut way = self.dead_ends.set_out(&url)?;
+            if let Some(ticket) = &request.ticket {
+                url.query_pairs_mut().append_pair("ticket", ticket.expose());
+            }
             let mut origin = asked.clone();
-            for _ in 0..=MAX_REDIRECTS {
+            loop {
                 let answer = self.answer(&url, origin, &secrets, |client| {
                     client.get(url.clone()).header(ACCEPT, accept)
                 });
                 let answer = answer.await?;
                 if !answer.response.status().is_redirection() {
+                    way.arrives();
                     return answer.accepted().await;
                 }
                 url = redirect_target(&url, &answer.response)?;
@@ -97,11 +100,9 @@ impl Http {
                     let to = secrets.quoted(&bare(&url));
                     return Err(TransportError::RedirectNotAllowed { to });
                 }
+                way.goes_on(&url)?;
                 origin = secrets.quoted(&self::origin(&url));
             }
-            Err(TransportError::Redirects {
-                hops: MAX_REDIRECTS,
-            })
         };
         within(ANSWER_TIMEOUT, &asked, answer).await
     }

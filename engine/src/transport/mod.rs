@@ -6,6 +6,7 @@ mod client;
 pub(crate) mod http;
 pub(crate) mod list;
 mod pool;
+mod redirects;
 mod refusal;
 pub(crate) mod sse;
 mod sse_parser;
@@ -115,10 +116,10 @@ pub enum TransportError {
         /// The target, without its query.
         to: String,
     },
-    /// More redirects than anyone needs, or one without a usable target.
+    /// Redirects in a circle, or more of them than anyone needs. Some attempts after it make no request at all.
     #[error("redirected {hops} times without arriving")]
     Redirects {
-        /// How many were followed.
+        /// How many there were.
         hops: usize,
     },
     /// 401: the ticket is missing, malformed, expired or forged.
