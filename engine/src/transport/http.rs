@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION},
 };
 use url::Url;
 
@@ -286,13 +286,49 @@ fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportErro
     })
 }
 
-/// The content type without parameters, for messages and comparison.
+/// The content type without parameters, for messages and comparison. An answer that is compressed all the same is of no
+/// type that anybody expects.
 pub(super) fn content_type(response: &Response, secrets: &Secrets) -> String {
-    let header = response.headers().get(CONTENT_TYPE);
-    let value = header.and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    match essence {
+    let header = |name| {
+        let value = response.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    };
+    let essence = header(CONTENT_TYPE).split(';').next().unwrap_or_default();
+    let essence = match essence.trim() {
         "" => "an untyped body".to_owned(),
         essence => secrets.quoted(essence).to_ascii_lowercase(),
+    };
+    match header(CONTENT_ENCODING).trim() {
+        "" | "identity" => essence,
+        coding => secrets.quoted(&format!("{essence} coded as {coding}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(headers: &[(&str, &str)]) -> String {
+        let mut response = http::Response::builder();
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        let response = Response::from(response.body("").unwrap());
+        content_type(&response, &["mellon-mellon"].into_iter().collect())
+    }
+
+    #[test]
+    fn a_content_type_is_told_plainly_and_a_coded_body_is_of_another_one() {
+        let sse = ("content-type", "text/Event-Stream; charset=utf-8");
+        assert_eq!(of(&[]), "an untyped body");
+        assert_eq!(of(&[sse]), "text/event-stream");
+        assert_eq!(
+            of(&[sse, ("content-encoding", "identity")]),
+            "text/event-stream"
+        );
+        let coded = of(&[sse, ("content-encoding", "gzip")]);
+        assert_eq!(coded, "text/event-stream coded as gzip");
+        assert_eq!(of(&[("content-type", "text/mellon-mellon")]), "text/…");
+        assert!(of(&[("content-type", &"x".repeat(9000))]).len() <= 300);
     }
 }

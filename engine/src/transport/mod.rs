@@ -168,6 +168,12 @@ pub enum TransportError {
         /// The bound.
         after: Duration,
     },
+    /// Signs of life, but no snapshot, or no end of one.
+    #[error("no snapshot for {} s", after.as_secs_f32())]
+    NoSnapshot {
+        /// The bound.
+        after: Duration,
+    },
     /// The answer to a WebSocket handshake is not one.
     #[error("not a WebSocket handshake: {message}")]
     BadHandshake {
@@ -214,7 +220,7 @@ impl TransportError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::NotEventStream { .. } => ErrorKind::NotEventStream,
             Self::EventTooLarge { .. } => ErrorKind::EventTooLarge,
-            Self::IdleTimeout { .. } => ErrorKind::IdleTimeout,
+            Self::IdleTimeout { .. } | Self::NoSnapshot { .. } => ErrorKind::IdleTimeout,
             Self::BadHandshake { .. } => ErrorKind::BadHandshake,
             Self::BadPage { .. } => ErrorKind::BadPage,
             Self::NoWebSocket | Self::NoPages => ErrorKind::Unsupported,
