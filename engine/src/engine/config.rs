@@ -7,12 +7,15 @@ use crate::{
     vault::Vault, watch::settings::Settings,
 };
 
+/// A longer delay between connects is none that anybody waits for.
+const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+
 /// Settings that all watches of an engine share.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// How long a watch stays connected after its last subscriber left: a page reload takes less.
     pub linger: Duration,
-    /// Bounds of the delays between connects.
+    /// Bounds of the delays between connects, each an hour at most.
     pub backoff: BackoffPolicy,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
@@ -47,7 +50,10 @@ impl EngineConfig {
     pub(super) fn for_watches(&self) -> Settings {
         Settings {
             linger: self.linger,
-            backoff: self.backoff,
+            backoff: BackoffPolicy {
+                base: self.backoff.base.min(MAX_BACKOFF),
+                cap: self.backoff.cap.min(MAX_BACKOFF),
+            },
             max_event_bytes: self.max_event_bytes,
             seed: self.seed,
             cache: self.cache.clone(),
