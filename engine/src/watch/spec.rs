@@ -116,7 +116,7 @@ impl Default for CacheOptions {
 /// What must agree for two followers to share a watch. A static ticket is part of it: its holder shares with
 /// those who hold the same one. A minter is known by its name, and followers that mint count as one another's
 /// equals: `account` is what tells their users apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct WatchKey {
     url: Url,
     transport: TransportKind,
