@@ -13,6 +13,8 @@ use regex::Regex;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::bounds;
+
 /// What may be a ticket or token in the words of an app, which knows more kinds of them than ours.
 static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let parts = r"[[:word:]-]{12,}(?:\.[[:word:]-]{12,})+";
@@ -120,6 +122,9 @@ impl Minter for PageMinter {
 
 /// What the page's function threw, as it may stand in an error.
 fn failure(thrown: &str) -> String {
+    if thrown.len() > bounds::THROWN {
+        return bounds::too_long("what mintTicket threw", thrown.len(), bounds::THROWN);
+    }
     let thrown = match &*TOKENS {
         Some(tokens) if !thrown.is_empty() => tokens.replace_all(thrown, "…"),
         _ => return "mintTicket failed".into(),
@@ -202,6 +207,11 @@ mod tests {
             assert_eq!(error, format!("no ticket: mintTicket failed: {told}"));
         }
         assert_eq!(failure(""), "mintTicket failed");
+        let flood = "y".repeat(bounds::THROWN + 1);
+        assert_eq!(
+            failure(&flood),
+            "what mintTicket threw has 65537 bytes, it may have 65536"
+        );
     }
 
     #[tokio::test]
