@@ -29,6 +29,7 @@
 #![warn(missing_docs)]
 
 mod app;
+mod bounds;
 mod bridge;
 mod builder;
 mod commands;

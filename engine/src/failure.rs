@@ -42,7 +42,7 @@ pub enum ErrorKind {
     BadPage,
     /// An event is larger than the limit.
     EventTooLarge,
-    /// Nothing was heard for longer than the idle time-out.
+    /// Nothing was heard for longer than the idle time-out, or no snapshot for a third longer than that.
     IdleTimeout,
     /// The connection ended.
     Disconnected,

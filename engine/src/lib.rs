@@ -113,7 +113,7 @@ pub mod internals {
         engine::sleep::SleepWatch,
         failure::{Failure, Refusal},
         pure::protocol::record::Identity,
-        redact::quoted,
+        redact::Secrets,
         transport::{
             ConnectRequest, Events, Incoming, Transport,
             http::{Answer, Http, bare},

@@ -156,6 +156,20 @@ fn everywhere() -> Vec<(&'static str, Fault)> {
             },
         ),
         (
+            "redirects onto itself",
+            Fault {
+                headers: [("location".to_owned(), String::new())].into(),
+                ..status(302, "")
+            },
+        ),
+        (
+            "redirects in a circle",
+            Fault {
+                headers: [("location".to_owned(), "?spaceUri=elsewhere".to_owned())].into(),
+                ..status(307, "")
+            },
+        ),
+        (
             "snapshot fails",
             Fault {
                 snapshot_error: Some("db".into()),

@@ -10,7 +10,11 @@ use appview::{Options, Server};
 use contrail_sync_engine::{Engine, EngineConfig, Status};
 
 use super::{
-    super::{Send, sessions::LEASE, tests::spec},
+    super::{
+        Send,
+        sessions::LEASE,
+        tests::{PAGE, spec},
+    },
     *,
 };
 
@@ -35,7 +39,7 @@ impl Beating {
             UNIX_EPOCH + Duration::from_secs(wall.load(Ordering::Relaxed))
         }));
         let page: Send = Arc::new(|_, _| true);
-        let opened = bridge.open("main", "page".into(), 1, spec(&server), page);
+        let opened = bridge.open("main", PAGE.into(), 1, spec(&server), page);
         opened.await.unwrap();
         let it = Self {
             bridge,
@@ -80,7 +84,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
         it.tick(TICK.as_secs()).await;
     }
     assert_eq!(it.bridge.handle_count(), 1);
-    it.bridge.renew("main", "page");
+    it.bridge.renew("main", PAGE);
     for _ in 0..ticks - 1 {
         it.tick(TICK.as_secs()).await;
     }
@@ -88,7 +92,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
     it.tick(TICK.as_secs()).await;
     it.tick(TICK.as_secs()).await;
     assert_eq!(it.bridge.handle_count(), 0);
-    assert_eq!(it.bridge.renew("main", "page"), [0; 0]);
+    assert_eq!(it.bridge.renew("main", PAGE), [0; 0]);
 }
 
 #[tokio::test]

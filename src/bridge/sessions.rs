@@ -24,6 +24,13 @@ pub(super) const LEASE: Duration = Duration::from_secs(90);
 /// Label of the webview, and the page's own id.
 pub(super) type PageKey = (String, String);
 
+/// Whether this is an id as pages give themselves one: four random numbers of 32 bits with dashes between them. Events are
+/// named by it, and those of any other name are not for one page alone.
+pub(super) fn is_session(text: &str) -> bool {
+    let is_number = |part: &str| part.parse::<u32>().is_ok_and(|it| it.to_string() == part);
+    text.split('-').count() == 4 && text.split('-').all(is_number)
+}
+
 /// All pages. `S` is what a handle stands for.
 pub(super) struct Sessions<S> {
     pages: HashMap<PageKey, Page<S>>,
@@ -211,7 +218,33 @@ mod tests {
     use super::*;
 
     fn page(label: &str, session: u32) -> PageKey {
-        (label.to_owned(), format!("page-{session}"))
+        (label.to_owned(), format!("0-0-0-{session}"))
+    }
+
+    #[test]
+    fn a_session_id_has_one_form() {
+        for good in ["0-0-0-0", "4294967295-4294967295-4294967295-4294967295"] {
+            assert!(is_session(good), "{good}");
+        }
+        let long = format!("1-2-3-{}", "4".repeat(1 << 20));
+        for bad in [
+            "",
+            "-",
+            "---",
+            "1-2-3",
+            "1-2-3-4-5",
+            "1-2-3-",
+            "1-2-3-04",
+            "1-2-3-+4",
+            "1-2-3- 4",
+            "1-2-3-4294967296",
+            "1-2-3-4/mint",
+            "1-2-3-x",
+            "cache-warning",
+            &long,
+        ] {
+            assert!(!is_session(bad), "{bad:.40}");
+        }
     }
 
     fn sessions() -> Sessions<()> {

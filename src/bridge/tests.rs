@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 const ALICE: &str = "did:plc:alice";
-const PAGE: &str = "0c8f5a3e-9f6d";
+pub(super) const PAGE: &str = "3870161982-41-4294967295-7";
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -212,7 +212,7 @@ async fn handles_come_back_when_the_page_or_its_webview_goes() {
     };
     assert!(matches!(open(PAGE, 1).await, Err(Error::UnknownWatch)));
 
-    open("another-page", 1).await.unwrap();
+    open("1-2-3-4", 1).await.unwrap();
     bridge.forget("main");
     assert_eq!(bridge.handle_count(), 0);
     // The pumps of both are gone: what happens now is for nobody.
@@ -266,13 +266,19 @@ async fn a_page_that_events_do_not_reach_learns_it_when_it_renews() {
     assert!(bridge.ack("main", PAGE, 1, page.rev).await.is_err());
 }
 
-#[test]
-fn a_session_id_is_short_and_plain() {
-    assert!(event_name(PAGE).is_ok());
-    for bad in ["", "a b", "ä", "a/mint", &"x".repeat(65)] {
-        let error = event_name(bad).unwrap_err();
+#[tokio::test]
+async fn a_page_cannot_take_the_name_of_an_event_that_others_hear() {
+    let server = Server::start(Options::default()).await.unwrap();
+    let (page, _other) = Page::live(&server, &[]).await;
+    for taken in ["cache-warning", "", "3870161982-41-4294967295-7/mint"] {
+        let nobody: Send = Arc::new(|_, _| panic!("nobody is there"));
+        let opened = page
+            .bridge
+            .open("main", taken.to_owned(), 2, spec(&server), nobody);
+        let error = opened.await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
     }
+    assert_eq!(page.bridge.handle_count(), 1);
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ use crate::{
     watch::{settings::Settings, statistics::Counters},
 };
 
+/// A longer delay between connects is none that anybody waits for.
+const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+
 /// Settings that all watches of an engine share.
 ///
 /// By default nothing outlives the process. A program with a disk and a keyring may want both:
@@ -40,7 +43,7 @@ use crate::{
 pub struct EngineConfig {
     /// How long a watch stays connected after its last subscriber left: a page reload takes less.
     pub linger: Duration,
-    /// Bounds of the delays between connects.
+    /// Bounds of the delays between connects, each an hour at most.
     pub backoff: BackoffPolicy,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
@@ -83,7 +86,10 @@ impl EngineConfig {
     pub(super) fn for_watches(&self, statistics: Counters) -> Settings {
         Settings {
             linger: self.linger,
-            backoff: self.backoff,
+            backoff: BackoffPolicy {
+                base: self.backoff.base.min(MAX_BACKOFF),
+                cap: self.backoff.cap.min(MAX_BACKOFF),
+            },
             max_event_bytes: self.max_event_bytes,
             max_watch_bytes: self.max_watch_bytes,
             compare_every: self.compare_every,

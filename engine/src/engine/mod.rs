@@ -164,6 +164,7 @@ impl Engine {
         spec: WatchSpec,
         minter: Option<Arc<dyn Minter>>,
     ) -> Subscription {
+        let spec = spec.within_bounds();
         for _ in 0..ADMISSION_ATTEMPTS {
             let remote = self.remote(&spec);
             let (reply, subscribed) = oneshot::channel();

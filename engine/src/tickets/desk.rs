@@ -133,17 +133,6 @@ impl Desk {
         self.lock().generation
     }
 
-    /// Text without the tickets that this desk knows: servers may quote what they were sent.
-    pub(crate) fn redact(&self, text: String) -> String {
-        let held = self.lock().ticket.clone();
-        let given = match &self.source {
-            TicketSource::Static(ticket) => Some(ticket.clone()),
-            _ => None,
-        };
-        let known = held.into_iter().chain(given);
-        known.fold(text, |text, ticket| text.replace(ticket.expose(), "…"))
-    }
-
     /// The account was removed: a ticket that was given for good must not open anything again.
     pub(crate) fn revoke(&self) {
         if let TicketSource::Static(ticket) = &self.source {

@@ -29,7 +29,7 @@ use crate::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::{listed::Listed, wire::ServerEvent},
+        protocol::listed::Listed,
         replica::{Action, Replica},
         store::{
             Store,
@@ -324,10 +324,6 @@ impl Watch {
 
     fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
-            Happening::Input(Input::Event(ServerEvent::Error { message })) => {
-                let message = self.desk.redact(message);
-                self.input_at(now, Input::Event(ServerEvent::Error { message }));
-            }
             Happening::Input(input) => self.input_at(now, input),
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }

@@ -10,6 +10,11 @@ use crate::{
     transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
 };
 
+/// Below it no server can show a sign of life in time.
+const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
+/// An hour of not noticing is not noticing.
+const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// How a watch reaches the server.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
@@ -68,7 +73,7 @@ pub struct WatchSpec {
     pub tickets: TicketSource,
     /// Whether to connect again after a failure.
     pub reconnect: bool,
-    /// Longest silence before a connection counts as dead.
+    /// Longest silence before a connection counts as dead: from 100 ms to an hour, beyond which the nearest is taken.
     pub idle_timeout: Duration,
     /// What may be requested: asked for the URL and every redirect.
     pub guard: UrlGuard,
@@ -95,6 +100,13 @@ impl WatchSpec {
             view: View::default(),
             guard_id: String::new(),
         }
+    }
+
+    /// Brings what callers may have set to any value to one that makes sense.
+    pub(crate) fn within_bounds(mut self) -> Self {
+        let clamped = self.idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);
+        self.idle_timeout = clamped;
+        self
     }
 
     pub(crate) fn key(&self) -> WatchKey {
@@ -134,7 +146,7 @@ impl Default for CacheOptions {
 /// What must agree for two followers to share a watch. A static ticket is part of it: its holder shares with
 /// those who hold the same one. A minter is known by its name, and followers that mint count as one another's
 /// equals: `account` is what tells their users apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct WatchKey {
     url: Url,
     transport: TransportKind,

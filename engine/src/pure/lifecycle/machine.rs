@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     failure::{ErrorKind, ErrorPayload, Failure, Refusal},
-    pure::protocol::wire::ServerEvent,
+    pure::protocol::wire::{self, ServerEvent},
 };
 
 pub use super::{
@@ -233,7 +233,7 @@ impl Machine {
                 if ours && self.options.spans_spaces {
                     out.push(Effect::PurgeSpace { space });
                 } else if ours {
-                    let message = format!("no longer a member of {space}");
+                    let message = format!("no longer a member of {}", wire::shown(&space));
                     let lost = Failure::losing_access(ErrorKind::AccessLost, message);
                     self.failed(now, lost, out);
                 }

@@ -2,5 +2,6 @@
 
 pub mod listed;
 pub mod record;
+mod shallow;
 pub mod ticket;
 pub mod wire;
