@@ -196,26 +196,6 @@ async fn a_record_remembers_that_its_time_is_that_of_its_event() {
 }
 
 #[tokio::test]
-async fn rows_beyond_the_limit_go_from_the_end_of_the_order() {
-    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
-    let limited = |set, replace| Changes {
-        keep: 100,
-        ..changes(set, replace)
-    };
-    let whole = limited(records(150, 1, BODY), true);
-    cache.write(&key("a"), whole).await.unwrap();
-    let rows = all(&cache, &key("a")).await.unwrap();
-    assert!(numbers(&rows).into_iter().eq((50..150).rev()));
-    // Five newer ones, one that changes, one that is too old to be kept.
-    let mut set: Vec<_> = (150..155).map(|number| record(number, 1, BODY)).collect();
-    set.extend([record(60, 2, BODY), record(3, 1, BODY)]);
-    cache.write(&key("a"), limited(set, false)).await.unwrap();
-    let rows = all(&cache, &key("a")).await.unwrap();
-    assert!(numbers(&rows).into_iter().eq((55..155).rev()));
-    assert_eq!(cache.info().await.unwrap().rows, 100);
-}
-
-#[tokio::test]
 async fn a_flush_waits_for_what_was_asked_before_and_no_longer_than_it_may() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("c.sqlite");

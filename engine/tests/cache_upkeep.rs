@@ -125,8 +125,10 @@ async fn the_budget_drops_the_least_recently_used_watches() {
     for name in ["a", "d", "e"] {
         assert_eq!(all(&cache, &key(name)).await.unwrap().len(), 200, "{name}");
     }
-    // One watch alone beyond the budget keeps the first part of its order.
-    write("f", 2_000).await;
+    // Of one watch alone beyond the budget the newest stay until fewer are written.
+    let whole = changes(records(2_000, 1, 1_000), true);
+    let written = cache.write(&key("f"), whole).await;
+    assert_eq!(written, Err(CacheError::TooLarge));
     let info = cache.info().await.unwrap();
     assert_eq!(info.watches, 1);
     assert!(info.bytes <= budget && info.rows >= 200, "{info:?}");

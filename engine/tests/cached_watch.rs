@@ -211,6 +211,22 @@ async fn a_cache_that_hangs_does_not_delay_the_connection() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_write_that_cannot_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = session(&dir.path().join("cache.sqlite"));
+    let lounge = Lounge::open().await;
+    let watch = engine.watch(cached(lounge.spec())).await;
+    until_live(&watch).await;
+    engine.cache().unwrap().close().await.unwrap();
+    lounge.say("a", "x");
+    until(&watch, |it| it.entries.len() == 1).await;
+    let flushed = engine.flush(Duration::from_secs(3600));
+    tokio::time::timeout(Duration::from_secs(10), flushed)
+        .await
+        .expect("the watch gives up");
+}
+
+#[tokio::test]
 async fn the_first_page_of_a_large_watch_does_not_wait_for_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cache.sqlite");

@@ -79,13 +79,13 @@ impl Watch {
         self.version += 1;
         let some = self.rng.choose_multiple(0..self.rows, CHANGED);
         let some = set(some.into_iter(), self.version);
-        self.write(changes(some, self.rows, false)).await
+        self.write(changes(some, false)).await
     }
 
     async fn flush_all(&mut self) -> Duration {
         self.version += 1;
         let all = set(0..self.rows, self.version);
-        self.write(changes(all, self.rows, true)).await
+        self.write(changes(all, true)).await
     }
 
     async fn write(&self, changes: Changes) -> Duration {

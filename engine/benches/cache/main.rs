@@ -49,14 +49,13 @@ fn set(records: impl Iterator<Item = usize>, version: usize) -> Vec<Arc<dyn Cach
         .collect()
 }
 
-/// A write of `set` into a watch that keeps `keep` records.
-fn changes(set: Vec<Arc<dyn Cacheable>>, keep: usize, replace: bool) -> Changes {
+/// A write of `set`.
+fn changes(set: Vec<Arc<dyn Cacheable>>, replace: bool) -> Changes {
     Changes {
         set,
         gone: Vec::new(),
         cursor: None,
         synced_at: 1_795_000_000_000,
-        keep,
         replace,
     }
 }

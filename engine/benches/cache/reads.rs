@@ -49,7 +49,7 @@ struct Watch {
 impl Watch {
     async fn of(file: &Path, rows: usize) -> Self {
         let cache = open(file);
-        let all = changes(set(0..rows, 0), rows, true);
+        let all = changes(set(0..rows, 0), true);
         cache.write(&key(), all).await.expect("it is written");
         let bare = SqliteConnectOptions::new()
             .filename(file)

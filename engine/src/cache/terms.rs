@@ -52,8 +52,6 @@ pub struct Changes {
     pub cursor: Option<Arc<str>>,
     /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
     pub synced_at: i64,
-    /// Most records to keep; the last ones of the order go first.
-    pub keep: usize,
     /// Whether `set` is all that the watch holds. The first write of a watch must be one of these.
     pub replace: bool,
 }
@@ -66,6 +64,10 @@ pub enum CacheError {
     /// with [`Changes::replace`].
     #[error("the cache does not hold this watch: everything must be written")]
     Incomplete,
+    /// The watch alone is more than the cache's budget. The older half of its rows is gone, or more: write all of it,
+    /// with [`Changes::replace`], and fewer.
+    #[error("the watch alone is more than the cache's budget")]
+    TooLarge,
     /// The deadline passed; the work goes on.
     #[error("the cache was not done in time")]
     TimedOut,

@@ -6,6 +6,11 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::clock::now_us;
 
+/// The oldest records of a watch.
+pub(super) const TRIM: &str =
+    "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE watch = ?1
+    ORDER BY time_us, rkey, uri, space LIMIT ?2 + 0)";
+
 /// Bytes of the database that are in use.
 pub(super) async fn used_bytes(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     let used: i64 = sqlx::query_scalar(
@@ -79,14 +84,16 @@ pub(super) async fn clear(
 
 /// Drops the least recently used watches until the database is within its budget, with a tenth to spare.
 ///
-/// The watch that was just written goes last, and then by halves from the end of its order.
+/// The watch that was just written goes last, and then by halves, its oldest records first. Says whether it stayed whole:
+/// else whoever knows its order should write the first part of that in their place.
 pub(super) async fn enforce_budget(
     conn: &mut SqliteConnection,
     budget: u64,
     current: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    let mut whole = true;
     if used_bytes(conn).await? <= budget {
-        return Ok(());
+        return Ok(whole);
     }
     while used_bytes(conn).await? > budget / 10 * 9 {
         let victim: Option<i64> =
@@ -101,21 +108,22 @@ pub(super) async fn enforce_budget(
                     .execute(&mut *conn)
                     .await?;
             }
-            None if halve(conn, current).await? => {}
+            None if halve(conn, current).await? => whole = false,
             None => break,
         }
     }
-    give_back(conn).await
+    give_back(conn).await?;
+    Ok(whole)
 }
 
-/// Drops the last half of a watch's rows. Says whether there were any.
+/// Drops the older half of a watch's rows. Says whether there were any.
 async fn halve(conn: &mut SqliteConnection, watch: i64) -> Result<bool, sqlx::Error> {
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM record WHERE watch = ?1")
         .bind(watch)
         .fetch_one(&mut *tx)
         .await?;
-    sqlx::query(super::write::TRIM)
+    sqlx::query(TRIM)
         .bind(watch)
         .bind(count - count / 2)
         .execute(&mut *tx)

@@ -17,15 +17,14 @@ const INSERT: &str = "INSERT OR IGNORE INTO record
     (watch, uri, space, time_us, rkey, live_time, hash, body)
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
     FROM json_each(?2)";
-pub(super) const TRIM: &str =
-    "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE watch = ?1
-    ORDER BY time_us, rkey, uri, space LIMIT ?2 + 0)";
 
 /// Why nothing was written.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The watch is not there, so its changes mean nothing.
     Incomplete,
+    /// The watch alone is more than the budget.
+    TooLarge,
     /// SQLite failed.
     Sql(sqlx::Error),
 }
@@ -57,11 +56,6 @@ pub(super) async fn write(
         None => return Err(Failure::Incomplete),
     };
     count += insert(&mut tx, watch, changes, seed).await?;
-    let keep = i64::try_from(changes.keep).unwrap_or(i64::MAX);
-    if count > keep {
-        let trimmed = sqlx::query(TRIM).bind(watch).bind(count - keep);
-        count -= affected(trimmed.execute(&mut *tx).await?);
-    }
     let cursor = changes.cursor.as_deref();
     sqlx::query(
         "UPDATE watch SET cursor = ?2, synced_at = ?3, used_at = ?4, record_count = ?5, hash = ?6 WHERE id = ?1",

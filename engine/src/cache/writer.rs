@@ -107,6 +107,7 @@ impl Writer {
         }
         result.map_err(|failure| match failure {
             Failure::Incomplete => CacheError::Incomplete,
+            Failure::TooLarge => CacheError::TooLarge,
             Failure::Sql(error) => CacheError::Failed(error.to_string()),
         })
     }
@@ -127,7 +128,9 @@ impl Writer {
         match change {
             Change::Write(key, changes) => {
                 let watch = write::write(conn, key, changes).await?;
-                upkeep::enforce_budget(conn, self.config.budget_bytes, watch).await?;
+                if !upkeep::enforce_budget(conn, self.config.budget_bytes, watch).await? {
+                    return Err(Failure::TooLarge);
+                }
             }
             Change::Touch { generation, watch } if current(generation) => {
                 upkeep::touch(conn, *watch).await?;
@@ -284,7 +287,8 @@ impl Writer {
         if let Some(memory) = &mut reader.conn {
             upkeep::carry_over(memory, path).await?;
         }
-        upkeep::enforce_budget(file, self.config.budget_bytes, 0).await
+        upkeep::enforce_budget(file, self.config.budget_bytes, 0).await?;
+        Ok(())
     }
 
     fn on_file(&mut self, reader: &mut Reader, path: PathBuf, (writer, conn): db::Pair) {

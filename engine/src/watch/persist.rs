@@ -244,9 +244,15 @@ impl Persist {
                 self.ledger.start_over();
                 self.debounce();
             }
+            Err(CacheError::TooLarge) => {
+                self.ledger.keep_fewer();
+                self.debounce();
+            }
             Err(error) => {
                 debug!(%error, "not cached");
                 self.ledger.start_over();
+                // Nobody is to wait for the next attempt: it comes with the next change.
+                self.flushed();
             }
         }
         if !self.ledger.is_dirty() {
@@ -301,7 +307,6 @@ impl Persist {
             gone,
             cursor: store.cursor().cloned(),
             synced_at: now_ms(),
-            keep: self.ledger.keep(),
             replace,
         }
     }

@@ -53,7 +53,6 @@ pub(crate) fn changes(set: Vec<Record>, replace: bool) -> Changes {
         gone: Vec::new(),
         cursor: Some("older".into()),
         synced_at: 1_795_000_000_000,
-        keep: 10_000,
         replace,
     }
 }
