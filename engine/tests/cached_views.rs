@@ -6,7 +6,8 @@ use std::{path::Path as FilePath, time::Duration};
 
 use common::*;
 use contrail_sync_engine::{
-    Cache, CacheConfig, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, WatchSpec,
+    Cache, CacheConfig, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, Ticket, TicketSource,
+    TransportKind, WatchSpec,
 };
 
 fn keeping(mut spec: WatchSpec, max_records: usize) -> WatchSpec {
@@ -131,6 +132,47 @@ async fn a_watch_that_alone_is_too_large_keeps_the_first_part_of_its_order() {
     let shown = offline(&file, &spec, 20).await;
     let first: Vec<_> = (0..20).map(|n| format!("{n:02}")).collect();
     assert_eq!(shown, first);
+}
+
+#[tokio::test]
+async fn access_lost_in_one_view_leaves_rows_in_no_other_of_the_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let (lounge, garden) = (Lounge::open().await, Lounge::open().await);
+    let of_bob = |lounge: &Lounge| {
+        lounge.server.add_member(&lounge.space, BOB).unwrap();
+        lounge.say("a", "for members");
+        let mut spec = keeping(lounge.spec(), 200);
+        spec.account = Some(BOB.into());
+        spec.tickets = TicketSource::Static(Ticket::parse(&lounge.ticket(BOB, &[])).unwrap());
+        spec
+    };
+    let plain = of_bob(&lounge);
+    let elsewhere = of_bob(&garden);
+    let (mut sorted, mut named, mut few) = (plain.clone(), plain.clone(), plain.clone());
+    sorted.view.sort = by_number();
+    named.cache.as_mut().unwrap().key = Some("messages".into());
+    named.transport = TransportKind::Ws;
+    few.url = lounge.url("message", "&limit=5");
+    let others = [&plain, &named, &few];
+    let engine = session(&file);
+    for spec in others.into_iter().chain([&elsewhere]) {
+        until_live(&engine.watch(spec.clone()).await).await;
+    }
+    end(engine).await;
+
+    // The next session shows one of them only, and in it the kick arrives.
+    let engine = session(&file);
+    let watch = engine.watch(sorted.clone()).await;
+    until_live(&watch).await;
+    lounge.server.kick(&lounge.space, BOB).unwrap();
+    until(&watch, |it| it.status == Status::Closed).await;
+    engine.flush(Duration::from_secs(5)).await;
+    let left = engine.cache().unwrap().info().await.unwrap();
+    assert_eq!((left.rows, left.watches), (1, 1), "all views of the space");
+    end(engine).await;
+    garden.server.shutdown().await;
+    assert_eq!(offline(&file, &elsewhere, 1).await, ["a"]);
 }
 
 #[tokio::test]

@@ -360,6 +360,33 @@ async fn purged_rows_are_not_painted_by_a_start_that_follows_at_once() {
 }
 
 #[tokio::test]
+async fn naming_the_cache_key_of_another_query_shows_nothing_of_it_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "of one query");
+    let mut spec = cached(lounge.spec());
+    spec.account = Some(ALICE.into());
+    spec.cache.as_mut().unwrap().key = Some("messages".into());
+    assert_eq!(once(&file, &spec).await.len(), 1);
+    let mut other = spec.clone();
+    other.url = lounge.url("message", "&limit=1");
+    lounge.server.shutdown().await;
+    let engine = session(&file);
+    let watch = engine.watch(other).await;
+    let purged = async {
+        while rows(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), purged)
+        .await
+        .expect("they are purged");
+    let state = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert!(state.entries.is_empty());
+}
+
+#[tokio::test]
 async fn naming_anothers_cache_key_shows_nothing_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cache.sqlite");

@@ -2,10 +2,14 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use contrail_sync_engine::{Cache, internals::Changes};
+use contrail_sync_engine::{
+    Cache,
+    internals::{Changes, Lease},
+};
 
 use crate::{
     changes,
@@ -57,6 +61,7 @@ fn print(case: &str, ours: Vec<Duration>, base: Vec<Duration>, bound: f64) {
 
 struct Watch {
     cache: Cache,
+    lease: Arc<Lease>,
     rows: usize,
     version: usize,
     rng: fastrand::Rng,
@@ -64,8 +69,10 @@ struct Watch {
 
 impl Watch {
     async fn of(file: &Path, rows: usize) -> Self {
+        let cache = open(file);
         let mut watch = Self {
-            cache: open(file),
+            lease: cache.lease(key()),
+            cache,
             rows,
             version: 0,
             rng: fastrand::Rng::with_seed(1),
@@ -90,7 +97,7 @@ impl Watch {
 
     async fn write(&self, changes: Changes) -> Duration {
         let start = Instant::now();
-        let written = self.cache.write(&key(), changes).await;
+        let written = self.cache.write(&self.lease, changes).await;
         let took = start.elapsed();
         written.expect("it is written");
         took

@@ -36,7 +36,8 @@ fn open(file: &Path) -> Cache {
 
 fn key() -> CacheKey {
     CacheKey {
-        source: "https://appview.example/xrpc".into(),
+        source: "a query".into(),
+        realm: "a space".into(),
         key: "the watch".into(),
         account: Some("did:plc:alice".into()),
     }

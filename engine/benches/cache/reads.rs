@@ -50,7 +50,10 @@ impl Watch {
     async fn of(file: &Path, rows: usize) -> Self {
         let cache = open(file);
         let all = changes(set(0..rows, 0), true);
-        cache.write(&key(), all).await.expect("it is written");
+        cache
+            .write(&cache.lease(key()), all)
+            .await
+            .expect("it is written");
         let bare = SqliteConnectOptions::new()
             .filename(file)
             .disable_statement_logging();

@@ -62,11 +62,6 @@ impl RowLedger {
         self.keep
     }
 
-    /// Whether the records were the server's at least once.
-    pub fn is_synced(&self) -> bool {
-        self.synced
-    }
-
     /// The records are the server's from now on.
     pub fn synced(&mut self) {
         self.synced = true;
