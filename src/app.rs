@@ -85,7 +85,7 @@ impl ContrailSync {
     }
 
     /// Removes cached records: of one cache key, of one account, of both at once, or all there are. Watches
-    /// that a window still shows write theirs again as they change; stop them first.
+    /// that a window still shows write theirs again as they change, some seconds later; stop them first.
     pub async fn clear_cache(&self, key: Option<String>, account: Option<String>) -> Result<()> {
         // A key may be a URL.
         bounds::check("key", key.as_deref(), bounds::URL.max(bounds::CACHE_KEY))?;

@@ -77,7 +77,7 @@ pub struct WatchOptions {
     pub idle_timeout: Option<u32>,
     /// Whether the records outlive the process in the app's cache; yes by default, where there is one.
     pub cache: Option<bool>,
-    /// Names the watch in the cache; its URL by default.
+    /// Names the watch in the cache; its URL by default. Another query of the same name erases what is there.
     pub cache_key: Option<String>,
     /// Most records to keep in the cache, the first ones of the order; 200 by default.
     pub cache_max_records: Option<u32>,

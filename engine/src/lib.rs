@@ -109,7 +109,7 @@ struct Readme;
 #[doc(hidden)]
 pub mod internals {
     pub use crate::{
-        cache::{CacheKey, Cacheable, Changes, Loaded, Rest, Row},
+        cache::{CacheKey, Cacheable, Changes, Lease, Loaded, Rest, Row, Standing},
         engine::sleep::SleepWatch,
         failure::{Failure, Refusal},
         pure::protocol::record::Identity,

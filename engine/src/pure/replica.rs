@@ -30,7 +30,10 @@ pub enum Action {
     /// The records are the server's now: the cache may have them.
     Synced,
     /// Access to one of several spaces is gone, and its records with it: forget cached rows of it.
-    PurgeSpace,
+    PurgeSpace {
+        /// The space, `ats://<owner did>/<type>/<key>`.
+        space: String,
+    },
     /// Access is gone, and the records with it: forget cached rows and ticket.
     Purge {
         /// The account was removed: its ticket may still be valid to the server, and must not be used.
@@ -149,7 +152,7 @@ impl Replica {
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
             Effect::PurgeSpace { space } => {
                 self.store.purge_space(&space);
-                out.push(Action::PurgeSpace);
+                out.push(Action::PurgeSpace { space });
             }
             Effect::Purge { kicked } => {
                 self.store.clear();

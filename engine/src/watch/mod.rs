@@ -5,9 +5,11 @@ mod connection;
 pub(crate) mod error;
 mod first_frame;
 mod follower;
+pub(crate) mod keys;
 mod older;
 mod pager;
 pub(crate) mod persist;
+pub(crate) mod presence;
 pub(crate) mod settings;
 pub(crate) mod spec;
 pub(crate) mod statistics;
@@ -17,7 +19,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tracing::debug;
@@ -44,13 +46,14 @@ use crate::{
     timer::Timer,
     transport::{ConnectRequest, Events, Transport, http, http::Http},
 };
-use command::{Admission, Alive, Command};
+use command::{Admission, Command};
 use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
 use follower::Follower;
 use pager::Pager;
 use persist::{News, Persist};
+use presence::Presence;
 use settings::Settings;
 use spec::WatchSpec;
 
@@ -79,7 +82,7 @@ pub(crate) struct Watch {
     first_frame: FirstFrame,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
-    gone: Arc<Notify>,
+    presence: Arc<Presence>,
     followers: HashMap<u64, Follower>,
     next_follower: u64,
     lingering: Timer,
@@ -94,7 +97,7 @@ impl Watch {
         desk: DeskConfig,
         transport: Arc<dyn Transport>,
         commands: mpsc::Receiver<Command>,
-        gone: Arc<Notify>,
+        presence: Arc<Presence>,
     ) -> Self {
         let rng = settings
             .seed
@@ -134,7 +137,7 @@ impl Watch {
             first_frame: FirstFrame::default(),
             epoch: Instant::now(),
             commands,
-            gone,
+            presence,
             followers: HashMap::new(),
             next_follower: 0,
             lingering: Timer::default(),
@@ -151,7 +154,7 @@ impl Watch {
                     Some(command) => self.command(command),
                     None => break,
                 },
-                () = self.gone.notified() => self.sweep(),
+                () = self.presence.changed() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
                 news = persist::next(&mut self.persist) => self.cached(news),
                 paged = self.pager.next() => self.paged(paged),
@@ -177,10 +180,14 @@ impl Watch {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Subscribe { minter, reply } => {
+            Command::Subscribe {
+                alive,
+                minter,
+                reply,
+            } => {
                 let id = self.next_follower;
                 self.next_follower += 1;
-                let alive = Arc::new(Alive(self.gone.clone()));
+                let alive = Arc::new(alive);
                 self.followers
                     .insert(id, Follower::new(Arc::downgrade(&alive), minter));
                 self.lingering.stop();
@@ -236,16 +243,6 @@ impl Watch {
                 self.end_if_alone();
                 let _ = done.send(());
             }
-            Command::ForgetRows { key, account, done } => {
-                self.note_changes();
-                if let Some(persist) = &mut self.persist
-                    && persist.is_meant(key.as_deref(), account.as_deref())
-                {
-                    persist.discard();
-                    self.end_if_alone();
-                }
-                let _ = done.send(());
-            }
             Command::Flush { done } => self.write_now(done),
         }
     }
@@ -276,7 +273,13 @@ impl Watch {
 
     fn sweep(&mut self) {
         self.followers.retain(|_, it| it.alive.strong_count() > 0);
-        if self.followers.is_empty() {
+        self.note_changes();
+        if let Some(persist) = &mut self.persist {
+            persist.heed_clears();
+        }
+        if self.presence.is_over() {
+            self.ended = true;
+        } else if self.followers.is_empty() {
             // A connection lingers; an attempt at one ends with those who wanted it.
             if !matches!(self.status(), Status::Snapshot | Status::Live) {
                 self.input(Input::Stop);
@@ -405,10 +408,10 @@ impl Watch {
                     self.page();
                 }
             }
-            Action::PurgeSpace => {
+            Action::PurgeSpace { space } => {
                 self.note_changes();
                 if let Some(persist) = &mut self.persist {
-                    persist.purge_space();
+                    persist.purge_space(space);
                 }
             }
             Action::Purge { kicked } => {

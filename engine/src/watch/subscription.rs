@@ -8,8 +8,9 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    command::{Admission, Alive, Command},
+    command::{Admission, Command},
     error::WatchError,
+    presence::Alive,
 };
 use crate::pure::{
     ledger::delta::{Delta, State},
@@ -84,7 +85,7 @@ pub struct Subscription {
     seen: AtomicU64,
     /// About how many bytes of JSON a delta may have.
     budget: usize,
-    _alive: Arc<Alive>,
+    _alive: Option<Arc<Alive>>,
 }
 
 impl Subscription {
@@ -94,7 +95,7 @@ impl Subscription {
             commands,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
-            _alive: admission.alive,
+            _alive: Some(admission.alive),
         }
     }
 
@@ -105,7 +106,7 @@ impl Subscription {
             commands: mpsc::channel(1).0,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
-            _alive: Arc::new(Alive(Arc::default())),
+            _alive: None,
         }
     }
 

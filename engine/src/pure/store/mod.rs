@@ -130,11 +130,6 @@ impl Store {
         self.entries.at(slot)
     }
 
-    /// The server's version of the record of an id, if it has one.
-    pub(crate) fn confirmed(&self, id: u64) -> Option<&Arc<Entry>> {
-        self.entries.get(id)?.confirmed()
-    }
-
     /// The record in a slot, with its index in the order, if it shows it.
     pub(crate) fn at(&self, slot: usize) -> Option<(usize, &Arc<Entry>)> {
         let entry = self.entries.at(slot)?;
