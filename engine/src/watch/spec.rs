@@ -41,7 +41,8 @@ pub enum TransportKind {
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let url = "https://appview.example/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+/// let space = "ats://did:plc:alice/com.example.space/lounge";
+/// let url = format!("https://appview.example/xrpc/com.example.message.watchRecords?spaceUri={space}");
 /// let url: url::Url = url.parse()?;
 /// // Redirects stay where the watch is.
 /// let origin = url.origin();
