@@ -12,15 +12,18 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let appview = appview::Server::start(appview::Options::default()).await?;
+//! # let space = appview.open_space("lounge", "did:plc:alice")?;
 //! # appview.put(appview::Put {
+//! #     space_uri: Some(space.uri),
 //! #     collection: "message".into(),
 //! #     did: "did:plc:alice".into(),
 //! #     rkey: "1".into(),
 //! #     record: serde_json::json!({ "text": "hello" }),
 //! #     ..Default::default()
 //! # })?;
-//! # let origin = appview.url();
-//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?actor=did:plc:alice");
+//! # let (origin, query) = (appview.url(), space.query);
+//! // A watch needs a ticket, or an invite token in its query: `spaceUri=ats://…&inviteToken=…`.
+//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?{query}");
 //! let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
 //! // The guard decides which URLs may be requested, redirects included.
 //! let watch = engine.watch(WatchSpec::new(url.parse()?, Arc::new(|_| true))).await;

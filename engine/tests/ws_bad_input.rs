@@ -236,7 +236,8 @@ async fn an_unreadable_record_in_a_handshake_costs_only_itself() {
     let good = r#"{"uri":"at://did:plc:alice/com.example.chat.message/z","time_us":1999999999000000,"value":{"text":"z"}}"#;
     let ticket = lounge.ticket(ALICE, &[]);
     let path = lounge.url("message", &format!("&ticket={ticket}"));
-    let body = format!(r#"{{"snapshot":{{"records":[{bad},{{"uri":7}},{good}]}},"wsUrl":"{path}"}}"#);
+    let body =
+        format!(r#"{{"snapshot":{{"records":[{bad},{{"uri":7}},{good}]}},"wsUrl":"{path}"}}"#);
     lounge.server.set_ws(appview::WsMode::Do);
     lounge
         .server

@@ -36,7 +36,8 @@ pub enum TransportKind {
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let url = "https://appview.example/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+/// let space = "spaceUri=ats://did:plc:alice/com.example.space/lounge";
+/// let url = format!("https://appview.example/xrpc/com.example.message.watchRecords?{space}");
 /// let url: url::Url = url.parse()?;
 /// // Redirects stay where the watch is.
 /// let origin = url.origin();
@@ -81,7 +82,7 @@ pub struct WatchSpec {
 }
 
 impl WatchSpec {
-    /// A public watch over server-sent events that may request what `guard` allows.
+    /// A watch without a ticket, over server-sent events, that may request what `guard` allows.
     pub fn new(url: Url, guard: UrlGuard) -> Self {
         Self {
             url,

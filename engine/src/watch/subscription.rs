@@ -37,8 +37,10 @@ use crate::pure::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let appview = appview::Server::start(appview::Options::default()).await?;
+/// # let space = appview.open_space("lounge", "did:plc:alice")?;
 /// # let say = |rkey: &str, text: &str| {
 /// #     appview.put(appview::Put {
+/// #         space_uri: Some(space.uri.clone()),
 /// #         collection: "message".into(),
 /// #         did: "did:plc:alice".into(),
 /// #         rkey: rkey.into(),
@@ -47,8 +49,8 @@ use crate::pure::{
 /// #     })
 /// # };
 /// # say("1", "hello")?;
-/// # let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
-/// # let url: url::Url = format!("{}{url}", appview.url()).parse()?;
+/// # let url = format!("{}/xrpc/com.example.message.watchRecords?{}", appview.url(), space.query);
+/// # let url: url::Url = url.parse()?;
 /// # let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
 /// let watch = engine.watch(WatchSpec::new(url, Arc::new(|_| true))).await;
 /// let mut list = watch.state().await.ok_or("the engine ended")?.entries;
