@@ -39,7 +39,7 @@ impl ContrailSync {
     /// async fn newest<R: tauri::Runtime>(
     ///     app: tauri::AppHandle<R>,
     /// ) -> tauri_plugin_contrail_sync::Result<Option<String>> {
-    ///     let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+    ///     let url = "/xrpc/com.example.message.watchRecords?spaceUri=ats://…&inviteToken=…";
     ///     let watch = app.contrail_sync().watch(WatchOptions::new(url)).await?;
     ///     watch.live().await?;
     ///     let state = watch.state().await?;

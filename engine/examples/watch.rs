@@ -21,6 +21,8 @@ Follows a watchRecords URL and prints what happens.
 
 Usage: watch <URL> [options]
 
+The URL has the watch's whole query: ?spaceUri=ats://…, with &inviteToken=… unless there is a ticket.
+
   --ticket T                sent as ?ticket= at every connect
   --transport sse|ws|auto   how to reach the server (default sse)
   --cache FILE              keep the records in this SQLite file

@@ -1,4 +1,4 @@
-//! Older records, from the `listRecords` endpoint of a real server.
+//! Older records, page by page from the handshake of the watch.
 
 mod common;
 
@@ -10,7 +10,7 @@ use contrail_sync_engine::{ErrorKind, Filter, Path, Sort, SortBy, Status, View, 
 async fn lounge(count: usize) -> (Lounge, WatchSpec) {
     let lounge = Lounge::open().await;
     for n in 0..count {
-        lounge.say_at(n as i64, &format!("{n:03}"), "x");
+        lounge.say(&format!("{n:03}"), "x");
     }
     let mut spec = lounge.spec();
     spec.url = lounge.url("message", "&limit=10");

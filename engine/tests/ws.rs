@@ -74,7 +74,7 @@ async fn follows(mode: WsMode) {
     let two = until(&watch, |it| it.entries.len() == 2).await;
     assert_eq!(texts(&two), ["two", "one"]);
     lounge.say("a", "one, edited");
-    until(&watch, |it| texts(it) == ["two", "one, edited"]).await;
+    until(&watch, |it| texts(it) == ["one, edited", "two"]).await;
     lounge.delete(ALICE, "message", "b", false);
     until(&watch, |it| rkeys(it) == ["a"]).await;
     assert_eq!(

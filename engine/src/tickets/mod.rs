@@ -1,4 +1,4 @@
-//! Tickets: what opens a watch that is not public, where they come from and how long they serve.
+//! Tickets: what opens a watch without an invite token, where they come from and how long they serve.
 
 mod desk;
 mod http_minter;

@@ -9,7 +9,7 @@ use crate::pure::protocol::ticket::Ticket;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TicketSource {
-    /// The watch is public.
+    /// Nowhere: its URL has an invite token.
     #[default]
     Public,
     /// One ticket, sent as it is at every connect.

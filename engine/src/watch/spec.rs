@@ -87,7 +87,7 @@ pub struct WatchSpec {
 }
 
 impl WatchSpec {
-    /// A public watch over server-sent events that may request what `guard` allows.
+    /// A watch without a ticket, over server-sent events, that may request what `guard` allows.
     pub fn new(url: Url, guard: UrlGuard) -> Self {
         Self {
             url,

@@ -94,20 +94,6 @@ impl Lounge {
         self.put(ALICE, "message", rkey, serde_json::json!({ "text": text }));
     }
 
-    /// A message of the `second`th second.
-    pub fn say_at(&self, second: i64, rkey: &str, text: &str) {
-        let put = Put {
-            space_uri: Some(self.space.clone()),
-            collection: "message".into(),
-            did: ALICE.into(),
-            rkey: rkey.into(),
-            record: serde_json::json!({ "text": text }),
-            created_at: Some(1_795_432_906_000 + 1000 * second),
-            ..Put::default()
-        };
-        self.server.put(put).unwrap();
-    }
-
     pub fn put(&self, did: &str, collection: &str, rkey: &str, record: serde_json::Value) {
         let put = Put {
             space_uri: Some(self.space.clone()),
@@ -154,7 +140,7 @@ pub fn trusting(certificates: impl IntoIterator<Item = CertificateDer<'static>>)
         .with_no_client_auth()
 }
 
-/// A public watch that may request anything.
+/// A watch without a ticket that may request anything.
 pub fn anywhere(url: Url) -> WatchSpec {
     WatchSpec::new(url, Arc::new(|_| true))
 }
