@@ -122,6 +122,6 @@ pub struct MachineOptions {
     pub account: Option<String>,
     /// Whether its records live in several spaces: then a kick from one takes only that one's.
     pub spans_spaces: bool,
-    /// Longest time between two comparisons with the server; see [`COMPARE_EVERY`].
+    /// Longest time between two comparisons with the server; see [`COMPARE_EVERY`](super::machine::COMPARE_EVERY).
     pub compare_every: Duration,
 }
