@@ -51,7 +51,7 @@ pub(crate) async fn list(
             .filter_map(WireError::uri)
             .cloned()
             .collect(),
-        cursor,
+        cursor: wire::bounded_cursor(cursor),
     })
 }
 
