@@ -11,6 +11,8 @@ const MAX_READ: usize = 64 * 1024;
 const SHORTEST_TICKET: usize = 40;
 /// Longer ones are none either.
 const LONGEST_TICKET: usize = 8 * 1024;
+/// What is remembered of a secret, in bytes. One that is longer opens nothing.
+const MAX_SECRET: usize = 16 * 1024;
 /// So many characters of a secret in a row are told by nobody: others may have cut it short before they quoted it.
 const FRAGMENT: usize = 16;
 
@@ -20,10 +22,10 @@ pub struct Secrets(Vec<Arc<str>>);
 
 impl Secrets {
     /// Adds one. An empty one is none.
-    pub fn add(&mut self, secret: impl Into<Arc<str>>) {
-        let secret = secret.into();
+    pub fn add(&mut self, secret: &str) {
+        let secret = &secret[..secret.floor_char_boundary(MAX_SECRET)];
         if !secret.is_empty() {
-            self.0.push(secret);
+            self.0.push(secret.into());
         }
     }
 
@@ -52,8 +54,8 @@ impl Secrets {
     }
 }
 
-impl<S: Into<Arc<str>>> FromIterator<S> for Secrets {
-    fn from_iter<I: IntoIterator<Item = S>>(secrets: I) -> Self {
+impl<'a> FromIterator<&'a str> for Secrets {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(secrets: I) -> Self {
         let mut all = Self::default();
         for secret in secrets {
             all.add(secret);

@@ -56,7 +56,7 @@ impl ConnectRequest {
         let mut secrets: Secrets = self.ticket.iter().map(Ticket::expose).collect();
         for (name, value) in self.url.query_pairs() {
             if matches!(&*name, "ticket" | "inviteToken") {
-                secrets.add(&*value);
+                secrets.add(&value);
             }
         }
         if let Some(password) = self.url.password() {

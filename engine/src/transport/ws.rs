@@ -43,6 +43,8 @@ use crate::{
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A handshake carries up to 200 records: it may be this many times larger than one event.
 const HANDSHAKE_EVENTS: usize = 4;
+/// Longest URL of a socket. It is the watch's with a ticket more.
+const MAX_SOCKET_URL_BYTES: usize = 64 * 1024;
 /// Bytes read at once. The library's default would cost each idle connection 128 KiB.
 const READ_BUFFER: usize = 16 * 1024;
 /// A server in a Durable Object forgets what it would replay: after an upgrade that comes so late there may be a gap.
@@ -72,7 +74,7 @@ impl Ws {
         secrets.add(handshake.ticket.as_deref().unwrap_or_default());
         let url = socket_url(&request.url, &handshake.ws_url, &secrets)?;
         let of_socket = url.query_pairs().filter(|(name, _)| name == "ticket");
-        of_socket.for_each(|(_, ticket)| secrets.add(&*ticket));
+        of_socket.for_each(|(_, ticket)| secrets.add(&ticket));
         let socket = self.upgrade(url, request, &secrets).await?;
         Ok(events(socket, handshake, request, secrets))
     }
@@ -178,6 +180,12 @@ fn no_websocket(error: TransportError) -> TransportError {
 fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, TransportError> {
     let refuse = |message: String| Err(TransportError::BadHandshake { message });
     let shown = |words: &str| secrets.quoted(words);
+    if ws_url.len() > MAX_SOCKET_URL_BYTES {
+        let length = ws_url.len();
+        return refuse(format!(
+            "wsUrl has {length} bytes, it may have {MAX_SOCKET_URL_BYTES}"
+        ));
+    }
     let Ok(url) = watch.join(ws_url) else {
         return refuse("wsUrl is not a URL".to_owned());
     };
@@ -236,6 +244,7 @@ fn events(
     secrets: Secrets,
 ) -> Events {
     let Snapshot { records, cursor } = handshake.snapshot;
+    let cursor = wire::bounded_cursor(cursor);
     let Records { read, unreadable } = records;
     let mut ready = VecDeque::with_capacity(read.len() + unreadable.len() + 3);
     // One that is no ticket changes nothing: the one at hand goes on.
@@ -388,6 +397,9 @@ mod tests {
             );
             assert!(!error.to_string().contains("ticket"), "{error}");
         }
+        let long = format!("/xrpc/{}", "x".repeat(MAX_SOCKET_URL_BYTES));
+        let error = socket_url(&watch, &long, &secrets).unwrap_err();
+        assert!(error.to_string().ends_with("bytes, it may have 65536"));
         // Neither the host nor the path of others is told at any length, or with a secret.
         let long = format!("https://evil.example/{}/mellon-mellon", "x/".repeat(500));
         let error = socket_url(&watch, &long, &secrets).unwrap_err().to_string();

@@ -49,7 +49,7 @@ impl Records {
             is_empty: self.read.is_empty() && self.unreadable.is_empty(),
             unreadable: uris.cloned().collect(),
             records: self.read,
-            cursor,
+            cursor: wire::bounded_cursor(cursor),
         }
     }
 }

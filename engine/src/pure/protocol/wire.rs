@@ -16,6 +16,8 @@ use crate::redact::Secrets;
 ///
 /// Raw bodies travel unparsed to the webview, whose `JSON.parse` must be able to read what we pass on.
 pub const MAX_NESTING: usize = 128;
+/// Longest cursor. It goes to every window, and back to the server in a URL.
+const MAX_CURSOR_BYTES: usize = 4 * 1024;
 /// Longest name of a space, as the AT Protocol bounds URIs.
 const MAX_SPACE_BYTES: usize = 8 * 1024;
 
@@ -171,7 +173,9 @@ pub(crate) fn decode_hiding(
         "snapshot.record" => ServerEvent::SnapshotRecord(one_record(kind, data)?),
         "snapshot.end" => {
             let end: SnapshotEnd = read(kind, data)?;
-            ServerEvent::SnapshotEnd { cursor: end.cursor }
+            ServerEvent::SnapshotEnd {
+                cursor: bounded_cursor(end.cursor),
+            }
         }
         "record.created" => ServerEvent::Created(one_record(kind, data)?),
         "record.deleted" => {
@@ -219,6 +223,11 @@ pub(crate) fn decode_frame(
 /// Somebody's words as they may stand in a message, where there are no secrets.
 pub(crate) fn shown(words: &str) -> String {
     Secrets::default().quoted(words)
+}
+
+/// Where the next page begins, if that can be said in a request.
+pub(crate) fn bounded_cursor(cursor: Option<String>) -> Option<String> {
+    cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES)
 }
 
 /// A space as records name it. What is none, or tells a secret, can name no record's space: it is only for people.
@@ -424,6 +433,19 @@ mod tests {
         let huge = left(&format!("ats://a/t/{}", "k".repeat(3 << 20)));
         assert_eq!(huge.chars().count(), 300);
         assert!(shown(&format!("ats://a/t/{}", "k".repeat(8000))).len() <= 300);
+    }
+
+    #[test]
+    fn a_cursor_that_fits_into_no_request_is_none() {
+        let cursor = |length: usize| {
+            let data = format!(r#"{{"cursor":"{}"}}"#, "c".repeat(length));
+            match decode("snapshot.end", &data) {
+                Ok(Some(ServerEvent::SnapshotEnd { cursor })) => cursor.map(|it| it.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(cursor(MAX_CURSOR_BYTES), Some(MAX_CURSOR_BYTES));
+        assert_eq!(cursor(MAX_CURSOR_BYTES + 1), None);
     }
 
     #[test]
