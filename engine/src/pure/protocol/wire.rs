@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::record::Record;
+use super::{bound::Bound, record::Record};
 
 /// Deepest nesting of objects and arrays that an event may have.
 ///
@@ -111,19 +111,23 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
         kind: kind.to_owned(),
         message: describe(&error),
     };
-    if nests_too_deep(data) {
-        return Err(WireError::TooDeep {
-            kind: kind.to_owned(),
-        });
+    let is_deep = nests_deeper(data, MAX_NESTING);
+    let one_record = || {
+        let one: OneRecord = serde_json::from_str(data).map_err(failed)?;
+        // The event around it is a level, too.
+        shallow(one.record, is_deep, MAX_NESTING - 1, kind)
+    };
+    if is_deep && !matches!(kind, "snapshot.record" | "record.created") {
+        return Err(WireError::TooDeep { kind: kind.into() });
     }
     let event = match kind {
         "snapshot.start" => ServerEvent::SnapshotStart,
-        "snapshot.record" => ServerEvent::SnapshotRecord(one_record(data).map_err(failed)?),
+        "snapshot.record" => ServerEvent::SnapshotRecord(one_record()?),
         "snapshot.end" => {
             let end: SnapshotEnd = serde_json::from_str(data).map_err(failed)?;
             ServerEvent::SnapshotEnd { cursor: end.cursor }
         }
-        "record.created" => ServerEvent::Created(one_record(data).map_err(failed)?),
+        "record.created" => ServerEvent::Created(one_record()?),
         "record.deleted" => {
             let deleted: Deleted = serde_json::from_str(data).map_err(failed)?;
             ServerEvent::Deleted { uri: deleted.uri }
@@ -157,13 +161,24 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
 /// Decodes a record that stands alone, as in a handshake's snapshot.
 pub fn decode_record(data: &str) -> Result<Record, WireError> {
     let kind = "snapshot.record";
-    if nests_too_deep(data) {
-        return Err(WireError::TooDeep { kind: kind.into() });
-    }
-    serde_json::from_str(data).map_err(|error| WireError::Data {
+    let record = serde_json::from_str(data).map_err(|error| WireError::Data {
         kind: kind.into(),
         message: describe(&error),
-    })
+    })?;
+    shallow(record, nests_deeper(data, MAX_NESTING), MAX_NESTING, kind)
+}
+
+/// A record that may nest too deep, without what does: that hides neither the record nor its other children.
+fn shallow(
+    mut record: Record,
+    is_deep: bool,
+    levels: usize,
+    kind: &str,
+) -> Result<Record, WireError> {
+    if is_deep && !record.prune(levels) {
+        return Err(WireError::TooDeep { kind: kind.into() });
+    }
+    Ok(record)
 }
 
 /// Decodes one WebSocket text frame, `{"kind": …, "data": …}`.
@@ -208,10 +223,6 @@ struct Failure {
     message: Option<String>,
 }
 
-fn one_record(data: &str) -> Result<Record, serde_json::Error> {
-    serde_json::from_str::<OneRecord>(data).map(|one| one.record)
-}
-
 /// serde_json's message, which names fields and positions; for wrong types it may quote a value, so only
 /// the category is kept there: bodies do not belong in logs.
 pub(crate) fn describe(error: &serde_json::Error) -> String {
@@ -220,15 +231,17 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Eof => format!("it ends too early, {at}"),
         serde_json::error::Category::Syntax => format!("it is not JSON, {at}"),
         _ if error.to_string().starts_with("missing field") => error.to_string(),
+        _ if error.to_string().starts_with(&Bound::Fields.to_string()) => error.to_string(),
         _ => format!("a field has an unexpected type or value, {at}"),
     }
 }
 
-fn nests_too_deep(text: &str) -> bool {
+/// Whether objects and arrays nest deeper than this.
+pub(super) fn nests_deeper(text: &str, levels: usize) -> bool {
     let bytes = text.as_bytes();
     // Fewer brackets than levels allowed: the common case, decided at memchr's speed.
     let opened = memchr::memchr2_iter(b'{', b'[', bytes);
-    if opened.take(MAX_NESTING + 1).count() <= MAX_NESTING {
+    if opened.take(levels + 1).count() <= levels {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -242,7 +255,7 @@ fn nests_too_deep(text: &str) -> bool {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_NESTING {
+        if depth > levels {
             return true;
         }
     }
@@ -252,6 +265,7 @@ fn nests_too_deep(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::protocol::bound::MAX_FIELDS;
 
     const RECORD: &str = r#"{"record":{"uri":"at://did:plc:alice/c/a","time_us":1795432907591000,"value":{"text":"v1"}}}"#;
 
@@ -332,6 +346,59 @@ mod tests {
         assert!(decode("record.created", &text).is_ok());
         let wide = body(format!("[{}]", vec!["[]"; 500].join(",")));
         assert!(decode("record.created", &wide).is_ok());
+    }
+
+    #[test]
+    fn what_nests_too_deep_beside_a_body_hides_neither_the_record_nor_its_neighbours() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let fields = format!(
+            r#""likes":[{{"did":"a","rkey":"1","value":{deep}}},{{"did":"b","rkey":"1"}}],"odd":{{"x":{deep}}},"n":1,
+            "rsvps":{{"x":[{{"did":"a","rkey":"1","value":{deep}}}],"y":[{{"did":"b","rkey":"1"}}]}}"#
+        );
+        let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},{fields}}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::SnapshotRecord(told))) = decode("snapshot.record", &event) else {
+            panic!("it decodes");
+        };
+        let alone = decode_record(&record).unwrap();
+        for record in [told, alone] {
+            let fields: Vec<_> = record
+                .extras()
+                .map(|(name, raw)| (name.to_owned(), raw.get().to_owned()))
+                .collect();
+            let expected = [
+                ("likes", r#"[{"did":"b","rkey":"1"}]"#),
+                ("n", "1"),
+                ("rsvps", r#"{"y":[{"did":"b","rkey":"1"}]}"#),
+            ];
+            assert_eq!(
+                fields,
+                expected.map(|(name, raw)| (name.to_owned(), raw.to_owned()))
+            );
+        }
+        // What is left may be as deep as any event.
+        let most = MAX_NESTING - 5;
+        let deep = "[".repeat(most) + &"]".repeat(most);
+        let child = format!(r#"{{"did":"a","rkey":"1","value":{deep}}}"#);
+        let record =
+            format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},"likes":[{child}]}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::Created(told))) = decode("record.created", &event) else {
+            panic!("it decodes");
+        };
+        assert_eq!(told.extra("likes").unwrap().get(), format!("[{child}]"));
+    }
+
+    #[test]
+    fn a_record_with_too_many_fields_is_refused_by_the_bounds_name() {
+        let record = |fields: usize| {
+            let fields: String = (0..fields).map(|it| format!(r#","f{it}":1"#)).collect();
+            let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":1{fields}}}"#);
+            decode_record(&record)
+        };
+        assert!(record(MAX_FIELDS).is_ok());
+        let error = record(MAX_FIELDS + 1).unwrap_err();
+        assert!(error.to_string().contains("1000 fields"), "{error}");
     }
 
     #[test]

@@ -176,6 +176,7 @@ impl Store {
         {
             return;
         }
+        self.children.earn(record.bytes());
         // A snapshot under way has yet to confirm it: it must not push out what was.
         if let Some(unconfirmed) = &mut self.unconfirmed {
             unconfirmed.insert(known.as_ref().map_or(self.next_id, |it| it.id));
@@ -187,18 +188,24 @@ impl Store {
         }
     }
 
-    /// A record was created or updated.
-    pub fn upsert(&mut self, mut record: Record) {
+    /// A record was created or updated. Returns what only a snapshot can tell, if anything.
+    pub fn upsert(&mut self, mut record: Record) -> Option<Unknowable> {
         self.window.touched(record.uri.as_str());
+        self.children.earn(record.bytes());
         let known = self.known(&record);
         let mut live_time = true;
-        if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
-            // A live update names the time of the update; the record was created when it was.
-            record.time_us = known.record.time_us;
-            record.keep_unmentioned(&known.record);
-            live_time = known.live_time;
-        }
+        let doubt = match known.as_ref().and_then(Entry::confirmed) {
+            Some(known) => {
+                // A live update names the time of the update; the record was created when it was.
+                record.time_us = known.record.time_us;
+                live_time = known.live_time;
+                let kept = record.keep_unmentioned(&known.record);
+                kept.err().map(Unknowable::TooMuch)
+            }
+            None => self.inherit(&mut record),
+        };
         self.arrive(known, record, live_time, false);
+        doubt
     }
 
     /// A record was deleted; the event does not say in which space.
@@ -240,6 +247,9 @@ impl Store {
     ) {
         if let (Some(unconfirmed), Some(known)) = (&mut self.unconfirmed, &known) {
             unconfirmed.remove(&known.id);
+        }
+        if is_stored {
+            self.children.earn(record.bytes());
         }
         let matches = self.filter.matches(&record);
         let Some(known) = known else {
@@ -390,7 +400,8 @@ impl Store {
             (false, true) => self.optimistic.push(entry.id),
             _ => {}
         }
-        self.children.moved(known.map(|it| &**it), Some(entry));
+        self.children
+            .moved(known.map(|it| &**it), Some(entry), &self.home);
     }
 
     /// The last confirmed records go. What somebody just did stays in sight, and what a snapshot under way has yet to
@@ -418,7 +429,7 @@ impl Store {
         if entry.optimistic.is_some() {
             self.optimistic.retain(|id| *id != entry.id);
         }
-        self.children.moved(Some(&entry), None);
+        self.children.moved(Some(&entry), None, &self.home);
         if was_shown {
             self.changes.push(Change::Gone(entry));
             self.enter_at(self.shown - 1);

@@ -197,7 +197,10 @@ fn a_page_that_cannot_be_read_whole_takes_nothing_away() {
 #[test]
 fn what_happens_to_children_while_a_page_is_on_its_way_is_not_lost() {
     let mut store = Store::default();
-    snapshot(&mut store, 10..20, Some("10"));
+    store.begin_snapshot();
+    let likes = r#"{"uri":"at://d/c/020","time_us":1,"value":1,"likes":[{"did":"b","rkey":"1"}]}"#;
+    store.confirm(serde_json::from_str(likes).unwrap());
+    store.end_snapshot(Some("10".into()), true);
     let page = store.begin_page(true).unwrap();
     let added = r#"{"parentUri":"at://d/c/007","relation":"likes","child":{"did":"a","rkey":"1"}}"#;
     store
