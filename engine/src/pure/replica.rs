@@ -90,7 +90,7 @@ impl Replica {
         let spacing = match knowable {
             Ok(()) => return,
             Err(Unknowable::Ambiguous) => SNAPSHOT_SPACING,
-            Err(Unknowable::Doubtful) => DOUBT_SPACING,
+            Err(Unknowable::Doubtful | Unknowable::TooMuch(_)) => DOUBT_SPACING,
         };
         self.step(now, Input::NeedSnapshot(spacing), out);
     }
@@ -146,7 +146,7 @@ impl Replica {
                 self.store.end_snapshot(cursor);
                 out.push(Action::Synced);
             }
-            Effect::Upsert(record) => self.store.upsert(record),
+            Effect::Upsert(record) => return self.store.upsert(record).map_or(Ok(()), Err),
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),

@@ -182,7 +182,8 @@ fn any_edit(rng: &mut fastrand::Rng, like: &Record) -> Edit {
                 rkey,
                 did,
                 collection: Some("c".into()),
-                value: like.value.clone(),
+                value: serde_json::value::RawValue::from_string(like.value.get().to_owned())
+                    .unwrap(),
                 time_us: rng.bool().then_some(like.time_us),
                 uri: None,
                 space: rng.bool().then(|| like.space.as_deref().unwrap().into()),
@@ -212,7 +213,7 @@ fn any_view(rng: &mut fastrand::Rng) -> View {
 fn happen(store: &mut Store, rng: &mut fastrand::Rng) {
     let record = any(rng);
     match rng.u8(..20) {
-        0..9 => store.upsert(record),
+        0..9 => drop(store.upsert(record)),
         // Whether it is in two spaces does not matter here.
         9..12 => drop(store.delete(record.uri.as_str())),
         12..18 => drop(store.edit(any_edit(rng, &record), record.time_us)),

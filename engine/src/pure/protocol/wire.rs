@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    bound::Bound,
     listed,
     record::{AtUri, Record},
     shallow,
@@ -206,7 +207,23 @@ pub(crate) fn decode_hiding(
 
 /// Decodes a record that stands alone, as in a handshake's snapshot.
 pub fn decode_record(data: &str) -> Result<Record, WireError> {
-    read_or("snapshot.record", data, shallow::uri_of_record)
+    let kind = "snapshot.record";
+    let record = read_named(kind, data, shallow::uri_of_record)?;
+    without_what_is_deep(record, data, MAX_NESTING, kind)
+}
+
+/// A record that may nest too deep, without what does: that hides neither the record nor its other children.
+fn without_what_is_deep(
+    mut record: Record,
+    data: &str,
+    levels: usize,
+    kind: &'static str,
+) -> Result<Record, WireError> {
+    if nests_deeper(data, MAX_NESTING) && !record.prune(levels) {
+        let uri = Some(record.uri);
+        return Err(WireError::TooDeep { kind, uri });
+    }
+    Ok(record)
 }
 
 /// Decodes one WebSocket text frame, `{"kind": …, "data": …}`.
@@ -242,24 +259,24 @@ fn space(text: String, secrets: &Secrets) -> String {
 }
 
 fn one_record(kind: &'static str, data: &str) -> Result<Record, WireError> {
-    let one: OneRecord = read_or(kind, data, shallow::uri_of_event)?;
-    Ok(one.record)
+    let one: OneRecord = read_named(kind, data, shallow::uri_of_event)?;
+    // The event around it is a level, too.
+    without_what_is_deep(one.record, data, MAX_NESTING - 1, kind)
 }
 
 fn read<'a, T: Deserialize<'a>>(kind: &'static str, data: &'a str) -> Result<T, WireError> {
-    read_or(kind, data, |_| None)
+    if nests_deeper(data, MAX_NESTING) {
+        return Err(WireError::TooDeep { kind, uri: None });
+    }
+    read_named(kind, data, |_| None)
 }
 
 /// Reads an event's data, or at least finds the record that it tells of.
-fn read_or<'a, T: Deserialize<'a>>(
+fn read_named<'a, T: Deserialize<'a>>(
     kind: &'static str,
     data: &'a str,
     uri: impl Fn(&str) -> Option<AtUri>,
 ) -> Result<T, WireError> {
-    if nests_too_deep(data) {
-        let uri = uri(data);
-        return Err(WireError::TooDeep { kind, uri });
-    }
     serde_json::from_str(data).map_err(|error| WireError::Data {
         kind,
         message: describe(&error),
@@ -310,7 +327,8 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax => format!("it is not JSON, {at}"),
         _ => {
             let message = error.to_string();
-            let is_ours = ["missing field", listed::TOO_MANY];
+            let fields = Bound::Fields.to_string();
+            let is_ours = ["missing field", listed::TOO_MANY, &fields];
             match is_ours.iter().any(|ours| message.starts_with(ours)) {
                 true => message,
                 false => format!("a field has an unexpected type or value, {at}"),
@@ -319,11 +337,12 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-fn nests_too_deep(text: &str) -> bool {
+/// Whether objects and arrays nest deeper than this.
+pub(super) fn nests_deeper(text: &str, levels: usize) -> bool {
     let bytes = text.as_bytes();
     // Fewer brackets than levels allowed: the common case, decided at memchr's speed.
     let opened = memchr::memchr2_iter(b'{', b'[', bytes);
-    if opened.take(MAX_NESTING + 1).count() <= MAX_NESTING {
+    if opened.take(levels + 1).count() <= levels {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -337,7 +356,7 @@ fn nests_too_deep(text: &str) -> bool {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_NESTING {
+        if depth > levels {
             return true;
         }
     }
@@ -347,6 +366,7 @@ fn nests_too_deep(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::protocol::bound::MAX_FIELDS;
 
     const RECORD: &str = r#"{"record":{"uri":"at://did:plc:alice/c/a","time_us":1795432907591000,"value":{"text":"v1"}}}"#;
 
@@ -513,6 +533,59 @@ mod tests {
         assert!(decode("record.created", &text).is_ok());
         let wide = body(format!("[{}]", vec!["[]"; 500].join(",")));
         assert!(decode("record.created", &wide).is_ok());
+    }
+
+    #[test]
+    fn what_nests_too_deep_beside_a_body_hides_neither_the_record_nor_its_neighbours() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let fields = format!(
+            r#""likes":[{{"did":"a","rkey":"1","value":{deep}}},{{"did":"b","rkey":"1"}}],"odd":{{"x":{deep}}},"n":1,
+            "rsvps":{{"x":[{{"did":"a","rkey":"1","value":{deep}}}],"y":[{{"did":"b","rkey":"1"}}]}}"#
+        );
+        let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},{fields}}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::SnapshotRecord(told))) = decode("snapshot.record", &event) else {
+            panic!("it decodes");
+        };
+        let alone = decode_record(&record).unwrap();
+        for record in [told, alone] {
+            let fields: Vec<_> = record
+                .extras()
+                .map(|(name, raw)| (name.to_owned(), raw.get().to_owned()))
+                .collect();
+            let expected = [
+                ("likes", r#"[{"did":"b","rkey":"1"}]"#),
+                ("n", "1"),
+                ("rsvps", r#"{"y":[{"did":"b","rkey":"1"}]}"#),
+            ];
+            assert_eq!(
+                fields,
+                expected.map(|(name, raw)| (name.to_owned(), raw.to_owned()))
+            );
+        }
+        // What is left may be as deep as any event.
+        let most = MAX_NESTING - 5;
+        let deep = "[".repeat(most) + &"]".repeat(most);
+        let child = format!(r#"{{"did":"a","rkey":"1","value":{deep}}}"#);
+        let record =
+            format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},"likes":[{child}]}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::Created(told))) = decode("record.created", &event) else {
+            panic!("it decodes");
+        };
+        assert_eq!(told.extra("likes").unwrap().get(), format!("[{child}]"));
+    }
+
+    #[test]
+    fn a_record_with_too_many_fields_is_refused_by_the_bounds_name() {
+        let record = |fields: usize| {
+            let fields: String = (0..fields).map(|it| format!(r#","f{it}":1"#)).collect();
+            let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":1{fields}}}"#);
+            decode_record(&record)
+        };
+        assert!(record(MAX_FIELDS).is_ok());
+        let error = record(MAX_FIELDS + 1).unwrap_err();
+        assert!(error.to_string().contains("1000 fields"), "{error}");
     }
 
     #[test]
