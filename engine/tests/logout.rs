@@ -2,10 +2,17 @@
 
 mod common;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use common::*;
-use contrail_sync_engine::{Cache, CacheConfig, Engine, Subscription, WatchSpec};
+use contrail_sync_engine::{
+    Cache, CacheConfig, Engine, NamedMinter, Subscription, TicketSource, WatchSpec,
+};
+use futures_util::future::join_all;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// An engine whose watches linger for longer than a test.
@@ -128,4 +135,42 @@ async fn a_watch_that_is_followed_on_writes_again_after_a_while_and_lingers_no_m
     drop(watch);
     eventually("it ends", async || engine.watch_count() == 0).await;
     assert_eq!(rows(&engine).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn neither_tickets_nor_rows_wait_for_a_watch_that_is_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let lounge = Lounge::open().await;
+    let engine = lingering(&dir.path().join("cache.sqlite"));
+    let (asked, minting) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (released, ticket) = (Mutex::new(released), lounge.ticket(ALICE, &[]));
+    let minter = NamedMinter::new("busy", move |_| {
+        asked.send(()).unwrap();
+        // The watch's task does nothing else meanwhile. The second time nobody holds it up.
+        let _ = released.lock().unwrap().recv();
+        let ticket = ticket.clone();
+        async move { Ok::<_, String>(ticket) }
+    });
+    let mut spec = many(&lounge, 1).next().unwrap();
+    spec.tickets = TicketSource::Minter(minter);
+    let watch = engine.watch(spec).await;
+    let began = tokio::task::spawn_blocking(move || {
+        minting.recv().unwrap();
+        minting
+    });
+    let minting = began.await.unwrap();
+    // More than a busy watch takes.
+    let impatient = (0..100).map(|_| engine.flush(Duration::from_millis(100)));
+    join_all(impatient).await;
+
+    let patience = Duration::from_secs(5);
+    let cleared = tokio::time::timeout(patience, engine.clear_tickets());
+    cleared.await.expect("nobody waits").unwrap();
+    let cleared = tokio::time::timeout(patience, engine.clear_cache(None, None));
+    cleared.await.expect("nobody waits").unwrap();
+    drop(release);
+    until_live(&watch).await;
+    // The ticket of before the logout opened nothing.
+    assert_eq!(minting.try_iter().count(), 1);
 }

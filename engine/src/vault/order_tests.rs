@@ -23,6 +23,15 @@ fn on_a_map() -> (Vault, std::thread::JoinHandle<BTreeMap<String, Secret>>) {
     (vault, keyring)
 }
 
+#[tokio::test]
+async fn a_secret_that_is_not_wanted_when_its_turn_comes_is_nowhere() {
+    for unwanted in [Vault::memory(), on_a_map().0] {
+        let set = unwanted.set_while("a/1", Secret::new("x"), || false);
+        set.await.unwrap();
+        assert_eq!(unwanted.remembered().get("a/1"), None);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_calls_at_once_the_same_one_is_the_last_in_memory_and_in_the_keyring() {
     for round in 0..200 {

@@ -55,8 +55,6 @@ pub(crate) enum Command {
     Wake,
     /// Close the connection until `Wake`, write what is not in the cache yet, and say when that is done.
     Suspend { done: oneshot::Sender<()> },
-    /// Somebody logs out: forget the ticket, and end if nobody follows any more.
-    ForgetTicket { done: oneshot::Sender<()> },
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
 }

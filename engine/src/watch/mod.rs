@@ -117,6 +117,7 @@ impl Watch {
             spec.url.clone(),
             spec.account.clone(),
             spec.guard.clone(),
+            &spec.guard_id,
         );
         Self {
             desk: Arc::new(desk),
@@ -238,11 +239,6 @@ impl Watch {
                 self.input(if alone { Input::Stop } else { Input::Suspend });
                 self.write_now(done);
             }
-            Command::ForgetTicket { done } => {
-                self.desk.clear();
-                self.end_if_alone();
-                let _ = done.send(());
-            }
             Command::Flush { done } => self.write_now(done),
         }
     }
@@ -263,12 +259,6 @@ impl Watch {
             },
             EditRefused::Nameless => WatchError::Nameless,
         })
-    }
-
-    /// Ends instead of lingering: whoever comes next starts anew.
-    fn end_if_alone(&mut self) {
-        self.sweep();
-        self.ended = self.followers.is_empty();
     }
 
     fn sweep(&mut self) {
