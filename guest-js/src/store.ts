@@ -1,8 +1,7 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./record.js";
 import { checkTauri } from "./bridge.js";
-import { type Edit, failure, MAX_EDITS } from "./edits.js";
-import { plain } from "./plain.js";
+import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
 import { invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
 import { wireOptions } from "./options.js";
@@ -114,12 +113,12 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     this.#listeners.clear();
   };
 
-  addOptimistic = (record: OptimisticRecord<Value>): void => this.#edit({ op: "add", record });
+  addOptimistic = (record: OptimisticRecord<Value>): void => this.#edit(() => addition(record));
 
   markFailed = (rkey: string, error?: unknown, did?: string): void =>
-    this.#edit({ op: "fail", rkey, did, error });
+    this.#edit(() => failing(rkey, did, error));
 
-  removeOptimistic = (rkey: string, did?: string): void => this.#edit({ op: "remove", rkey, did });
+  removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
   loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.error ?? stopped());
 
@@ -151,11 +150,10 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     this.#ready.reject(why);
   }
 
-  #edit(edit: Edit): void {
+  #edit(edit: () => Edit): void {
     try {
-      if (this.#edits.length >= MAX_EDITS) throw invalid("too many edits wait");
-      if (edit.op === "fail") edit.error = failure(edit.error);
-      this.#edits.push(plain(edit));
+      if (this.#edits.length >= MAX_EDITS) throw invalid(`more than ${MAX_EDITS} edits wait`);
+      this.#edits.push(edit());
       void this.#link?.send();
     } catch (reason) {
       this.warn("an edit was not made", reason);
