@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { SortOptions } from "./bindings/SortOptions.js";
+import type { SortOptions as WireSortOptions } from "./bindings/SortOptions.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./record.js";
@@ -31,6 +31,14 @@ export interface OptimisticRecord<Value = Record<string, unknown>> {
   space?: string | undefined;
 }
 
+/** With what may be left out, or be undefined, which is the same. */
+type Lenient<T> = {
+  [Name in keyof T]: T extends Record<Name, T[Name]> ? T[Name] : T[Name] | undefined;
+};
+
+/** What a watch's records are sorted by. */
+export type SortOptions = Lenient<WireSortOptions>;
+
 /** What fields in the body must be equal to, such as `{ "value.room": "a" }`. */
 export type WatchFilter = Readonly<Record<`value.${string}`, string | number | boolean | null>>;
 
@@ -47,12 +55,14 @@ export interface Snapshot<Value = Record<string, unknown>> {
 /** Takes the log lines of one store. */
 export interface Logger {
   /** What is normal. */
-  log?(message: string, ...details: unknown[]): void;
+  log?: LogLine | undefined;
   /** What mended itself. */
-  warn?(message: string, ...details: unknown[]): void;
+  warn?: LogLine | undefined;
   /** What did not. */
-  error?(message: string, ...details: unknown[]): void;
+  error?: LogLine | undefined;
 }
+
+type LogLine = (message: string, ...details: unknown[]) => void;
 
 /**
  * What a store's option `cache` takes where a web client has an adapter: `true`, as `createSqliteCache()` gives it. A
@@ -79,9 +89,8 @@ export type CacheAdapter =
 export type MintTicket = string | (() => Promise<string> | string) | { readonly minter: string };
 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
-export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
-  WatchOptions,
-  "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords"
+export interface WatchStoreOptions<Value = Record<string, unknown>> extends Lenient<
+  Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords">
 > {
   /** Where tickets come from; absent for public watches. */
   mintTicket?: MintTicket | undefined;
