@@ -6,12 +6,29 @@ export type StoreSource<Value = Record<string, unknown>> = MaybeStore<Value> | (
 /** A store, if there is one. */
 export type MaybeStore<Value = Record<string, unknown>> = WatchStore<Value> | null | undefined;
 
+/** What a store shows, and what loads the next page of older records into it. */
+export interface LiveList<Value = Record<string, unknown>> extends Snapshot<Value> {
+  /** The store's {@link WatchStore.loadMore}, bound. Where there is no store there is nothing to load. */
+  readonly loadMore: (this: void) => Promise<void>;
+}
+
 /** What shows where there is no store, and on a server. */
-export const NOTHING: Snapshot<never> = { records: [], status: "idle", error: null };
+export const NOTHING: Snapshot<never> = {
+  records: [],
+  status: "idle",
+  error: null,
+  cursor: null,
+  hasMore: false,
+};
 
 /** The store that `source` stands for now. */
 export function storeOf<Value>(source: StoreSource<Value>): MaybeStore<Value> {
   return typeof source === "function" ? source() : source;
+}
+
+/** What loads more into `store`. */
+export function moreOf<Value>(store: MaybeStore<Value>): () => Promise<void> {
+  return store ? store.loadMore : () => Promise.resolve();
 }
 
 /** What `store` shows now: the same object until it changes. */
@@ -50,12 +67,12 @@ interface Hold {
   ending?: ReturnType<typeof setTimeout>;
 }
 
-/** Of each store that something follows, whichever framework shows it. */
+/** By a function of each store that something follows, whichever framework shows it: a proxy of a store has the same. */
 const holds = new WeakMap<object, Hold>();
 
 /** Starts `store` for its first user. The function that this returns stops it after its last. */
 function hold<Value>(store: WatchStore<Value>): () => void {
-  const held = holds.get(store) ?? begin(store);
+  const held = holds.get(store.subscribe) ?? begin(store);
   held.users += 1;
   clearTimeout(held.ending);
   return () => {
@@ -63,7 +80,7 @@ function hold<Value>(store: WatchStore<Value>): () => void {
     if (held.users > 0) return;
     // Not at once: whoever unmounts a component often mounts one like it in the same tick.
     held.ending = setTimeout(() => {
-      holds.delete(store);
+      holds.delete(store.subscribe);
       if (held.ours) store.stop();
     });
   };
@@ -72,7 +89,7 @@ function hold<Value>(store: WatchStore<Value>): () => void {
 function begin<Value>(store: WatchStore<Value>): Hold {
   const held = { users: 0, ours: store.status === "idle" || store.status === "closed" };
   // Before it starts, which calls listeners: they may mount more users.
-  holds.set(store, held);
+  holds.set(store.subscribe, held);
   if (held.ours) store.start();
   return held;
 }

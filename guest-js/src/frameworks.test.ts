@@ -30,6 +30,7 @@ beforeEach(() => {
   plugin.calls.length = 0;
   plugin.status = "live";
   plugin.records = [record("m1"), record("m2"), record("m3")];
+  Object.assign(plugin, { cursor: null, older: [] });
 });
 
 const soon = (assertion: () => unknown) => vi.waitFor(assertion, { interval: 2 });
@@ -89,6 +90,22 @@ describe.each(FRAMEWORKS)("in %s", (_name, show, { twice }) => {
     await plugin.push({ records: [record("m2", 1), record("m3")] });
     await shows(["reconnecting", "m2 v1", "m3 v0"]);
     expect(rows).toEqual([]);
+  });
+
+  test("older records are loaded at the press of a button that shows while there are some", async () => {
+    Object.assign(plugin, { cursor: "before m3", older: [record("o1"), record("o2"), record("o3")] });
+    const { shows, target } = open();
+    const button = () => target.querySelector("button");
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
+    await soon(() => expect(button()?.textContent).toBe("before m3"));
+    button()!.click();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0", "o1 v0", "o2 v0"]);
+    await soon(() => expect(button()?.textContent).toBe("1 left"));
+    button()!.click();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0", "o1 v0", "o2 v0", "o3 v0"]);
+    await soon(() => expect(button()).toBeNull());
+    await plugin.push({ cursor: "once more" });
+    await soon(() => expect(button()?.textContent).toBe("once more"));
   });
 
   test("one watch for all who show a store, from the first to after the last", async () => {

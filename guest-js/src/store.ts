@@ -3,6 +3,7 @@ import type { WireRecord } from "./record.js";
 import { checkTauri } from "./bridge.js";
 import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
 import { invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
+import { type Core, handleOf } from "./handle.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
 import { wireOptions } from "./options.js";
 import { deferred } from "./deferred.js";
@@ -26,20 +27,23 @@ import type { OptimisticRecord, Snapshot, WatchRecord, WatchStore, WatchStoreOpt
 export function createWatchStore<Value = Record<string, unknown>>(
   options: WatchStoreOptions<Value>,
 ): WatchStore<Value> {
-  return new Store(options);
+  return handleOf(new Store(options));
 }
+
+/** What a store shows at first. */
+const NOTHING = { records: [], status: "idle", error: null, cursor: null, hasMore: false } as const;
+const NAMES = Object.keys(NOTHING) as (keyof Snapshot)[];
 
 type Listener<Value> = (snapshot: Snapshot<Value>) => void;
 
-class Store<Value> implements WatchStore<Value>, LinkEvents {
+class Store<Value> implements Core<Value>, LinkEvents {
   readonly #options: WatchStoreOptions<Value>;
   readonly #listeners = new Set<{ call: Listener<Value> }>();
   #ready = deferred();
   #wasLive = false;
   /** Edits that are not sent yet. */
   readonly #edits: Edit[] = [];
-  #snapshot: Snapshot<Value> = { records: [], status: "idle", error: null };
-  #cursor: string | null = null;
+  #snapshot: Snapshot<Value> = NOTHING;
   /** The records in Rust's order, from which `#snapshot.records` was made. */
   #source: readonly WireRecord[] = [];
   #link: Link | undefined;
@@ -49,34 +53,13 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
 
   constructor(options: WatchStoreOptions<Value>) {
     this.#options = { ...options };
-    // Older webviews lack the symbol.
-    if (Symbol.dispose) this[Symbol.dispose] = this.destroy;
   }
 
-  declare [Symbol.dispose]: () => void;
-
-  get records(): readonly WatchRecord<Value>[] {
-    return this.#snapshot.records;
+  get snapshot(): Snapshot<Value> {
+    return this.#snapshot;
   }
 
-  get status() {
-    return this.#snapshot.status;
-  }
-
-  get error() {
-    return this.#snapshot.error;
-  }
-
-  get cursor() {
-    return this.#cursor;
-  }
-
-  get hasMore() {
-    const { maxRecords = Infinity } = this.#options;
-    return this.#cursor !== null && this.records.length < maxRecords;
-  }
-
-  get ready() {
+  get ready(): Promise<void> {
     return this.#ready.promise;
   }
 
@@ -90,7 +73,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   start = (): void => {
     if (this.#link || this.#destroyed) return;
     // A promise that was rejected is of no more use.
-    if (this.status === "closed" && !this.#wasLive) this.#ready = deferred();
+    if (this.#snapshot.status === "closed" && !this.#wasLive) this.#ready = deferred();
     try {
       checkTauri();
       const options = this.#options as WatchStoreOptions<never>;
@@ -110,6 +93,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   destroy = (): void => {
     this.stop();
     this.#destroyed = true;
+    this.#ready.reject(stopped());
     this.#listeners.clear();
   };
 
@@ -120,17 +104,15 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
 
   removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
-  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.error ?? stopped());
+  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.#snapshot.error ?? stopped());
 
-  update({ status, error, cursor = this.#cursor, records = this.#source }: Update): void {
+  update(update: Update): void {
     const old = this.#snapshot;
-    const next = { status, error: this.#sameError(error), records: this.#ordered(records) };
-    const changed =
-      cursor !== this.#cursor ||
-      next.status !== old.status ||
-      next.error !== old.error ||
-      next.records !== old.records;
-    this.#cursor = cursor;
+    const { status, cursor = old.cursor } = update;
+    const records = this.#ordered(update.records ?? this.#source);
+    const hasMore = cursor !== null && records.length < (this.#options.maxRecords ?? Infinity);
+    const next = { records, status, error: this.#sameError(update.error), cursor, hasMore };
+    const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
     if (status === "closed") this.#end(next.error ?? stopped());
     if (changed) this.#show(next);

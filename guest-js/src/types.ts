@@ -50,6 +50,10 @@ export interface Snapshot<Value = Record<string, unknown>> {
   readonly status: Status;
   /** The last failure, or `null` once all is well again. */
   readonly error: WatchError | null;
+  /** Where the list ended as far as it was loaded. `null` if there is nothing older, or nothing known yet. */
+  readonly cursor: string | null;
+  /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
+  readonly hasMore: boolean;
 }
 
 /** Takes the log lines of one store. */
@@ -116,15 +120,14 @@ export interface WatchStoreOptions<Value = Record<string, unknown>> extends Leni
   logger?: Logger | undefined;
 }
 
-/** A live list of records. Its methods are bound: they can be passed on by themselves. */
+/**
+ * A live list of records. Its methods are bound: they can be passed on by themselves. The store itself can be kept
+ * anywhere, such as in a ref, a reactive object or another library's store.
+ */
 export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Value> {
-  /** Where the snapshot ended: what to ask for older records with. `null` if there are none, or none known yet. */
-  readonly cursor: string | null;
-  /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
-  readonly hasMore: boolean;
   /**
-   * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` before; a later
-   * `start()` then makes a new promise.
+   * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` or destroyed before; a
+   * later `start()` of a closed one then makes a new promise.
    */
   readonly ready: Promise<void>;
   /**
@@ -133,33 +136,33 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
    *
    * @returns a function that ends the subscription
    */
-  subscribe(listener: (snapshot: Snapshot<Value>) => void): () => void;
+  subscribe(this: void, listener: (snapshot: Snapshot<Value>) => void): () => void;
   /** Begins to follow the watch. Without effect while the store already does; a stopped store starts again. */
-  start(): void;
+  start(this: void): void;
   /** Ends in `closed`, with the records kept. Wins over an open that is still pending. */
-  stop(): void;
+  stop(this: void): void;
   /**
    * Shows a record at once, marked `optimistic: "pending"`, in the place of the one with the same key if there is one.
    * The real record replaces it. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
    * the logger: values that JSON cannot carry as `invalid-options`.
    */
-  addOptimistic(record: OptimisticRecord<Value>): void;
+  addOptimistic(this: void, record: OptimisticRecord<Value>): void;
   /**
    * Marks a pending record `optimistic: "failed"`, with the name and the first 1,000 characters of the message of `err`
    * in `optimisticError`. Without effect if there is none. Without `did`, the newest one with this key is meant.
    */
-  markFailed(rkey: string, err?: unknown, did?: string): void;
+  markFailed(this: void, rkey: string, err?: unknown, did?: string): void;
   /** Takes a pending or failed record back; what it stood for shows again. Without effect if there is none. */
-  removeOptimistic(rkey: string, did?: string): void;
+  removeOptimistic(this: void, rkey: string, did?: string): void;
   /**
    * Loads the next page of older records. A second call while one runs gets the same promise.
    *
    * @returns a promise that is fulfilled once they show, and rejected with a {@link WatchError}: `stopped` where the store
    * is or was stopped meanwhile
    */
-  loadMore(): Promise<void>;
+  loadMore(this: void): Promise<void>;
   /** Stops for good: the listeners are let go, and `start()` has no effect any more. */
-  destroy(): void;
+  destroy(this: void): void;
   /** The same as `destroy()`, for `using`. */
-  [Symbol.dispose](): void;
+  [Symbol.dispose](this: void): void;
 }

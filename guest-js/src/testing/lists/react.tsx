@@ -11,7 +11,7 @@ const Row = memo(({ record, rendered }: { record: BodyRecord; rendered: ListProp
 });
 
 export function List({ source, rendered }: ListProps) {
-  const { records, status } = useWatchStore(source, [source]);
+  const { records, status, cursor, hasMore, loadMore } = useWatchStore(source, [source]);
   return (
     <section>
       <output>{status}</output>
@@ -20,6 +20,7 @@ export function List({ source, rendered }: ListProps) {
           <Row key={record.uri} record={record} rendered={rendered} />
         ))}
       </ol>
+      {hasMore && <button onClick={loadMore}>{cursor}</button>}
     </section>
   );
 }

@@ -16,7 +16,7 @@ const Row = defineComponent({
 export const List = defineComponent({
   props: { source: { type: null as unknown as PropType<ListProps["source"]>, required: true }, rendered },
   setup(props) {
-    const { records, status } = useWatchStore(() => storeOf(props.source));
+    const { records, status, cursor, hasMore, loadMore } = useWatchStore(() => storeOf(props.source));
     return () =>
       h("section", [
         h("output", status.value),
@@ -24,6 +24,7 @@ export const List = defineComponent({
           "ol",
           records.value.map((record) => h(Row, { key: record.uri, record, rendered: props.rendered })),
         ),
+        hasMore.value && h("button", { onClick: loadMore }, cursor.value ?? ""),
       ]);
   },
 });
