@@ -20,6 +20,11 @@ export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
 }
 
+/** What two stores of a page must have in common to follow the same watch. Without the ticket, which is a secret. */
+export function watchKey({ ticket, ...options }: WatchOptions): string {
+  return JSON.stringify(Object.entries(options).sort());
+}
+
 /** What is undefined would be left out: a filter of it would let everything through. */
 function checkMembers(option: string, members: object | undefined, ...optional: string[]): void {
   for (const [name, value] of Object.entries(members ?? {})) {

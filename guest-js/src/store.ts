@@ -1,13 +1,21 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./record.js";
+import { countAlike, tooMany } from "./alike.js";
 import { checkTauri } from "./bridge.js";
 import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
-import { invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
+import { destroyed, invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
 import { type Core, handleOf } from "./handle.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
-import { wireOptions } from "./options.js";
+import { wireOptions, watchKey } from "./options.js";
 import { deferred } from "./deferred.js";
-import type { OptimisticRecord, Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
+import type {
+  Logger,
+  OptimisticRecord,
+  Snapshot,
+  WatchRecord,
+  WatchStore,
+  WatchStoreOptions,
+} from "./types.js";
 
 /**
  * Makes a store that mirrors one watch. Nothing happens before `start()`.
@@ -47,6 +55,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
   /** The records in Rust's order, from which `#snapshot.records` was made. */
   #source: readonly WireRecord[] = [];
   #link: Link | undefined;
+  /** Ends the count of this store among those that are alike. */
+  #uncount = () => {};
   #destroyed = false;
   /** The listeners are being told. */
   #telling = false;
@@ -71,13 +81,16 @@ class Store<Value> implements Core<Value>, LinkEvents {
   };
 
   start = (): void => {
-    if (this.#link || this.#destroyed) return;
+    if (this.#link) return;
+    if (this.#destroyed) return this.warn("start() was in vain", destroyed());
     // A promise that was rejected is of no more use.
     if (this.#snapshot.status === "closed" && !this.#wasLive) this.#ready = deferred();
     try {
       checkTauri();
       const options = this.#options as WatchStoreOptions<never>;
-      this.#link = new Link(wireOptions(options), options.mintTicket, this.#source, this.#edits, this);
+      const wire = wireOptions(options);
+      this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", tooMany(count, this.#name)));
+      this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits, this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.update({ status: "closed", error: toWatchError(reason) });
@@ -93,7 +106,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
   destroy = (): void => {
     this.stop();
     this.#destroyed = true;
-    this.#ready.reject(stopped());
+    this.#ready.reject(destroyed());
     this.#listeners.clear();
   };
 
@@ -114,7 +127,10 @@ class Store<Value> implements Core<Value>, LinkEvents {
     const next = { records, status, error: this.#sameError(update.error), cursor, hasMore };
     const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
-    if (status === "closed") this.#end(next.error ?? stopped());
+    if (status === "closed") {
+      if (next.error) this.#log("error", `the store of ${this.#name} is closed`, next.error);
+      this.#end(next.error ?? stopped());
+    }
     if (changed) this.#show(next);
     if (status !== "live") return;
     this.#wasLive = true;
@@ -129,11 +145,13 @@ class Store<Value> implements Core<Value>, LinkEvents {
   #end(why: WatchError): void {
     this.#link?.close(why);
     this.#link = undefined;
+    this.#uncount();
     this.#ready.reject(why);
   }
 
   #edit(edit: () => Edit): void {
     try {
+      if (this.#destroyed) throw destroyed();
       if (this.#edits.length >= MAX_EDITS) throw invalid(`more than ${MAX_EDITS} edits wait`);
       this.#edits.push(edit());
       void this.#link?.send();
@@ -158,7 +176,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
     try {
       return [...records].sort(compareRecords);
     } catch (reason) {
-      this.#log("error", "compareRecords threw", reason);
+      this.#threw("compareRecords", reason);
       return records;
     }
   }
@@ -182,19 +200,28 @@ class Store<Value> implements Core<Value>, LinkEvents {
     try {
       call(snapshot);
     } catch (reason) {
-      this.#log("error", "a listener threw", reason);
+      this.#threw("a listener", reason);
     }
   }
 
-  #log(level: "warn" | "error", message: string, detail: unknown): void {
+  /** The URL without its query, which may say whose data it is. */
+  get #name(): string {
+    return String(this.#options.url).replace(/[?#].*/s, "");
+  }
+
+  /** What an app's own code threw is not swallowed, whatever the logger takes. */
+  #threw(what: string, reason: unknown): void {
+    if (this.#options.logger?.error) this.#log("error", `${what} threw`, reason);
+    else reportUncaught(reason);
+  }
+
+  #log(level: "warn" | "error", message: string, ...detail: unknown[]): void {
     const line = `contrail-sync: ${message}`;
-    const { logger } = this.#options;
+    const logger: Logger = this.#options.logger ?? console;
     try {
-      // What an app's own code threw is not swallowed.
-      if (level === "error" && !logger?.error) reportUncaught(detail);
-      else logger?.[level]?.(line, detail);
+      logger[level]?.(line, ...detail);
     } catch {
-      console[level](line, detail);
+      console[level](line, ...detail);
     }
   }
 }

@@ -66,7 +66,8 @@ export interface Logger {
   error?: LogLine | undefined;
 }
 
-type LogLine = (message: string, ...details: unknown[]) => void;
+/** As a method has it, so that a function will do that takes details of one type only. */
+type LogLine = { line(message: string, ...details: unknown[]): void }["line"];
 
 /**
  * What a store's option `cache` takes where a web client has an adapter: `true`, as `createSqliteCache()` gives it. A
@@ -116,7 +117,10 @@ export interface WatchStoreOptions<Value = Record<string, unknown>> extends Leni
    * Cached records belong to the `account`: name it with every watch that is not public.
    */
   cache?: boolean | CacheAdapter | undefined;
-  /** Takes this store's log lines. Without it, exceptions of listeners are reported as uncaught errors. */
+  /**
+   * Takes this store's log lines; without it warnings and errors go to the console. Exceptions of listeners are reported
+   * as uncaught errors where it takes no errors.
+   */
   logger?: Logger | undefined;
 }
 
@@ -144,7 +148,7 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
   /**
    * Shows a record at once, marked `optimistic: "pending"`, in the place of the one with the same key if there is one.
    * The real record replaces it. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
-   * the logger: values that JSON cannot carry as `invalid-options`.
+   * the logger: values that cannot be sent as `invalid-options`.
    */
   addOptimistic(this: void, record: OptimisticRecord<Value>): void;
   /**
