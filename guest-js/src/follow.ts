@@ -65,18 +65,36 @@ interface Hold {
   /** Whether the store was started here: one that the app started is the app's to stop. */
   readonly ours: boolean;
   ending?: ReturnType<typeof setTimeout>;
+  /** The second user, in the tick in which it came: perhaps in the place of the first. */
+  newcomer?: object | undefined;
+  /** When it was started again, in milliseconds. */
+  tries: number[];
 }
+
+/** So often a closed store is started again … */
+const MAX_TRIES = 5;
+/** … in so many milliseconds: what mounts anew may do so because the store is closed. */
+const TRIES_MS = 10_000;
 
 /** By a function of each store that something follows, whichever framework shows it: a proxy of a store has the same. */
 const holds = new WeakMap<object, Hold>();
 
 /** Starts `store` for its first user. The function that this returns stops it after its last. */
 function hold<Value>(store: WatchStore<Value>): () => void {
-  const held = holds.get(store.subscribe) ?? begin(store);
+  const known = holds.get(store.subscribe);
+  const held = known ?? begin(store);
   held.users += 1;
   clearTimeout(held.ending);
+  if (known && held.users === 1) startAgain(store, held);
+  const user = {};
+  if (held.users === 2) {
+    held.newcomer = user;
+    setTimeout(() => (held.newcomer = undefined));
+  }
   return () => {
     held.users -= 1;
+    // Svelte mounts the new component before it unmounts the old one.
+    if (held.users === 1 && held.newcomer && held.newcomer !== user) startAgain(store, held);
     if (held.users > 0) return;
     // Not at once: whoever unmounts a component often mounts one like it in the same tick.
     held.ending = setTimeout(() => {
@@ -87,9 +105,18 @@ function hold<Value>(store: WatchStore<Value>): () => void {
 }
 
 function begin<Value>(store: WatchStore<Value>): Hold {
-  const held = { users: 0, ours: store.status === "idle" || store.status === "closed" };
+  const ours = store.status === "idle" || store.status === "closed";
+  const held = { users: 0, ours, tries: [] };
   // Before it starts, which calls listeners: they may mount more users.
   holds.set(store.subscribe, held);
-  if (held.ours) store.start();
+  if (ours) store.start();
   return held;
+}
+
+/** Who mounts in the place of the only one that showed a closed store tries again. */
+function startAgain<Value>(store: WatchStore<Value>, held: Hold): void {
+  if (!held.ours || store.status !== "closed") return;
+  const now = Date.now();
+  held.tries = held.tries.filter((time) => now - time < TRIES_MS);
+  if (held.tries.push(now) <= MAX_TRIES) store.start();
 }

@@ -27,11 +27,20 @@ export function List(props: ListProps) {
 
 export const show: ShowList = (target, props) => {
   const [count, repeat] = createSignal(1);
+  const [round, renew] = createSignal(1);
   const [source, change] = createSignal(props.source);
   const lists = () => Array.from({ length: count() });
   render(
-    () => <Index each={lists()}>{() => <List source={source()} rendered={props.rendered} />}</Index>,
+    () => (
+      <Show when={round()} keyed>
+        {(_) => <Index each={lists()}>{() => <List source={source()} rendered={props.rendered} />}</Index>}
+      </Show>
+    ),
     target,
   );
-  return { repeat: (count) => void repeat(count), change: (source) => void change(() => source) };
+  return {
+    repeat: (count) => void repeat(count),
+    renew: () => void renew((round) => round + 1),
+    change: (source) => void change(() => source),
+  };
 };

@@ -30,14 +30,18 @@ export const List = defineComponent({
 });
 
 export const show: Show = (target, props) => {
-  const shown = shallowRef({ ...props, count: 1 });
+  const shown = shallowRef({ ...props, count: 1, round: 0 });
   const change = (change: Partial<typeof shown.value>) => {
     shown.value = { ...shown.value, ...change };
     return nextTick();
   };
   createApp(() => {
-    const { count, ...props } = shown.value;
-    return Array.from({ length: count }, (_, i) => h(List, { key: i, ...props }));
+    const { count, round, ...props } = shown.value;
+    return Array.from({ length: count }, (_, i) => h(List, { key: `${round} ${i}`, ...props }));
   }).mount(target);
-  return { repeat: (count) => change({ count }), change: (source) => change({ source }) };
+  return {
+    repeat: (count) => change({ count }),
+    renew: () => change({ round: shown.value.round + 1 }),
+    change: (source) => change({ source }),
+  };
 };
