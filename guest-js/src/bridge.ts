@@ -3,6 +3,7 @@ import { listen } from "@tauri-apps/api/event";
 import type { Delta } from "./bindings/Delta.js";
 import type { MintAsk } from "./bindings/MintAsk.js";
 import { toWatchError, WatchError } from "./error.js";
+import { uuid } from "./uuid.js";
 
 // This page's end of the bridge: one random id and two event listeners, however many stores. The id is in the events'
 // names because Tauri shows an event to every webview that listens for its name.
@@ -34,8 +35,7 @@ export function listenToRust(): Promise<void> {
 }
 
 async function listenAll(): Promise<void> {
-  // `crypto.randomUUID` is missing where a phone loads the page from a development server.
-  session = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  session = uuid();
   const endDeltas = await listenTo<Delta>(session, (delta) => {
     if (delta?.records && delta.removed) receivers.get(delta.handle)?.receive(delta);
     // Unreadable, so it could have been anyone's.

@@ -63,13 +63,31 @@ describe("clearCache", () => {
     ]);
   });
 
-  test.each([["did:plc:alice"], [null], [{ did: "did:plc:alice" }], [{ account: null }], [{ key: 5 }]])(
-    "refuses %j, which would clear more than was meant",
-    async (which) => {
-      await expect(clearCache(which as never)).rejects.toMatchObject({ kind: "invalid-options" });
-      expect(made()).toEqual([]);
-    },
-  );
+  test.each([
+    ["did:plc:alice", "not String"],
+    [null, "not Null"],
+    [undefined, "not Undefined"],
+    [{ did: "did:plc:alice" }, '"did" is unknown'],
+    [{ account: null }, "account is Null"],
+    [{ account: undefined }, "account is Undefined"],
+    [{ key: "k", account: undefined }, "account is Undefined"],
+    [{ key: undefined }, "key is Undefined"],
+    [{ key: 5 }, "key is Number"],
+    [{ key: "" }, "key is empty"],
+  ])("refuses %j, which would clear more than was meant: %s", async (which, why) => {
+    const refused = expect.objectContaining({
+      kind: "invalid-options",
+      message: expect.stringContaining(why),
+    });
+    await expect(clearCache(which as never)).rejects.toEqual(refused);
+    expect(made()).toEqual([]);
+  });
+});
+
+test("clearCache does not take an account that may be undefined", () => {
+  const session = null as { did: string } | null;
+  // @ts-expect-error without a session it would clear the cache of all accounts
+  void (() => clearCache({ account: session?.did }));
 });
 
 describe("cacheInfo", () => {

@@ -3,7 +3,8 @@ import type { CacheInfo } from "./bindings/CacheInfo.js";
 import type { CacheWarning } from "./bindings/CacheWarning.js";
 import { listenTo } from "./bridge.js";
 import { callPlugin } from "./call.js";
-import { reportUncaught, toWatchError, WatchError } from "./error.js";
+import { invalid, reportUncaught, toWatchError } from "./error.js";
+import { checkText, typeName } from "./plain.js";
 
 /**
  * The cache for a store's option `cache`, where a web client has `createIndexedDBCache()`. There is one for the whole
@@ -14,28 +15,25 @@ export function createSqliteCache(): true {
 }
 
 /**
- * Removes cached records: those of one cache key, of one account, of both at once, or, without either, all there are.
+ * Removes cached records: those of one cache key, of one account, of both at once, or, without an argument, all there are.
+ * A key or an account that is undefined is refused.
  * Where the app has no cache there is nothing to do. At logout stop the stores first: a watch that goes on writes its
  * records again as they change, some seconds later.
  *
  * @param which - `key`: a store's `cacheKey`, or its `url` if it has none; `account`: a store's `account`
  * @throws WatchError `cache`, `invalid-options`, `ipc` or `not-tauri`
  */
-export async function clearCache(
-  which: { key?: string | undefined; account?: string | undefined } = {},
-): Promise<void> {
-  // What Rust would not understand it would leave out, and clear more than was meant.
-  const understood =
-    typeof which === "object" &&
-    which !== null &&
-    Object.entries(which).every(
-      ([name, value]) =>
-        (name === "key" || name === "account") && (value === undefined || typeof value === "string"),
-    );
-  if (!understood) {
-    throw new WatchError("invalid-options", "clearCache takes { key?, account? }, both strings");
+export async function clearCache(...which: [which?: { key?: string; account?: string }]): Promise<void> {
+  // What is undefined, or what Rust does not know, would be left out, and clear more than was meant.
+  const given: unknown = which.length > 0 ? which[0] : {};
+  if (typeName(given) !== "Object") {
+    throw invalid(`clearCache takes { key?, account? }, not ${typeName(given)}`);
   }
-  await callPlugin("clear_cache", { ...which });
+  for (const [name, value] of Object.entries(given as object)) {
+    if (name !== "key" && name !== "account") throw invalid(`clearCache: ${JSON.stringify(name)} is unknown`);
+    checkText(value, `clearCache: ${name}`);
+  }
+  await callPlugin("clear_cache", { ...(given as object) });
 }
 
 /**

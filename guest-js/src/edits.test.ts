@@ -285,32 +285,73 @@ describe("edits", () => {
   });
 });
 
-describe("what JSON cannot carry", () => {
-  const loop: Record<string, unknown> = {};
-  loop["loop"] = loop;
+describe("what cannot be sent", () => {
+  const record = (members: object) => ({ rkey: "x", did: alice, value: {}, ...members }) as never;
+  const wrong: [string, string, (store: WatchStore) => void][] = [
+    ["no record", "a record is needed, not Undefined", (it) => it.addOptimistic(undefined as never)],
+    ["no did", "did is Undefined, it must be a string", (it) => it.addOptimistic(record({ did: undefined }))],
+    [
+      "no rkey",
+      "rkey is Undefined, it must be a string",
+      (it) => it.addOptimistic(record({ rkey: undefined })),
+    ],
+    ["an empty did", "did is empty", (it) => it.addOptimistic(record({ did: "" }))],
+    ["no value", "value is undefined", (it) => it.addOptimistic(record({ value: undefined }))],
+    [
+      "a space that is none",
+      "space is Null, it must be a string",
+      (it) => it.addOptimistic(record({ space: null })),
+    ],
+    [
+      "a time in words",
+      "time_us is String, it must be a number",
+      (it) => it.addOptimistic(record({ time_us: "1" })),
+    ],
+    ["a time that is none", "time_us: cannot send NaN", (it) => it.addOptimistic(record({ time_us: NaN }))],
+    [
+      "a big integer",
+      "value.n: cannot send a BigInt",
+      (it) => it.addOptimistic(record({ value: { n: 1n } })),
+    ],
+    [
+      "half an emoji",
+      "value.text: cannot send half",
+      (it) => it.addOptimistic(record({ value: { text: "\ud83d" } })),
+    ],
+    ["nothing to fail", "rkey is Undefined, it must be a string", (it) => it.markFailed(undefined as never)],
+    [
+      "nobody's to fail",
+      "did is Null, it must be a string",
+      (it) => it.markFailed("x", "late", null as never),
+    ],
+    [
+      "nothing to remove",
+      "rkey is Undefined, it must be a string",
+      (it) => it.removeOptimistic(undefined as never),
+    ],
+    ["half a key to remove", "rkey: cannot send half", (it) => it.removeOptimistic("\udc00")],
+  ];
 
-  test.each([
-    ["a function", { f: () => 1 }],
-    ["a symbol", { s: Symbol("s") }],
-    ["a big integer", { n: 1n }],
-    ["a number that is none", { deep: [{ n: NaN }] }],
-    ["infinity", { n: -Infinity }],
-    ["a map", { m: new Map() }],
-    ["bytes", { b: new Uint8Array(2) }],
-    ["itself", loop],
-  ])("such as %s is refused: the logger is told, nothing is sent and nothing thrown", async (_, value) => {
-    const store = await started();
-    store.addOptimistic({ rkey: "x", did: alice, value });
-    expect(warn.mock.calls).toEqual([
-      ["contrail-sync: an edit was not made", expect.objectContaining({ kind: "invalid-options" })],
-    ]);
-    await settled();
-    expect(sent()).toEqual([]);
-  });
+  test.each(wrong)(
+    "such as %s is refused by its name: the logger is told, nothing is sent and nothing thrown",
+    async (_, why, edit) => {
+      const store = await started();
+      edit(store);
+      expect(warn.mock.calls).toEqual([
+        ["contrail-sync: an edit was not made", expect.objectContaining({ kind: "invalid-options" })],
+      ]);
+      const { message } = warn.mock.calls[0]![1] as Error;
+      expect(message).toMatch(/^(addOptimistic|markFailed|removeOptimistic)[.:]/);
+      expect(message).toContain(why);
+      await settled();
+      expect(sent()).toEqual([]);
+    },
+  );
 
-  test("is not what a member is that is undefined, or a date", async () => {
+  test("is not what a member is that is undefined, or a date, or a member of a record that an edit has not", async () => {
     const store = await started();
-    store.addOptimistic({ rkey: "x", did: alice, value: { text: "hi", re: undefined, at: new Date(0) } });
+    const value = { text: "hi", re: undefined, at: new Date(0) };
+    store.addOptimistic({ rkey: "x", did: alice, value, cid: null, reactions: [1n] } as never);
     await vi.waitFor(() =>
       expect(store.records[0]?.value).toEqual({ text: "hi", at: "1970-01-01T00:00:00.000Z" }),
     );
@@ -343,6 +384,14 @@ describe("the error of markFailed", () => {
     await vi.waitFor(() => expect(sent()).toHaveLength(1));
     const { error } = plugin.calls.at(-1)?.args["edit"] as { error: { name: string; message: string } };
     expect(error).toEqual({ name, message: "😀".repeat(1000) });
+  });
+
+  test("has no half characters", async () => {
+    const store = await started();
+    store.markFailed("x", { name: "E\udc00", message: "half \ud83d of 😀" });
+    await vi.waitFor(() => expect(sent()).toHaveLength(1));
+    const { error } = plugin.calls.at(-1)?.args["edit"] as { error: unknown };
+    expect(error).toEqual({ name: "E\ufffd", message: "half \ufffd of 😀" });
   });
 
   test("without a text is told to the logger", async () => {

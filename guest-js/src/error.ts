@@ -50,3 +50,8 @@ export function invalid(message: string): WatchError {
 export function stopped(): WatchError {
   return new WatchError("stopped", "the store is stopped");
 }
+
+/** For whom wants something of a store that is no more. */
+export function destroyed(): WatchError {
+  return new WatchError("stopped", "the store was destroyed");
+}

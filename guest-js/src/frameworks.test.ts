@@ -30,9 +30,12 @@ beforeEach(() => {
   plugin.calls.length = 0;
   plugin.status = "live";
   plugin.records = [record("m1"), record("m2"), record("m3")];
+  Object.assign(plugin, { cursor: null, older: [] });
 });
 
 const soon = (assertion: () => unknown) => vi.waitFor(assertion, { interval: 2 });
+
+const close = () => plugin.push({ status: "closed", error: { kind: "connect", message: "nobody listens" } });
 
 /** Takes every list from the page. */
 const clear: (() => unknown)[] = [];
@@ -41,7 +44,7 @@ afterEach(async () => {
   await soon(() => expect(plugin.opens.size).toBe(0));
 });
 
-const store = () => createWatchStore<Body>({ url: "/watch" });
+const store = () => createWatchStore<Body>({ url: "/watch", logger: {} });
 const opened = () => plugin.handles("open_watch").length;
 const closed = () => plugin.handles("close_watch").length;
 
@@ -91,6 +94,22 @@ describe.each(FRAMEWORKS)("in %s", (_name, show, { twice }) => {
     expect(rows).toEqual([]);
   });
 
+  test("older records are loaded at the press of a button that shows while there are some", async () => {
+    Object.assign(plugin, { cursor: "before m3", older: [record("o1"), record("o2"), record("o3")] });
+    const { shows, target } = open();
+    const button = () => target.querySelector("button");
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
+    await soon(() => expect(button()?.textContent).toBe("before m3"));
+    button()!.click();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0", "o1 v0", "o2 v0"]);
+    await soon(() => expect(button()?.textContent).toBe("1 left"));
+    button()!.click();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0", "o1 v0", "o2 v0", "o3 v0"]);
+    await soon(() => expect(button()).toBeNull());
+    await plugin.push({ cursor: "once more" });
+    await soon(() => expect(button()?.textContent).toBe("once more"));
+  });
+
   test("one watch for all who show a store, from the first to after the last", async () => {
     const { repeat, shows } = open();
     await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
@@ -116,6 +135,41 @@ describe.each(FRAMEWORKS)("in %s", (_name, show, { twice }) => {
     await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
     await settled();
     expect([opened(), closed()]).toEqual([1, 0]);
+  });
+
+  test("a store that is closed is started again by a component that takes the place of the only one", async () => {
+    const { renew, shows } = open();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
+    await close();
+    await shows(["closed", "m1 v0", "m2 v0", "m3 v0"]);
+    plugin.status = "live";
+    await renew();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
+    expect(opened()).toBe(2);
+  });
+
+  test("a component that takes the place of another does not start a store that a third one shows closed", async () => {
+    const shared = store();
+    const [parent, child] = [place(show, shared), place(show, shared)];
+    await soon(() => expect(shared.status).toBe("live"));
+    await close();
+    for (const { target } of [parent, child])
+      await soon(() => expect(target.textContent).toMatch(/^\s*closed/));
+    await child.renew();
+    await settled();
+    await soon(() => expect(child.target.textContent).toMatch(/^\s*closed/));
+    expect([shared.status, opened()]).toEqual(["closed", 1]);
+  });
+
+  test("a store that closes again and again is not started without end", async () => {
+    const { renew, shows } = open();
+    await shows(["live", "m1 v0", "m2 v0", "m3 v0"]);
+    await close();
+    for (let n = 0; n < 20; n++) {
+      await renew();
+      await shows(["closed", "m1 v0", "m2 v0", "m3 v0"]);
+    }
+    expect(opened()).toBe(6);
   });
 
   test("a store that the app started is left as it is", async () => {

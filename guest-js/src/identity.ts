@@ -24,6 +24,8 @@ export function same(old: WireRecord | undefined, record: WireRecord): WireRecor
   return old && equal(old, record) ? old : record;
 }
 
+const { hasOwnProperty: hasOwn } = Object.prototype;
+
 /** Whether two JSON values have the same content; the order of keys does not count. */
 function equal(a: unknown, b: unknown): boolean {
   if (!(a instanceof Object && b instanceof Object)) return a === b;
@@ -31,6 +33,6 @@ function equal(a: unknown, b: unknown): boolean {
   return (
     Array.isArray(a) === Array.isArray(b) &&
     keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && equal(a[key as never], b[key as never]))
+    keys.every((key) => hasOwn.call(b, key) && equal(a[key as never], b[key as never]))
   );
 }

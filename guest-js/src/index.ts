@@ -14,6 +14,7 @@ export type {
   MintTicket,
   OptimisticRecord,
   Snapshot,
+  SortOptions,
   WatchFilter,
   WatchRecord,
   WatchStore,
@@ -23,7 +24,6 @@ export type { CacheInfo } from "./bindings/CacheInfo.js";
 export type { CacheWarning } from "./bindings/CacheWarning.js";
 export type { ErrorKind } from "./bindings/ErrorKind.js";
 export type { SortDirection } from "./bindings/SortDirection.js";
-export type { SortOptions } from "./bindings/SortOptions.js";
 export type { Status } from "./bindings/Status.js";
 export type { Transport } from "./bindings/Transport.js";
 export type { WarningKind } from "./bindings/WarningKind.js";

@@ -138,6 +138,8 @@ describe("the function", () => {
       () => Promise.reject({ kind: "vault", message: "locked" }),
       "locked",
     ],
+    ["rejects with half a character", () => Promise.reject("cut \ud83d"), "cut \ufffd"],
+    ["gives half a character", () => "cut \ud83d", "mintTicket: cannot send half a character"],
     ["rejects with what has no text", () => Promise.reject(Object.create(null)), ""],
   ])("that %s is answered as an error", async (_, mint, error) => {
     await started(mint as () => string);

@@ -25,6 +25,20 @@ describe("hasMore", () => {
     expect(store.hasMore).toBe(false);
   });
 
+  test("is told to those who subscribed, with the cursor, when either changes", async () => {
+    const store = await page.started();
+    const seen: unknown[] = [];
+    store.subscribe(({ hasMore, cursor }) => seen.push([hasMore, cursor]));
+    await plugin.push({ cursor: "less" });
+    await plugin.caughtUp();
+    await plugin.push({ cursor: null });
+    expect(seen).toEqual([
+      [true, "more"],
+      [true, "less"],
+      [false, null],
+    ]);
+  });
+
   test.each([
     [3, true],
     [2, false],

@@ -26,6 +26,12 @@ describe("what Rust gets of the options", () => {
     expect(wire(window)).toEqual({ url, ...window });
   });
 
+  test("is nothing for an option that is undefined, such as the account of nobody", () => {
+    const none = { account: undefined, where: undefined, sort: undefined, maxRecords: undefined };
+    expect(wire({ ...none, reconnect: undefined, cacheKey: undefined })).toStrictEqual({ url });
+    expect(wire({ sort: { by: "rkey", order: undefined } })).toStrictEqual({ url, sort: { by: "rkey" } });
+  });
+
   test("is a string mintTicket as ticket", () => {
     expect(wire({ mintTicket: "t1" })).toEqual({ url, ticket: "t1" });
   });
@@ -45,15 +51,23 @@ describe("what Rust gets of the options", () => {
 describe("an option that cannot be had", () => {
   test.each([
     ["unsupported", /Rust has one.*give true/, { cache: { read: () => [], write: () => {} } }],
-    ["invalid-options", /^cacheMaxRecords: cannot send this Number$/, { cacheMaxRecords: Infinity }],
-    ["invalid-options", /^idleTimeout: .* this Number$/, { idleTimeout: NaN }],
-    ["invalid-options", /^value.n: .* this Number$/, { where: { "value.n": NaN } }],
-    ["invalid-options", /^by: .* this Function$/, { sort: { by: () => "rkey" } }],
+    ["invalid-options", /^cacheMaxRecords: cannot send Infinity$/, { cacheMaxRecords: Infinity }],
+    ["invalid-options", /^idleTimeout: cannot send NaN$/, { idleTimeout: NaN }],
+    ["invalid-options", /^where\["value.n"\]: cannot send NaN$/, { where: { "value.n": NaN } }],
+    ["invalid-options", /^sort.by: cannot send a Function$/, { sort: { by: () => "rkey" } }],
     ["invalid-options", /^mintTicket: no string/, { mintTicket: 5 }],
     ["invalid-options", /^mintTicket: no string/, { mintTicket: null }],
     ["invalid-options", /^mintTicket: no string/, { mintTicket: { minter: 5 } }],
     ["invalid-options", /^mintTicket: no string/, { mintTicket: ["t1"] }],
-    ["invalid-options", /^onError: .* this Function$/, { onError: () => {} }],
+    ["invalid-options", /^where: "value.room" is undefined$/, { where: { "value.room": undefined } }],
+    ["invalid-options", /^sort: "by" is undefined$/, { sort: { by: undefined, order: "asc" } }],
+    ["invalid-options", /^mintTicket: no string/, { mintTicket: { minter: undefined } }],
+    ["invalid-options", /^url is Undefined/, { url: undefined }],
+    ["invalid-options", /^url is empty$/, { url: "" }],
+    ["invalid-options", /^account: cannot send half a character$/, { account: "\ud83d" }],
+    ["invalid-options", /^cacheKey: cannot send a Symbol$/, { cacheKey: Symbol("k") }],
+    ["invalid-options", /^maxRecords: cannot send a BigInt$/, { maxRecords: 5n }],
+    ["invalid-options", /^onError: cannot send a Function$/, { onError: () => {} }],
   ])("is refused as %s: %s", (kind, message, options) => {
     expect(() => wire(options)).toThrow(
       expect.objectContaining({ kind, message: expect.stringMatching(message) }),

@@ -1,6 +1,6 @@
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { invalid, WatchError } from "./error.js";
-import { plain } from "./plain.js";
+import { checkText, plain } from "./plain.js";
 import type { WatchStoreOptions } from "./types.js";
 
 /**
@@ -11,10 +11,26 @@ import type { WatchStoreOptions } from "./types.js";
  */
 export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   const { compareRecords, logger, mintTicket, ...wire } = options;
+  checkText(wire.url, "url");
   if (wire.cache instanceof Object) {
     throw new WatchError("unsupported", "cache: Rust has one, give true");
   }
+  checkMembers("where", wire.where);
+  checkMembers("sort", wire.sort, "order");
   return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
+}
+
+/** What two stores of a page must have in common to follow the same watch. Without the ticket, which is a secret. */
+export function watchKey({ ticket, ...options }: WatchOptions): string {
+  return JSON.stringify(Object.entries(options).sort());
+}
+
+/** What is undefined would be left out: a filter of it would let everything through. */
+function checkMembers(option: string, members: object | undefined, ...optional: string[]): void {
+  for (const [name, value] of Object.entries(members ?? {})) {
+    if (value !== undefined || optional.includes(name)) continue;
+    throw invalid(`${option}: ${JSON.stringify(name)} is undefined`);
+  }
 }
 
 function tickets(mintTicket: unknown): object {

@@ -4,10 +4,10 @@
  * @packageDocumentation
  */
 import { type DependencyList, useCallback, useMemo, useSyncExternalStore } from "react";
-import { follow, NOTHING, read, storeOf, type StoreSource } from "./follow.js";
+import { follow, type LiveList, moreOf, NOTHING, read, storeOf, type StoreSource } from "./follow.js";
 import type { Snapshot } from "./types.js";
 
-export type { MaybeStore, StoreSource } from "./follow.js";
+export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
 
 /**
  * What a store shows, and a render whenever that changes.
@@ -34,19 +34,20 @@ export type { MaybeStore, StoreSource } from "./follow.js";
  *
  * @param source - a store, a function that gives one, or `null` as long as there is nothing to watch
  * @param deps - what the function depends on
- * @returns `records`, `status` and `error`: the same object until one of them changes
+ * @returns `records`, `status`, `error`, `cursor`, `hasMore` and `loadMore`: the same object until one of them changes
  */
 export function useWatchStore<Value = Record<string, unknown>>(
   source: StoreSource<Value>,
   deps: DependencyList = [],
-): Snapshot<Value> {
+): LiveList<Value> {
   const isFunction = typeof source === "function";
   const made = useMemo(() => (isFunction ? storeOf(source) : undefined), [isFunction, ...deps]);
   const store = isFunction ? made : source;
   const subscribe = useCallback((changed: () => void) => follow(store, changed), [store]);
-  return useSyncExternalStore<Snapshot<Value>>(
+  const snapshot = useSyncExternalStore<Snapshot<Value>>(
     subscribe,
     () => read(store),
     () => NOTHING,
   );
+  return useMemo(() => ({ ...snapshot, loadMore: moreOf(store) }), [snapshot, store]);
 }

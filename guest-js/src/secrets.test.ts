@@ -35,17 +35,23 @@ test.each([
   }
 });
 
-test("a secret that is no string is refused by its type, before Tauri could quote it", async () => {
-  for (const [value, type] of [
-    [83274923, "Number"],
-    [{ key: "s3cret" }, "Object"],
-    [undefined, "Undefined"],
+test("a secret that cannot be sent is refused by its type, before Tauri could quote it", async () => {
+  for (const [value, why] of [
+    [83274923, "setSecret: value is Number, it must be a string"],
+    [{ key: "s3cret" }, "setSecret: value is Object, it must be a string"],
+    [undefined, "setSecret: value is Undefined, it must be a string"],
+    ["s3cret \ud83d", "value: cannot send half a character"],
   ] as const) {
-    const message = `the secret is ${type}, it must be a string`;
-    await expect(setSecret("api-key", value as never)).rejects.toMatchObject({
-      kind: "invalid-options",
-      message,
-    });
+    const refused = { kind: "invalid-options", message: why };
+    await expect(setSecret("api-key", value as never)).rejects.toMatchObject(refused);
+  }
+  expect(made()).toEqual([]);
+});
+
+test("a secret without a name is neither stored nor forgotten", async () => {
+  for (const call of [() => setSecret(undefined as never, "s"), () => deleteSecret(undefined as never)]) {
+    const why = expect.stringContaining("name is Undefined");
+    await expect(call()).rejects.toMatchObject({ kind: "invalid-options", message: why });
   }
   expect(made()).toEqual([]);
 });

@@ -1,6 +1,5 @@
 import { callPlugin } from "./call.js";
-import { WatchError } from "./error.js";
-import { typeName } from "./plain.js";
+import { checkText } from "./plain.js";
 
 /**
  * Stores a secret for the minters in Rust, in the OS keyring where there is one. There is no way to read it back.
@@ -11,10 +10,9 @@ import { typeName } from "./plain.js";
  * @throws WatchError `invalid-options`, `vault`, `ipc` or `not-tauri`
  */
 export async function setSecret(name: string, value: string): Promise<void> {
+  checkText(name, "setSecret: name");
   // Tauri would quote the value that it cannot take.
-  if (typeof value !== "string") {
-    throw new WatchError("invalid-options", `the secret is ${typeName(value)}, it must be a string`);
-  }
+  checkText(value, "setSecret: value");
   await callPlugin("set_secret", { name, value });
 }
 
@@ -24,6 +22,7 @@ export async function setSecret(name: string, value: string): Promise<void> {
  * @throws WatchError `invalid-options`, `vault`, `ipc` or `not-tauri`
  */
 export async function deleteSecret(name: string): Promise<void> {
+  checkText(name, "deleteSecret: name");
   await callPlugin("delete_secret", { name });
 }
 

@@ -14,7 +14,7 @@ async function bundle(names: string, module = "index"): Promise<string> {
     root: decodeURIComponent(new URL("..", import.meta.url).pathname),
     build: {
       write: false,
-      target: "es2022",
+      target: "es2020",
       rolldownOptions: { input: "app", external, preserveEntrySignatures: "strict" },
     },
     plugins: [

@@ -4,10 +4,9 @@
  * @packageDocumentation
  */
 import { createEffect, createMemo, createSignal, onCleanup, untrack } from "solid-js";
-import { follow, read, storeOf, type StoreSource } from "./follow.js";
-import type { Snapshot } from "./types.js";
+import { follow, type LiveList, moreOf, read, storeOf, type StoreSource } from "./follow.js";
 
-export type { MaybeStore, StoreSource } from "./follow.js";
+export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
 
 /**
  * What a store shows, as an object whose properties are reactive; don't destructure it.
@@ -39,16 +38,19 @@ export type { MaybeStore, StoreSource } from "./follow.js";
  *
  * @param source - a store, a function that gives one, or `null` as long as there is nothing to watch
  */
-export function useWatchStore<Value = Record<string, unknown>>(source: StoreSource<Value>): Snapshot<Value> {
+export function useWatchStore<Value = Record<string, unknown>>(source: StoreSource<Value>): LiveList<Value> {
+  const store = createMemo(() => storeOf(source));
   const current = createMemo(() => {
-    const store = storeOf(source);
-    const [snapshot, show] = createSignal(read(store));
-    createEffect(() => onCleanup(untrack(() => follow(store, (next) => show(() => next)))));
+    const followed = store();
+    const [snapshot, show] = createSignal(read(followed));
+    createEffect(() => onCleanup(untrack(() => follow(followed, (next) => show(() => next)))));
     return snapshot;
   });
   const records = createMemo(() => current()().records);
   const status = createMemo(() => current()().status);
   const error = createMemo(() => current()().error);
+  const cursor = createMemo(() => current()().cursor);
+  const hasMore = createMemo(() => current()().hasMore);
   return {
     get records() {
       return records();
@@ -59,5 +61,12 @@ export function useWatchStore<Value = Record<string, unknown>>(source: StoreSour
     get error() {
       return error();
     },
+    get cursor() {
+      return cursor();
+    },
+    get hasMore() {
+      return hasMore();
+    },
+    loadMore: () => moreOf(untrack(store))(),
   };
 }

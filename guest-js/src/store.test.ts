@@ -25,7 +25,8 @@ describe("a store", () => {
     const store = make();
     const listener = vi.fn();
     store.subscribe(listener);
-    expect(listener.mock.calls).toEqual([[{ records: [], status: "idle", error: null }]]);
+    const nothing = { records: [], status: "idle", error: null, cursor: null, hasMore: false };
+    expect(listener.mock.calls).toEqual([[nothing]]);
     expect([store.records, store.status, store.error, store.cursor]).toEqual([[], "idle", null, null]);
     await settled();
     expect(plugin.calls).toEqual([]);
@@ -361,6 +362,21 @@ describe("ready", () => {
     await expect(store.ready).rejects.toMatchObject({ kind: "access-lost" });
   });
 });
+
+describe.each(["before its start", "while it opens", "after it was stopped"])(
+  "ready of a store that is destroyed %s",
+  (when) => {
+    test("is rejected, and nobody has to await it", async () => {
+      const store = make();
+      const { ready } = store;
+      if (when !== "before its start") store.start();
+      if (when === "after it was stopped") store.stop();
+      store.destroy();
+      await expect(ready).rejects.toMatchObject({ name: "WatchError", kind: "stopped" });
+      await expect(store.ready).rejects.toMatchObject({ kind: "stopped" });
+    });
+  },
+);
 
 describe("a watch that Rust closes", () => {
   test("shows why, takes over the records, and is released", async () => {

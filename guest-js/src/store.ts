@@ -1,13 +1,21 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./record.js";
+import { countAlike, tooMany } from "./alike.js";
 import { checkTauri } from "./bridge.js";
-import { type Edit, failure, MAX_EDITS } from "./edits.js";
-import { plain } from "./plain.js";
-import { invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
+import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
+import { destroyed, invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
+import { type Core, handleOf } from "./handle.js";
 import { Link, type LinkEvents, type Update } from "./link.js";
-import { wireOptions } from "./options.js";
+import { wireOptions, watchKey } from "./options.js";
 import { deferred } from "./deferred.js";
-import type { OptimisticRecord, Snapshot, WatchRecord, WatchStore, WatchStoreOptions } from "./types.js";
+import type {
+  Logger,
+  OptimisticRecord,
+  Snapshot,
+  WatchRecord,
+  WatchStore,
+  WatchStoreOptions,
+} from "./types.js";
 
 /**
  * Makes a store that mirrors one watch. Nothing happens before `start()`.
@@ -27,57 +35,41 @@ import type { OptimisticRecord, Snapshot, WatchRecord, WatchStore, WatchStoreOpt
 export function createWatchStore<Value = Record<string, unknown>>(
   options: WatchStoreOptions<Value>,
 ): WatchStore<Value> {
-  return new Store(options);
+  return handleOf(new Store(options));
 }
+
+/** What a store shows at first. */
+const NOTHING = { records: [], status: "idle", error: null, cursor: null, hasMore: false } as const;
+const NAMES = Object.keys(NOTHING) as (keyof Snapshot)[];
 
 type Listener<Value> = (snapshot: Snapshot<Value>) => void;
 
-class Store<Value> implements WatchStore<Value>, LinkEvents {
+class Store<Value> implements Core<Value>, LinkEvents {
   readonly #options: WatchStoreOptions<Value>;
   readonly #listeners = new Set<{ call: Listener<Value> }>();
   #ready = deferred();
   #wasLive = false;
   /** Edits that are not sent yet. */
   readonly #edits: Edit[] = [];
-  #snapshot: Snapshot<Value> = { records: [], status: "idle", error: null };
-  #cursor: string | null = null;
+  #snapshot: Snapshot<Value> = NOTHING;
   /** The records in Rust's order, from which `#snapshot.records` was made. */
   #source: readonly WireRecord[] = [];
   #link: Link | undefined;
+  /** Ends the count of this store among those that are alike. */
+  #uncount = () => {};
   #destroyed = false;
   /** The listeners are being told. */
   #telling = false;
 
   constructor(options: WatchStoreOptions<Value>) {
     this.#options = { ...options };
-    // Older webviews lack the symbol.
-    if (Symbol.dispose) this[Symbol.dispose] = this.destroy;
   }
 
-  declare [Symbol.dispose]: () => void;
-
-  get records(): readonly WatchRecord<Value>[] {
-    return this.#snapshot.records;
+  get snapshot(): Snapshot<Value> {
+    return this.#snapshot;
   }
 
-  get status() {
-    return this.#snapshot.status;
-  }
-
-  get error() {
-    return this.#snapshot.error;
-  }
-
-  get cursor() {
-    return this.#cursor;
-  }
-
-  get hasMore() {
-    const { maxRecords = Infinity } = this.#options;
-    return this.#cursor !== null && this.records.length < maxRecords;
-  }
-
-  get ready() {
+  get ready(): Promise<void> {
     return this.#ready.promise;
   }
 
@@ -89,13 +81,16 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   };
 
   start = (): void => {
-    if (this.#link || this.#destroyed) return;
+    if (this.#link) return;
+    if (this.#destroyed) return this.warn("start() was in vain", destroyed());
     // A promise that was rejected is of no more use.
-    if (this.status === "closed" && !this.#wasLive) this.#ready = deferred();
+    if (this.#snapshot.status === "closed" && !this.#wasLive) this.#ready = deferred();
     try {
       checkTauri();
       const options = this.#options as WatchStoreOptions<never>;
-      this.#link = new Link(wireOptions(options), options.mintTicket, this.#source, this.#edits, this);
+      const wire = wireOptions(options);
+      this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", tooMany(count, this.#name)));
+      this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits, this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.update({ status: "closed", error: toWatchError(reason) });
@@ -111,29 +106,31 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   destroy = (): void => {
     this.stop();
     this.#destroyed = true;
+    this.#ready.reject(destroyed());
     this.#listeners.clear();
   };
 
-  addOptimistic = (record: OptimisticRecord<Value>): void => this.#edit({ op: "add", record });
+  addOptimistic = (record: OptimisticRecord<Value>): void => this.#edit(() => addition(record));
 
   markFailed = (rkey: string, error?: unknown, did?: string): void =>
-    this.#edit({ op: "fail", rkey, did, error });
+    this.#edit(() => failing(rkey, did, error));
 
-  removeOptimistic = (rkey: string, did?: string): void => this.#edit({ op: "remove", rkey, did });
+  removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
-  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.error ?? stopped());
+  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.#snapshot.error ?? stopped());
 
-  update({ status, error, cursor = this.#cursor, records = this.#source }: Update): void {
+  update(update: Update): void {
     const old = this.#snapshot;
-    const next = { status, error: this.#sameError(error), records: this.#ordered(records) };
-    const changed =
-      cursor !== this.#cursor ||
-      next.status !== old.status ||
-      next.error !== old.error ||
-      next.records !== old.records;
-    this.#cursor = cursor;
+    const { status, cursor = old.cursor } = update;
+    const records = this.#ordered(update.records ?? this.#source);
+    const hasMore = cursor !== null && records.length < (this.#options.maxRecords ?? Infinity);
+    const next = { records, status, error: this.#sameError(update.error), cursor, hasMore };
+    const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
-    if (status === "closed") this.#end(next.error ?? stopped());
+    if (status === "closed") {
+      if (next.error) this.#log("error", `the store of ${this.#name} is closed`, next.error);
+      this.#end(next.error ?? stopped());
+    }
     if (changed) this.#show(next);
     if (status !== "live") return;
     this.#wasLive = true;
@@ -148,14 +145,15 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
   #end(why: WatchError): void {
     this.#link?.close(why);
     this.#link = undefined;
+    this.#uncount();
     this.#ready.reject(why);
   }
 
-  #edit(edit: Edit): void {
+  #edit(edit: () => Edit): void {
     try {
-      if (this.#edits.length >= MAX_EDITS) throw invalid("too many edits wait");
-      if (edit.op === "fail") edit.error = failure(edit.error);
-      this.#edits.push(plain(edit));
+      if (this.#destroyed) throw destroyed();
+      if (this.#edits.length >= MAX_EDITS) throw invalid(`more than ${MAX_EDITS} edits wait`);
+      this.#edits.push(edit());
       void this.#link?.send();
     } catch (reason) {
       this.warn("an edit was not made", reason);
@@ -178,7 +176,7 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     try {
       return [...records].sort(compareRecords);
     } catch (reason) {
-      this.#log("error", "compareRecords threw", reason);
+      this.#threw("compareRecords", reason);
       return records;
     }
   }
@@ -202,19 +200,28 @@ class Store<Value> implements WatchStore<Value>, LinkEvents {
     try {
       call(snapshot);
     } catch (reason) {
-      this.#log("error", "a listener threw", reason);
+      this.#threw("a listener", reason);
     }
   }
 
-  #log(level: "warn" | "error", message: string, detail: unknown): void {
+  /** The URL without its query, which may say whose data it is. */
+  get #name(): string {
+    return String(this.#options.url).replace(/[?#].*/s, "");
+  }
+
+  /** What an app's own code threw is not swallowed, whatever the logger takes. */
+  #threw(what: string, reason: unknown): void {
+    if (this.#options.logger?.error) this.#log("error", `${what} threw`, reason);
+    else reportUncaught(reason);
+  }
+
+  #log(level: "warn" | "error", message: string, ...detail: unknown[]): void {
     const line = `contrail-sync: ${message}`;
-    const { logger } = this.#options;
+    const logger: Logger = this.#options.logger ?? console;
     try {
-      // What an app's own code threw is not swallowed.
-      if (level === "error" && !logger?.error) reportUncaught(detail);
-      else logger?.[level]?.(line, detail);
+      logger[level]?.(line, ...detail);
     } catch {
-      console[level](line, detail);
+      console[level](line, ...detail);
     }
   }
 }

@@ -4,10 +4,9 @@
  * @packageDocumentation
  */
 import { createSubscriber } from "svelte/reactivity";
-import { follow, read, storeOf, type StoreSource } from "./follow.js";
-import type { Snapshot } from "./types.js";
+import { follow, type LiveList, moreOf, read, storeOf, type StoreSource } from "./follow.js";
 
-export type { MaybeStore, StoreSource } from "./follow.js";
+export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
 
 /**
  * What a store shows, as an object whose properties are reactive; don't destructure it.
@@ -36,13 +35,14 @@ export type { MaybeStore, StoreSource } from "./follow.js";
  *
  * @param source - a store, a function that gives one, or `null` as long as there is nothing to watch
  */
-export function useWatchStore<Value = Record<string, unknown>>(source: StoreSource<Value>): Snapshot<Value> {
+export function useWatchStore<Value = Record<string, unknown>>(source: StoreSource<Value>): LiveList<Value> {
+  const store = $derived.by(() => storeOf(source));
   const current = $derived.by(() => {
-    const store = storeOf(source);
-    const subscribe = createSubscriber((update) => follow(store, update));
+    const followed = store;
+    const subscribe = createSubscriber((update) => follow(followed, update));
     return () => {
       subscribe();
-      return read(store);
+      return read(followed);
     };
   });
   return {
@@ -55,5 +55,12 @@ export function useWatchStore<Value = Record<string, unknown>>(source: StoreSour
     get error() {
       return current().error;
     },
+    get cursor() {
+      return current().cursor;
+    },
+    get hasMore() {
+      return current().hasMore;
+    },
+    loadMore: () => moreOf(store)(),
   };
 }

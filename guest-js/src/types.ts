@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { SortOptions } from "./bindings/SortOptions.js";
+import type { SortOptions as WireSortOptions } from "./bindings/SortOptions.js";
 import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./record.js";
@@ -31,6 +31,14 @@ export interface OptimisticRecord<Value = Record<string, unknown>> {
   space?: string | undefined;
 }
 
+/** With what may be left out, or be undefined, which is the same. */
+type Lenient<T> = {
+  [Name in keyof T]: T extends Record<Name, T[Name]> ? T[Name] : T[Name] | undefined;
+};
+
+/** What a watch's records are sorted by. */
+export type SortOptions = Lenient<WireSortOptions>;
+
 /** What fields in the body must be equal to, such as `{ "value.room": "a" }`. */
 export type WatchFilter = Readonly<Record<`value.${string}`, string | number | boolean | null>>;
 
@@ -42,17 +50,24 @@ export interface Snapshot<Value = Record<string, unknown>> {
   readonly status: Status;
   /** The last failure, or `null` once all is well again. */
   readonly error: WatchError | null;
+  /** Where the list ended as far as it was loaded. `null` if there is nothing older, or nothing known yet. */
+  readonly cursor: string | null;
+  /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
+  readonly hasMore: boolean;
 }
 
 /** Takes the log lines of one store. */
 export interface Logger {
   /** What is normal. */
-  log?(message: string, ...details: unknown[]): void;
+  log?: LogLine | undefined;
   /** What mended itself. */
-  warn?(message: string, ...details: unknown[]): void;
+  warn?: LogLine | undefined;
   /** What did not. */
-  error?(message: string, ...details: unknown[]): void;
+  error?: LogLine | undefined;
 }
+
+/** As a method has it, so that a function will do that takes details of one type only. */
+type LogLine = { line(message: string, ...details: unknown[]): void }["line"];
 
 /**
  * What a store's option `cache` takes where a web client has an adapter: `true`, as `createSqliteCache()` gives it. A
@@ -79,9 +94,8 @@ export type CacheAdapter =
 export type MintTicket = string | (() => Promise<string> | string) | { readonly minter: string };
 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
-export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit<
-  WatchOptions,
-  "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords"
+export interface WatchStoreOptions<Value = Record<string, unknown>> extends Lenient<
+  Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords">
 > {
   /** Where tickets come from; absent where the URL has an invite token. */
   mintTicket?: MintTicket | undefined;
@@ -103,19 +117,21 @@ export interface WatchStoreOptions<Value = Record<string, unknown>> extends Omit
    * Cached records belong to the `account`: name it with every watch that is not public.
    */
   cache?: boolean | CacheAdapter | undefined;
-  /** Takes this store's log lines. Without it, exceptions of listeners are reported as uncaught errors. */
+  /**
+   * Takes this store's log lines; without it warnings and errors go to the console. Exceptions of listeners are reported
+   * as uncaught errors where it takes no errors.
+   */
   logger?: Logger | undefined;
 }
 
-/** A live list of records. Its methods are bound: they can be passed on by themselves. */
+/**
+ * A live list of records. Its methods are bound: they can be passed on by themselves. The store itself can be kept
+ * anywhere, such as in a ref, a reactive object or another library's store.
+ */
 export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Value> {
-  /** Where the snapshot ended: what to ask for older records with. `null` if there are none, or none known yet. */
-  readonly cursor: string | null;
-  /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
-  readonly hasMore: boolean;
   /**
-   * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` before; a later
-   * `start()` then makes a new promise.
+   * Fulfilled when the store is first `live`. Rejected with a {@link WatchError} if it is `closed` or destroyed before; a
+   * later `start()` of a closed one then makes a new promise.
    */
   readonly ready: Promise<void>;
   /**
@@ -124,33 +140,33 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
    *
    * @returns a function that ends the subscription
    */
-  subscribe(listener: (snapshot: Snapshot<Value>) => void): () => void;
+  subscribe(this: void, listener: (snapshot: Snapshot<Value>) => void): () => void;
   /** Begins to follow the watch. Without effect while the store already does; a stopped store starts again. */
-  start(): void;
+  start(this: void): void;
   /** Ends in `closed`, with the records kept. Wins over an open that is still pending. */
-  stop(): void;
+  stop(this: void): void;
   /**
    * Shows a record at once, marked `optimistic: "pending"`, in the place of the one with the same key if there is one.
    * The real record replaces it. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
-   * the logger: values that JSON cannot carry as `invalid-options`.
+   * the logger: values that cannot be sent as `invalid-options`.
    */
-  addOptimistic(record: OptimisticRecord<Value>): void;
+  addOptimistic(this: void, record: OptimisticRecord<Value>): void;
   /**
    * Marks a pending record `optimistic: "failed"`, with the name and the first 1,000 characters of the message of `err`
    * in `optimisticError`. Without effect if there is none. Without `did`, the newest one with this key is meant.
    */
-  markFailed(rkey: string, err?: unknown, did?: string): void;
+  markFailed(this: void, rkey: string, err?: unknown, did?: string): void;
   /** Takes a pending or failed record back; what it stood for shows again. Without effect if there is none. */
-  removeOptimistic(rkey: string, did?: string): void;
+  removeOptimistic(this: void, rkey: string, did?: string): void;
   /**
    * Loads the next page of older records. A second call while one runs gets the same promise.
    *
    * @returns a promise that is fulfilled once they show, and rejected with a {@link WatchError}: `stopped` where the store
    * is or was stopped meanwhile
    */
-  loadMore(): Promise<void>;
+  loadMore(this: void): Promise<void>;
   /** Stops for good: the listeners are let go, and `start()` has no effect any more. */
-  destroy(): void;
+  destroy(this: void): void;
   /** The same as `destroy()`, for `using`. */
-  [Symbol.dispose](): void;
+  [Symbol.dispose](this: void): void;
 }

@@ -10,19 +10,18 @@ import {
   type MaybeRefOrGetter,
   onMounted,
   shallowRef,
-  toRaw,
   toValue,
   watch,
 } from "vue";
-import { follow, type MaybeStore, read } from "./follow.js";
+import { follow, type LiveList, type MaybeStore, moreOf, read } from "./follow.js";
 import type { Snapshot } from "./types.js";
 
 export type { MaybeStore } from "./follow.js";
 
-/** `records`, `status` and `error` of a store, each as a ref. */
-export type SnapshotRefs<Value = Record<string, unknown>> = {
+/** `records`, `status`, `error`, `cursor` and `hasMore` of a store, each as a ref, and `loadMore`. */
+export type LiveListRefs<Value = Record<string, unknown>> = {
   readonly [Name in keyof Snapshot<Value>]: ComputedRef<Snapshot<Value>[Name]>;
-};
+} & Pick<LiveList<Value>, "loadMore">;
 
 /**
  * What a store shows, as refs.
@@ -54,9 +53,8 @@ export type SnapshotRefs<Value = Record<string, unknown>> = {
  */
 export function useWatchStore<Value = Record<string, unknown>>(
   source: MaybeRefOrGetter<MaybeStore<Value>>,
-): SnapshotRefs<Value> {
-  // A reactive proxy around a store would hide its private fields from itself.
-  const store = computed<MaybeStore<Value>>(() => toRaw(toValue(source)));
+): LiveListRefs<Value> {
+  const store = computed<MaybeStore<Value>>(() => toValue(source));
   const snapshot = shallowRef<Snapshot<Value>>(read(store.value));
   const show = (next: Snapshot<Value>) => void (snapshot.value = next);
   const begin = () =>
@@ -67,5 +65,8 @@ export function useWatchStore<Value = Record<string, unknown>>(
     records: computed(() => snapshot.value.records),
     status: computed(() => snapshot.value.status),
     error: computed(() => snapshot.value.error),
+    cursor: computed(() => snapshot.value.cursor),
+    hasMore: computed(() => snapshot.value.hasMore),
+    loadMore: () => moreOf(store.value)(),
   };
 }

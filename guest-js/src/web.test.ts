@@ -51,6 +51,26 @@ describe("an app typed for the web client", () => {
     assertType<api.WatchStoreOptions<Message>>({ url: "/watch", compareRecords: newest });
   });
 
+  // `exactOptionalPropertyTypes` is on here, as it is in strict apps.
+  test("may give undefined for whatever it may leave out", () => {
+    const session = null as { did: string } | null;
+    assertType<api.WatchStoreOptions>({ url: "/watch", account: session?.did });
+    const none = undefined as undefined;
+    type Nothing = Record<Exclude<keyof api.WatchStoreOptions, "url">, undefined>;
+    assertType<api.WatchStoreOptions>({} as { url: string } & Nothing);
+    assertType<api.WatchStoreOptions>({
+      url: "/watch",
+      sort: { by: "rkey", order: none },
+      logger: { log: none, warn: none, error: console.error },
+    });
+    // @ts-expect-error a filter of it would let everything through
+    assertType<api.WatchStoreOptions>({ url: "/watch", where: { "value.room": none } });
+    // @ts-expect-error there is no watch without one
+    assertType<api.WatchStoreOptions>({ url: none });
+    // @ts-expect-error nor an order by nothing
+    assertType<api.WatchStoreOptions>({ url: "/watch", sort: { by: none } });
+  });
+
   test("still learns of its mistakes", () => {
     // @ts-expect-error there is no such transport
     assertType<api.WatchStoreOptions>({ url: "/watch", transport: "carrier pigeon" });

@@ -3,13 +3,13 @@ import { describe, expect, test } from "vitest";
 import { absent, accessLost, follow, type Messages, NOTHING, without } from "./snapshot.js";
 
 const records = [{ rkey: "m1" }] as unknown as Messages["records"];
-const live: Messages = { records, status: "live", error: null };
+const live: Messages = { ...NOTHING, records, status: "live" };
 
 describe("a store over another transport", () => {
   test.each(["idle", "connecting", "snapshot", "reconnecting"] as const)(
     "leaves the messages on screen while it is %s and has none",
     (status) => {
-      expect(follow(live, { ...NOTHING, status })).toEqual({ records, status, error: null });
+      expect(follow(live, { ...NOTHING, status })).toEqual({ ...NOTHING, records, status });
     },
   );
 
@@ -19,7 +19,7 @@ describe("a store over another transport", () => {
 
   test("shows its own messages as soon as it has some", () => {
     const own = [{ rkey: "m2" }] as unknown as Messages["records"];
-    expect(follow(live, { records: own, status: "snapshot", error: null }).records).toBe(own);
+    expect(follow(live, { ...NOTHING, records: own, status: "snapshot" }).records).toBe(own);
   });
 });
 
@@ -30,7 +30,7 @@ describe("what was just written", () => {
     time_us: uri.charCodeAt(0),
   });
   const list = (status: Messages["status"], ...records: unknown[]) =>
-    ({ records, status, error: null }) as unknown as Messages;
+    ({ ...NOTHING, records, status }) as unknown as Messages;
   const [a, b, c] = [message("a"), message("b", "failed"), message("c", "pending")];
 
   test("shows above the messages that stay on screen, or in its own place among them", () => {
@@ -61,7 +61,7 @@ describe("what was just written", () => {
 
 describe("access is lost", () => {
   const closed = (kind: string): Messages => ({
-    records: [],
+    ...NOTHING,
     status: "closed",
     error: new WatchError(kind, "no member"),
   });

@@ -3,7 +3,13 @@ import type { MessageBody, MessageRecord } from "./chat.js";
 
 export type Messages = Snapshot<MessageBody>;
 
-export const NOTHING: Messages = { records: [], status: "idle", error: null };
+export const NOTHING: Messages = {
+  records: [],
+  status: "idle",
+  error: null,
+  cursor: null,
+  hasMore: false,
+};
 
 /**
  * What to show after a store's `next` snapshot: a new store of the same person, over another transport, begins

@@ -15,8 +15,6 @@ export class Watching {
   /** How to reach the appview. */
   transport = $state<Transport>("auto");
   snapshot = $state.raw(NOTHING);
-  /** There are messages older than those on screen. */
-  hasEarlier = $state(false);
   /** Was live once: whoever is refused after that had been a member. */
   member = $state(false);
 
@@ -39,7 +37,6 @@ export class Watching {
       this.member ||= next.status === "live";
       this.#carried = absent(this.#carried, next.records);
       this.snapshot = follow(this.snapshot, next, this.#carried);
-      this.hasEarlier = store.hasMore;
       outbox.see(next.records);
     });
     store.start();

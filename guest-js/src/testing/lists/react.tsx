@@ -11,7 +11,7 @@ const Row = memo(({ record, rendered }: { record: BodyRecord; rendered: ListProp
 });
 
 export function List({ source, rendered }: ListProps) {
-  const { records, status } = useWatchStore(source, [source]);
+  const { records, status, cursor, hasMore, loadMore } = useWatchStore(source, [source]);
   return (
     <section>
       <output>{status}</output>
@@ -20,6 +20,7 @@ export function List({ source, rendered }: ListProps) {
           <Row key={record.uri} record={record} rendered={rendered} />
         ))}
       </ol>
+      {hasMore && <button onClick={loadMore}>{cursor}</button>}
     </section>
   );
 }
@@ -28,14 +29,18 @@ const inMode =
   (Mode: typeof StrictMode): Show =>
   (target, props) => {
     const root = createRoot(target);
-    let shown = { ...props, count: 1 };
+    let shown = { ...props, count: 1, round: 0 };
     const show = (change: Partial<typeof shown>) => {
-      const { count, ...props } = (shown = { ...shown, ...change });
-      const lists = Array.from({ length: count }, (_, i) => <List key={i} {...props} />);
+      const { count, round, ...props } = (shown = { ...shown, ...change });
+      const lists = Array.from({ length: count }, (_, i) => <List key={`${round} ${i}`} {...props} />);
       flushSync(() => root.render(<Mode>{lists}</Mode>));
     };
     show({});
-    return { repeat: (count) => show({ count }), change: (source) => show({ source }) };
+    return {
+      repeat: (count) => show({ count }),
+      renew: () => show({ round: shown.round + 1 }),
+      change: (source) => show({ source }),
+    };
   };
 
 export const show = inMode(Fragment);

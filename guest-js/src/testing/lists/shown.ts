@@ -19,6 +19,8 @@ export interface ListProps {
 export interface Shown {
   /** Shows it `count` times, from none on. */
   repeat(count: number): void | Promise<void>;
+  /** Puts another one in its place by the framework's key. */
+  renew(): void | Promise<void>;
   /** Gives it something else to show. */
   change(source: StoreSource<Body>): void | Promise<void>;
 }

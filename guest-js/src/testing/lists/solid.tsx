@@ -1,9 +1,9 @@
 /** @jsxImportSource solid-js */
-import { createSignal, For, Index } from "solid-js";
+import { createSignal, For, Index, Show } from "solid-js";
 import { render } from "solid-js/web";
 import { storeOf } from "../../follow.js";
 import { useWatchStore } from "../../solid.js";
-import type { ListProps, Show } from "./shown.js";
+import type { ListProps, Show as ShowList } from "./shown.js";
 
 export function List(props: ListProps) {
   const list = useWatchStore(() => storeOf(props.source));
@@ -18,17 +18,29 @@ export function List(props: ListProps) {
           }}
         </For>
       </ol>
+      <Show when={list.hasMore}>
+        <button onClick={list.loadMore}>{list.cursor}</button>
+      </Show>
     </section>
   );
 }
 
-export const show: Show = (target, props) => {
+export const show: ShowList = (target, props) => {
   const [count, repeat] = createSignal(1);
+  const [round, renew] = createSignal(1);
   const [source, change] = createSignal(props.source);
   const lists = () => Array.from({ length: count() });
   render(
-    () => <Index each={lists()}>{() => <List source={source()} rendered={props.rendered} />}</Index>,
+    () => (
+      <Show when={round()} keyed>
+        {(_) => <Index each={lists()}>{() => <List source={source()} rendered={props.rendered} />}</Index>}
+      </Show>
+    ),
     target,
   );
-  return { repeat: (count) => void repeat(count), change: (source) => void change(() => source) };
+  return {
+    repeat: (count) => void repeat(count),
+    renew: () => void renew((round) => round + 1),
+    change: (source) => void change(() => source),
+  };
 };

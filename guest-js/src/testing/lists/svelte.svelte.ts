@@ -3,7 +3,7 @@ import Lists from "./Lists.svelte";
 import type { Show } from "./shown.js";
 
 export const show: Show = (target, props) => {
-  let shown = $state.raw({ ...props, count: 1 });
+  let shown = $state.raw({ ...props, count: 1, round: 0 });
   mount(Lists, {
     target,
     props: {
@@ -17,5 +17,9 @@ export const show: Show = (target, props) => {
     flushSync();
   };
   flushSync();
-  return { repeat: (count) => change({ count }), change: (source) => change({ source }) };
+  return {
+    repeat: (count) => change({ count }),
+    renew: () => change({ round: shown.round + 1 }),
+    change: (source) => change({ source }),
+  };
 };

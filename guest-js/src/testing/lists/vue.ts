@@ -16,7 +16,7 @@ const Row = defineComponent({
 export const List = defineComponent({
   props: { source: { type: null as unknown as PropType<ListProps["source"]>, required: true }, rendered },
   setup(props) {
-    const { records, status } = useWatchStore(() => storeOf(props.source));
+    const { records, status, cursor, hasMore, loadMore } = useWatchStore(() => storeOf(props.source));
     return () =>
       h("section", [
         h("output", status.value),
@@ -24,19 +24,24 @@ export const List = defineComponent({
           "ol",
           records.value.map((record) => h(Row, { key: record.uri, record, rendered: props.rendered })),
         ),
+        hasMore.value && h("button", { onClick: loadMore }, cursor.value ?? ""),
       ]);
   },
 });
 
 export const show: Show = (target, props) => {
-  const shown = shallowRef({ ...props, count: 1 });
+  const shown = shallowRef({ ...props, count: 1, round: 0 });
   const change = (change: Partial<typeof shown.value>) => {
     shown.value = { ...shown.value, ...change };
     return nextTick();
   };
   createApp(() => {
-    const { count, ...props } = shown.value;
-    return Array.from({ length: count }, (_, i) => h(List, { key: i, ...props }));
+    const { count, round, ...props } = shown.value;
+    return Array.from({ length: count }, (_, i) => h(List, { key: `${round} ${i}`, ...props }));
   }).mount(target);
-  return { repeat: (count) => change({ count }), change: (source) => change({ source }) };
+  return {
+    repeat: (count) => change({ count }),
+    renew: () => change({ round: shown.value.round + 1 }),
+    change: (source) => change({ source }),
+  };
 };

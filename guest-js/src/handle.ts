@@ -1,0 +1,45 @@
+import type { Snapshot, WatchStore } from "./types.js";
+
+/** What stands behind a store. Its methods are bound. */
+export interface Core<Value> extends Omit<WatchStore<Value>, keyof Snapshot<Value> | typeof Symbol.dispose> {
+  readonly snapshot: Snapshot<Value>;
+}
+
+/**
+ * An object of a class stays what it is in Svelte's `$state` and in Solid's stores, and one that says so in Vue's refs and
+ * in Pinia. Behind a proxy its records would be others than those that the store compares.
+ */
+class Opaque {
+  get __v_skip(): boolean {
+    return true;
+  }
+}
+
+/** What the app gets of a store. It has no private fields and needs no `this`, so that a proxy of it is as good. */
+export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
+  const { subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, destroy } = core;
+  const handle = {
+    get records() {
+      return core.snapshot.records;
+    },
+    get status() {
+      return core.snapshot.status;
+    },
+    get error() {
+      return core.snapshot.error;
+    },
+    get cursor() {
+      return core.snapshot.cursor;
+    },
+    get hasMore() {
+      return core.snapshot.hasMore;
+    },
+    get ready() {
+      return core.ready;
+    },
+    ...{ subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, destroy },
+  };
+  // Older webviews lack the symbol.
+  if (Symbol.dispose) Object.assign(handle, { [Symbol.dispose]: destroy });
+  return Object.setPrototypeOf(handle, Opaque.prototype) as WatchStore<Value>;
+}

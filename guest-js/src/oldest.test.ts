@@ -1,0 +1,24 @@
+// @vitest-environment node
+// The package runs in the oldest webview that Tauri 2 has. `npm run check` compiles it against that one's library.
+import { readdirSync, readFileSync } from "node:fs";
+import { parse } from "acorn";
+import ts from "typescript";
+import { expect, test } from "vitest";
+
+const src = new URL(".", import.meta.url);
+const config = ts.readConfigFile(new URL("../tsconfig.build.json", src).pathname, ts.sys.readFile).config;
+
+/** A module of the package as `npm run build` writes it. */
+function built(name: string): string {
+  const compilerOptions = { ...config.compilerOptions, module: "ESNext", verbatimModuleSyntax: true };
+  const source = readFileSync(new URL(name, src), "utf8");
+  return ts.transpileModule(source, { compilerOptions }).outputText;
+}
+
+const modules = readdirSync(src).filter((name) => /^[^.]+(\.svelte)?\.ts$/.test(name));
+
+test("there are modules to look at", () => expect(modules).toContain("svelte.svelte.ts"));
+
+test.each(modules)("%s is built without syntax that ES2020 has not", (name) => {
+  expect(() => parse(built(name), { ecmaVersion: 2020, sourceType: "module" })).not.toThrow();
+});
