@@ -252,7 +252,7 @@ fn page_minter(send: Send, event: &str, handle: u32) -> PageMinter {
 /// The name of a session's events.
 fn event_name(session: &str) -> Result<String> {
     if !sessions::is_session(session) {
-        let message = "a session id is four numbers of 32 bits with dashes between them";
+        let message = "a session id is a UUID";
         return Err(Error::InvalidOptions(message.to_owned()));
     }
     Ok(format!("contrail-sync://{session}"))

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 const ALICE: &str = "did:plc:alice";
-pub(super) const PAGE: &str = "3870161982-41-4294967295-7";
+pub(super) const PAGE: &str = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -221,7 +221,9 @@ async fn handles_come_back_when_the_page_or_its_webview_goes() {
     };
     assert!(matches!(open(PAGE, 1).await, Err(Error::UnknownWatch)));
 
-    open("1-2-3-4", 1).await.unwrap();
+    open("7d1b2c3e-0f6d-4b1a-8c2d-0123456789ab", 1)
+        .await
+        .unwrap();
     bridge.forget("main");
     assert_eq!(bridge.handle_count(), 0);
     // The pumps of both are gone: what happens now is for nobody.
@@ -279,7 +281,11 @@ async fn a_page_that_events_do_not_reach_learns_it_when_it_renews() {
 async fn a_page_cannot_take_the_name_of_an_event_that_others_hear() {
     let lounge = Lounge::open().await;
     let (page, _other) = Page::live(&lounge, &[]).await;
-    for taken in ["cache-warning", "", "3870161982-41-4294967295-7/mint"] {
+    for taken in [
+        "cache-warning",
+        "",
+        "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab/mint",
+    ] {
         let nobody: Send = Arc::new(|_, _| panic!("nobody is there"));
         let opened = page
             .bridge

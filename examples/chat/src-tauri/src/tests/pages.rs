@@ -83,7 +83,7 @@ fn options(chat: &Chat) -> Value {
     json!({ "url": chat.messages(), "minter": "appview", "account": ALICE })
 }
 
-const SIDE_SESSION: &str = "1-2-3-4";
+const SIDE_SESSION: &str = "7d1b2c3e-0f6d-4b1a-8c2d-0123456789ab";
 
 fn side(chat: &Chat) -> WebviewWindow<MockRuntime> {
     chat.app.add_capability(SIDE).unwrap();
