@@ -144,7 +144,11 @@ fn write(lounge: &Lounge, records: usize, mark: u64) {
     let from = CHUNK * usize::try_from(mark).expect("it is small");
     for n in from..from + CHUNK {
         let text = format!("{mark} {filler}");
-        put(lounge, format!("{:06}", n % records), json!({ "text": text }));
+        put(
+            lounge,
+            format!("{:06}", n % records),
+            json!({ "text": text }),
+        );
     }
     put(lounge, MARK.to_owned(), json!({ "mark": mark }));
 }
