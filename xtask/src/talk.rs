@@ -147,7 +147,7 @@ impl<'a> Talk<'a> {
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "message", "did": message.did,
-                "rkey": message.rkey, "record": record, "createdAt": millis(message.at)? }),
+                "rkey": message.rkey, "record": record }),
         )?;
         Ok(())
     }
@@ -157,19 +157,12 @@ impl<'a> Talk<'a> {
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "reaction", "did": did,
-                "rkey": tid(SystemTime::now()), "createdAt": millis(at)?,
+                "rkey": tid(SystemTime::now()),
                 "record": { "$type": format!("{NSID}.reaction"), "emoji": emoji,
                     "subject": { "uri": subject }, "createdAt": timestamp(at) } }),
         )?;
         Ok(())
     }
-}
-
-/// When a record was made, as the appview is told: Unix milliseconds.
-fn millis(at: SystemTime) -> Result<u64> {
-    Ok(u64::try_from(
-        at.duration_since(SystemTime::UNIX_EPOCH)?.as_millis(),
-    )?)
 }
 
 /// When a record was made, as its body says.
