@@ -18,7 +18,7 @@ const BENCHES: [&str; 3] = ["hot_path", "stream", "cache"];
 const PACKAGES: [&str; 3] = ["contrail-sync-engine", "bench-window", "appview"];
 
 /// Runs all benches; a rough run of a minute or two if `quick`.
-pub fn run(quick: bool) -> Result<()> {
+pub(crate) fn run(quick: bool) -> Result<()> {
     let mut needs = vec![setup::Need::Build];
     if cfg!(target_os = "linux") {
         needs.push(setup::Need::Window);

@@ -28,7 +28,7 @@ const NOTES: [&str; 12] = [
 const AT_FIRST: usize = 5;
 
 /// Sets up, builds, and runs until the last window is closed.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let own_display = !display::present();
     let mut needs = vec![setup::Need::Build];
     if own_display {

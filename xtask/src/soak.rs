@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{build, proc};
 
 /// How much to try.
-pub struct Options {
+pub(crate) struct Options {
     /// Seconds for each mode; the modes run beside each other.
     pub seconds: u64,
     /// What is random begins with it.
@@ -23,7 +23,7 @@ impl Default for Options {
 }
 
 /// Runs it, and fails at the first watch that does not come to agree with the server.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let what = [
         "test",
         "--package",

@@ -143,8 +143,8 @@ impl Extras {
 
     /// Whether both say the same, byte for byte.
     pub fn same(&self, other: &Self) -> bool {
-        let same = |(a, b): (&(Arc<str>, Extra), &(Arc<str>, Extra))| a.0 == b.0 && a.1.same(&b.1);
-        self.0.len() == other.0.len() && std::iter::zip(&self.0, &other.0).all(same)
+        let mut pairs = std::iter::zip(&self.0, &other.0);
+        self.0.len() == other.0.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1.same(&b.1))
     }
 
     /// Adds the fields of `known` that these do not mention, or none of them if they are more than a record may have, or

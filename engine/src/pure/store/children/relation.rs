@@ -56,9 +56,12 @@ pub(super) struct Edited {
     pub(super) is_certain: bool,
 }
 
+/// A list before an event, if there was one, and after it.
+type Step = (Option<Arc<Children>>, Arc<Children>);
+
 /// Lists that several records share stay shared: the same before, the same after.
 #[derive(Debug, Default)]
-pub(super) struct Shared(FastMap<Option<usize>, (Option<Arc<Children>>, Arc<Children>)>);
+pub(super) struct Shared(FastMap<Option<usize>, Step>);
 
 impl Relation {
     pub(super) fn new(name: &str, limit: Option<usize>) -> Self {
