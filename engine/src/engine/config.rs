@@ -99,3 +99,21 @@ impl EngineConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_policy_makes_a_watch_wait_for_longer_than_an_hour() {
+        let config = EngineConfig {
+            backoff: BackoffPolicy {
+                base: Duration::MAX,
+                cap: Duration::MAX,
+            },
+            ..EngineConfig::default()
+        };
+        let backoff = config.for_watches(Counters::default()).backoff;
+        assert_eq!((backoff.base, backoff.cap), (MAX_BACKOFF, MAX_BACKOFF));
+    }
+}

@@ -37,11 +37,16 @@ pub(crate) async fn list(
     let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
     let Answer { records, cursor } =
         serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;
+    Ok(read_page(records, cursor))
+}
+
+/// A page of what could be read. One line tells of all that could not.
+pub(super) fn read_page(records: Records, cursor: Option<String>) -> Listed {
     if let Some(error) = records.unreadable.first() {
         let count = records.unreadable.len();
         warn!(count, %error, "skipped unreadable records");
     }
-    Ok(records.into_page(cursor))
+    records.into_page(cursor)
 }
 
 /// The same query at the sibling endpoint.

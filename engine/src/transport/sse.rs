@@ -260,22 +260,29 @@ mod tests {
         assert_eq!(found.len(), 2);
     }
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     /// Hears these words, 15 s apart. Gives the error at the end of it, and when that was.
     async fn until_error(
         said: impl Stream<Item = &'static str> + Send + 'static,
     ) -> (TransportError, u64) {
-        let chunks = said.then(|words| async {
-            tokio::time::sleep(Duration::from_secs(15)).await;
-            Ok(Bytes::from_static(words.as_bytes()))
-        });
+        let chunks = said.then(in_15_s);
         let start = Instant::now();
         let mut events = events(chunks.boxed(), &request(999));
-        while let Some(item) = events.next().await {
-            if let Err(error) = item {
-                return (error, start.elapsed().as_secs());
+        let error = async {
+            loop {
+                if let Err(error) = events.next().await.expect("it goes on") {
+                    return error;
+                }
             }
-        }
-        panic!("it ended");
+        };
+        let error = tokio::time::timeout(HOUR, error).await;
+        (error.expect("an error"), start.elapsed().as_secs())
+    }
+
+    async fn in_15_s(words: &'static str) -> Result<Bytes, TransportError> {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        Ok(Bytes::from_static(words.as_bytes()))
     }
 
     /// These, and the last of them over and over.
@@ -320,8 +327,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_the_snapshot_keepalives_are_enough() {
-        let found = until_error(for_ever(&[START, END, KEEPALIVE]));
-        let found = tokio::time::timeout(Duration::from_secs(3600), found).await;
+        let chunks = for_ever(&[START, END, KEEPALIVE]).then(in_15_s).boxed();
+        let mut events = events(chunks, &request(999));
+        for _ in [START, END] {
+            assert!(events.next().await.unwrap().is_ok());
+        }
+        let found = tokio::time::timeout(HOUR, events.next()).await;
         assert!(found.is_err(), "{found:?}");
     }
 

@@ -28,6 +28,7 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
     http::{Http, bare},
+    list,
     page::Page,
 };
 use crate::{
@@ -157,7 +158,7 @@ impl Handshake {
     /// Its snapshot alone, for one who opens no socket.
     pub(super) fn into_page(self) -> Page {
         let Snapshot { records, cursor } = self.snapshot;
-        let listed = records.into_page(cursor);
+        let listed = list::read_page(records, cursor);
         let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
         (listed, ticket)
     }
