@@ -94,11 +94,16 @@ impl ContrailSync {
             return Ok(self.engine.clear_cache(None, account).await?);
         };
         // A watch without a key of its own goes by its URL, which the app may know as a relative one.
-        if let Ok(url) = config::resolve(&key, self.base_url()) {
-            let key = Some(url.to_string());
-            self.engine.clear_cache(key, account.clone()).await?;
-        }
-        Ok(self.engine.clear_cache(Some(key), account).await?)
+        let by_url = match config::resolve(&key, self.base_url()) {
+            Ok(url) => {
+                let key = Some(url.to_string());
+                self.engine.clear_cache(key, account.clone()).await
+            }
+            Err(_) => Ok(()),
+        };
+        // What the one could not clear does not keep the other.
+        let by_key = self.engine.clear_cache(Some(key), account).await;
+        Ok(by_url.and(by_key)?)
     }
 
     /// What the cache holds; `None` where the app has turned it off.

@@ -20,7 +20,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The handle is not open: it was closed, or the page that opened it is gone.
     UnknownWatch,
-    /// The webview has as many watches open as it may.
+    /// The webview has as many watches open as it may, or the app has.
     TooManyWatches,
     /// The watch holds as many optimistic records, or waiting requests, as it may.
     TooMany,

@@ -48,6 +48,8 @@ async fn another_account_or_query_on_the_same_key_finds_nothing_and_leaves_nothi
         let one = changes(records(1, 1, BODY), true);
         write(&cache, &other, one).await.unwrap();
         assert_eq!(all(&cache, &other).await.unwrap().len(), 1);
+        // Nor does the first one see anything of the other.
+        assert!(cache.load(&alice, 50).await.unwrap().is_none());
     }
 }
 

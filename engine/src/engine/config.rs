@@ -53,6 +53,10 @@ pub struct EngineConfig {
     /// Longest time between two quiet snapshots that a live watch compares itself with, as servers lose events by
     /// themselves; 10 minutes by default, a fifth of it where a watch spans several spaces.
     pub compare_every: Duration,
+    /// Most watches at once, those included that linger; 2,048 by default. Beyond it the one that lingers longest ends; if
+    /// somebody follows each, a new one is closed from the beginning, with
+    /// [`ErrorKind::TooManyWatches`](crate::ErrorKind::TooManyWatches).
+    pub max_watches: usize,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
     /// Replaces the platform's trust roots.
@@ -73,6 +77,7 @@ impl Default for EngineConfig {
             max_event_bytes: DEFAULT_MAX_EVENT_BYTES,
             max_watch_bytes: MAX_BYTES,
             compare_every: COMPARE_EVERY,
+            max_watches: 2048,
             seed: None,
             tls: None,
             vault: Vault::memory(),

@@ -29,6 +29,7 @@ use crate::{
     watch::{
         Watch,
         command::Command,
+        error::WatchError,
         keys,
         presence::{Alive, Presence},
         spec::{TransportKind, WatchKey, WatchSpec},
@@ -96,6 +97,8 @@ struct Inner {
     desk: DeskConfig,
     transports: Transports,
     watches: Registry,
+    /// Carries nothing: refused subscriptions see by it that the engine is gone.
+    refusals: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     statistics: Counters,
 }
 
@@ -141,6 +144,7 @@ impl Engine {
             },
             config,
             watches: Registry::default(),
+            refusals: mpsc::channel(1),
             statistics: Counters::default(),
         };
         let inner = Arc::new(inner);
@@ -151,7 +155,8 @@ impl Engine {
 
     /// Follows a watch, sharing the connection with everyone who follows the same one.
     ///
-    /// Once the runtime shuts down, the subscription has no state.
+    /// Of more watches than [`EngineConfig::max_watches`] those that nobody follows end; where there is none, the
+    /// subscription's state is closed, with an error that says so. Once the runtime shuts down, it has no state.
     pub async fn watch(&self, spec: WatchSpec) -> Subscription {
         self.watch_minting(spec, None).await
     }
@@ -166,7 +171,12 @@ impl Engine {
         let spec = spec.within_bounds();
         for _ in 0..ADMISSION_ATTEMPTS {
             let key = spec.key();
-            let (remote, alive) = self.inner.watches.enter(&key, || self.start(&spec, &key));
+            let limit = self.inner.config.max_watches;
+            let start = || self.start(&spec, &key);
+            let Some((remote, alive)) = self.inner.watches.enter(&key, limit, start) else {
+                let why = WatchError::TooManyWatches { limit };
+                return Subscription::refused(why, self.inner.refusals.0.clone());
+            };
             let (reply, subscribed) = oneshot::channel();
             // A task that is just ending takes no followers any more: the next round starts a new one.
             let command = Command::Subscribe {

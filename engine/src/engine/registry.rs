@@ -32,22 +32,26 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Follows the watch of this key. A new one is made by `start`.
+    /// Follows the watch of this key. A new one is made by `start`, if there is room for it among `limit`.
     pub(super) fn enter(
         &self,
         key: &WatchKey,
+        limit: usize,
         start: impl FnOnce() -> (Remote, Alive),
-    ) -> (Remote, Alive) {
+    ) -> Option<(Remote, Alive)> {
         let mut watches = self.lock();
         let known = watches.get(key).filter(|it| !it.commands.is_closed());
         if let Some(remote) = known
             && let Some(alive) = remote.presence.enter()
         {
-            return (remote.clone(), alive);
+            return Some((remote.clone(), alive));
+        }
+        if watches.len() >= limit && !make_room(&watches, limit) {
+            return None;
         }
         let (remote, alive) = start();
         watches.insert(key.clone(), remote.clone());
-        (remote, alive)
+        Some((remote, alive))
     }
 
     /// Takes out a watch that ended, unless another one has taken its place.
@@ -79,3 +83,29 @@ impl Registry {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Makes room for one more among `limit`: of those that nobody follows the one ends that lingers longest. Says whether
+/// there is room.
+fn make_room(watches: &HashMap<WatchKey, Remote>, limit: usize) -> bool {
+    let mut held = 0;
+    let mut longest = None;
+    for remote in watches.values() {
+        if remote.commands.is_closed() || remote.presence.is_over() {
+            continue;
+        }
+        held += 1;
+        if let Some(since) = remote.presence.alone_since()
+            && longest.is_none_or(|(earliest, _)| since < earliest)
+        {
+            longest = Some((since, &remote.presence));
+        }
+    }
+    if held < limit {
+        return true;
+    }
+    longest.map(|(_, presence)| presence.retire()).is_some()
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// How many follow a watch.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Presence {
 #[derive(Debug)]
 struct Counted {
     followers: usize,
+    /// Since when there is nobody, if there is nobody.
+    alone_since: Instant,
     /// It ends with its last follower, instead of lingering.
     retired: bool,
 }
@@ -23,6 +25,7 @@ impl Presence {
     pub(crate) fn new() -> (Arc<Self>, Alive) {
         let counted = Counted {
             followers: 1,
+            alone_since: Instant::now(),
             retired: false,
         };
         let presence = Arc::new(Self {
@@ -53,6 +56,12 @@ impl Presence {
         self.lock().is_over()
     }
 
+    /// Since when nobody follows; `None` if somebody does.
+    pub(crate) fn alone_since(&self) -> Option<Instant> {
+        let counted = self.lock();
+        (counted.followers == 0).then_some(counted.alone_since)
+    }
+
     /// Waits until somebody left, or the watch was retired, since the last call. Cancelling loses nothing.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
@@ -75,7 +84,11 @@ pub(crate) struct Alive(Arc<Presence>);
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.lock().followers -= 1;
+        {
+            let mut counted = self.0.lock();
+            counted.followers -= 1;
+            counted.alone_since = Instant::now();
+        }
         self.0.changed.notify_one();
     }
 }
@@ -94,9 +107,9 @@ mod tests {
         assert!(presence.changed().now_or_never().is_some());
         let second = presence.enter().unwrap();
         drop(first);
-        assert!(!presence.is_over());
+        assert!(!presence.is_over() && presence.alone_since().is_none());
         drop(second);
-        assert!(presence.is_over());
+        assert!(presence.is_over() && presence.alone_since().is_some());
         assert!(presence.enter().is_none());
         assert!(presence.changed().now_or_never().is_some());
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::pure::{
     ledger::delta::{Delta, State},
+    lifecycle::machine::Status,
     store::edit::Edit,
 };
 
@@ -87,6 +88,8 @@ pub struct Subscription {
     seen: AtomicU64,
     /// About how many bytes of JSON a delta may have.
     budget: usize,
+    /// Why there is nothing to follow.
+    refused: Option<WatchError>,
     _alive: Option<Arc<Alive>>,
 }
 
@@ -97,6 +100,7 @@ impl Subscription {
             commands,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
+            refused: None,
             _alive: Some(admission.alive),
         }
     }
@@ -108,7 +112,17 @@ impl Subscription {
             commands: mpsc::channel(1).0,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
+            refused: None,
             _alive: None,
+        }
+    }
+
+    /// A subscription to a watch that is closed from the beginning. `engine` closes with the engine.
+    pub(crate) fn refused(why: WatchError, engine: mpsc::Sender<Command>) -> Self {
+        Self {
+            commands: engine,
+            refused: Some(why),
+            ..Self::ended()
         }
     }
 
@@ -121,6 +135,14 @@ impl Subscription {
 
     /// The whole state, in parts the first one. Deltas after it build on it. `None` once the engine is gone.
     pub async fn state(&self) -> Option<State> {
+        if let Some(why) = &self.refused {
+            let closed = State {
+                status: Status::Closed,
+                error: Some(why.payload()),
+                ..State::default()
+            };
+            return (!self.commands.is_closed()).then_some(closed);
+        }
         let (reply, state) = oneshot::channel();
         let command = Command::State {
             id: self.id,
@@ -147,6 +169,12 @@ impl Subscription {
     }
 
     async fn pull(&self, now: bool) -> Option<Delta> {
+        if self.refused.is_some() {
+            if !now {
+                self.commands.closed().await;
+            }
+            return None;
+        }
         let (reply, delta) = oneshot::channel();
         let command = Command::Pull {
             id: self.id,
@@ -182,6 +210,9 @@ impl Subscription {
         command: Command,
         answer: oneshot::Receiver<Result<T, WatchError>>,
     ) -> Result<T, WatchError> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let sent = self.commands.send(command).await;
         sent.map_err(|_| WatchError::Ended)?;
         answer.await.map_err(|_| WatchError::Ended)?
