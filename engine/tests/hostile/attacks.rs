@@ -106,7 +106,16 @@ pub(crate) const ANSWERS: &[Attack] = &[
     ),
     instead_of(
         Place::Page,
-        over_sse("a page of [1,1,1,…", ones, End::NoPage("1000 records")),
+        over_sse(
+            "a page of [1,1,1,…",
+            || {
+                let ones = "1,".repeat(4 * MIB - 64) + "1";
+                // In the form of a handshake and in that of the older endpoint.
+                let body = format!(r#"{{"snapshot":{{"records":[{ones}]}},"records":[{ones}]}}"#);
+                Box::new(once(feeds::json(&body)))
+            },
+            End::NoPage("more than 1000 records"),
+        ),
     ),
     instead_of(
         Place::Snapshot,
@@ -116,7 +125,9 @@ pub(crate) const ANSWERS: &[Attack] = &[
                 let record =
                     feeds::record_with("did:plc:mallory", "1", "{}", &feeds::fields(1_000_000, 1));
                 let record = &record[r#"{"record":"#.len()..record.len() - 1];
-                Box::new(once(feeds::json(&feeds::handshake(record))))
+                Box::new(once(feeds::json(&feeds::handshake(
+                    &(feeds::list().join(",") + "," + record),
+                ))))
             },
             End::Live,
         ),

@@ -108,8 +108,10 @@ impl Peer {
             gone = drain(&mut self.socket) => return gone,
         }
         let is_ws = self.attack.by == TransportKind::Ws;
+        let is_struck = *self.struck.borrow();
         match self.attack.at {
             Place::Live => self.pour().await?,
+            _ if is_struck => {}
             // Struck is who connects again.
             Place::Stream | Place::Upgrade => return Ok(()),
             Place::Snapshot if is_ws => return Ok(()),
