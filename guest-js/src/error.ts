@@ -41,6 +41,11 @@ export function toWatchError(reason: unknown): WatchError {
   return new WatchError(kind, String(message));
 }
 
+/** Whether a watch that is closed for this has no access any more: what it had must not be kept. */
+export function endsAccess(error: { readonly kind: string } | null): boolean {
+  return error !== null && ["access-lost", "forbidden", "not-found"].includes(error.kind);
+}
+
 /** What the app gave makes no sense. */
 export function invalid(message: string): WatchError {
   return new WatchError("invalid-options", message);

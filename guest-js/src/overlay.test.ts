@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { same } from "./identity.js";
 import { overlay } from "./overlay.js";
 import type { WireRecord } from "./record.js";
 import { pending, record } from "./testing/records.js";
@@ -9,7 +10,11 @@ const b = record("b");
 const c = record("c");
 
 describe("overlay", () => {
-  const over = (held: WireRecord[], told: WireRecord[], whole = true) => overlay(indexed(held), told, whole);
+  const over = (held: WireRecord[], records: WireRecord[], whole = true, retelling = false) =>
+    overlay(indexed(held), { records, whole, retelling });
+  /** An edit of `record`, as this page saw it come, with the server's cid or, as in a space, without. */
+  const edit = (record: WireRecord, version = 1, cid: string | null = null) =>
+    same(record, pending({ ...record, cid }, version));
 
   test("puts edits in the place of their records, and new ones first", () => {
     const [x, y, edited] = [pending(record("x")), pending(record("y")), pending(b)];
@@ -25,11 +30,32 @@ describe("overlay", () => {
     expect(over([a, pending(b)], [b])).toEqual([a, b]);
   });
 
-  test("drops what Rust has no more once all is told, but no record that was merely edited", () => {
-    const edited = pending({ ...b, cid: "bafy" });
-    const held = [pending(record("x")), edited, a];
-    expect(over(held, [], false)).toEqual(held);
-    expect(over(held, [])).toEqual([edited, a]);
+  test.each([null, "bafy"])(
+    "drops what Rust has no more once all is told; what was edited shows again (cid %s)",
+    (cid) => {
+      const added = pending({ ...record("x"), cid });
+      const edited = edit(b, 1, cid);
+      const held = [added, edit(edited, 2, cid), edited, a];
+      expect(over([added, edited, a], [], false)).toEqual([added, edited, a]);
+      expect(over([added, edited, a], [])).toEqual([b, a]);
+      expect(over(held, [])[0]).toBe(b);
+    },
+  );
+
+  test("keeps edits as they are while Rust is told of them again, and shows those of others", () => {
+    const failed = { ...edit(b), optimistic: "failed" } as const;
+    const [x, y] = [pending(record("x")), pending(record("y"))];
+    const held = [x, failed, a];
+    expect(over(held, [], true, true)).toEqual(held);
+    expect(over(held, [b, edit(a), x, y], true, true)).toEqual([y, x, failed, edit(a)]);
+    expect(over(held, [edit(b)], true, true)[1]).toBe(failed);
+  });
+
+  test("keeps the object of an edit that Rust knows only in part", () => {
+    const edited = same(b, pending({ ...b, reactions: [{ did: "did:plc:bob" }] } as WireRecord));
+    expect(over([edited, a], [pending(b)])[0]).toBe(edited);
+    const [again] = over([edited, a], [pending(b, 2)]);
+    expect(again).toEqual(pending(b, 2));
   });
 
   test("tells one uri in two spaces apart", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { ErrorKind } from "./bindings/ErrorKind.js";
 import type { WireRecord } from "./record.js";
 import type { Shown } from "./screen.js";
 import { pending, record, texts } from "./testing/records.js";
@@ -226,6 +227,35 @@ describe("edits while records are held", () => {
     expect(shows(watch)).toEqual(["b v0"]);
   });
 
+  test("of before, which Rust has no more, give back what they took the place of", () => {
+    const watch = live([b, a]);
+    watch.has([pending(b), a]).tell();
+    watch.has([pending(b, 2), a]).tell();
+    watch.has([], "reconnecting").open();
+    expect(watch.screen.records).toEqual([b, a]);
+  });
+
+  test("of before stay while Rust is told of them again, and then as it knows them", () => {
+    const watch = live([b, a]);
+    watch.has([pending(c), pending(b), a]).tell();
+    const before = watch.screen.records;
+    watch.has([], "connecting").open(true);
+    expect(watch.screen.records).toBe(before);
+    watch.has([pending(c), b, a]).tell();
+    expect(watch.screen.records).toBe(before);
+    watch.has([pending(c), pending(b), a]).ask();
+    expect(watch.screen.records).toBe(before);
+    watch.has([b, a]).tell();
+    expect(shows(watch)).toEqual(["b v0", "a v0"]);
+  });
+
+  test("of before go at once if access ends while Rust is told of them again", () => {
+    const watch = new Watch([pending(c), b]);
+    watch.has([], "connecting").open(true);
+    watch.has([], "closed", { kind: "access-lost", message: "no member" }).tell();
+    expect(watch.screen.records).toEqual([]);
+  });
+
   test("of before stay as long as Rust may still tell them", () => {
     const watch = live([pending(c), ...many(4)]);
     watch.has([...many(3), pending(c)]).chunk = 2;
@@ -243,12 +273,22 @@ describe("a watch that ends", () => {
     expect([watch.open(), watch.tell(), watch.tell()].map(size)).toEqual([undefined, undefined, "closed 10"]);
   });
 
-  test("takes what is held with it, though it was never live", () => {
+  const ended = (kind: ErrorKind) => {
     const watch = new Watch([b, a]);
     watch.has([], "connecting").open();
-    watch.has([], "closed");
-    expect(size(watch.tell())).toBe("closed 0");
-  });
+    watch.has([], "closed", { kind, message: "over" });
+    return size(watch.tell());
+  };
+
+  test.each(["access-lost", "forbidden", "not-found"] as const)(
+    "for %s takes what is held with it, though it was never live",
+    (kind) => expect(ended(kind)).toBe("closed 0"),
+  );
+
+  test.each(["connect", "disconnected", "http-status", "auth-required", "mint-failed"] as const)(
+    "for %s before it was live leaves what is held on screen",
+    (kind) => expect(ended(kind)).toBe("closed 2"),
+  );
 });
 
 describe("a delta", () => {

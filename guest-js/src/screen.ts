@@ -2,6 +2,7 @@ import type { Delta } from "./bindings/Delta.js";
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
+import { endsAccess } from "./error.js";
 import { type Index, reuse } from "./identity.js";
 import { apply, type Mirror } from "./mirror.js";
 import { overlay } from "./overlay.js";
@@ -24,8 +25,9 @@ const NEVER = -1;
  * - An empty screen shows a list as it arrives, part by part.
  * - Records that are on screen when a state is asked for are held: they stay until the new list is whole.
  * - Records from before the watch was opened, or opened again, are held until it is live, too: until then Rust may
- *   have no more than its cache. A watch that ends need not have been live.
- * - Optimistic records show at once among those that are held, see {@link overlay}.
+ *   have no more than its cache. A watch that ends before it was leaves them there, unless it ends because access has.
+ * - Optimistic records show at once among those that are held, see {@link overlay}. Those that are held stay, too, where
+ *   Rust has to be told of them again.
  * - The list with which a watch ends shows, with that end, once it is whole.
  * - A record that did not change keeps its object, and a list of such records its array.
  */
@@ -39,6 +41,8 @@ export class Screen {
   #known: readonly Index[] = [];
   /** What is held is from before the watch was opened. */
   #stale = false;
+  /** Rust is being told again of the edits among what is held. */
+  #retelling = false;
   /** The last revision since the last state at which the list was whole. */
   #wholeRev = NEVER;
   /** The revision with which older records come that were asked for. */
@@ -68,9 +72,11 @@ export class Screen {
    * Takes a whole state, or the first part of one.
    *
    * @param onScreen - an index of `records`
+   * @param retelling - whether Rust does not know of all edits on screen yet, and will be asked again once it does
    * @returns what to show, if there is anything to show yet
    */
-  take(state: State, onScreen: Index): Shown | undefined {
+  take(state: State, onScreen: Index, retelling = false): Shown | undefined {
+    this.#retelling = retelling;
     // What is held already stays: `records` has edits in the place of some of it.
     if (onScreen.size > 0) this.#held ??= onScreen;
     this.#known = this.#held ? [onScreen, this.#held] : [];
@@ -124,16 +130,18 @@ export class Screen {
     const ended = status === "closed";
     // The end shows with all the records that the watch ends with.
     if (ended && more) return undefined;
-    if (ended || status === "live") this.#stale = false;
+    if (status === "live") this.#stale = false;
+    if (ended && endsAccess(error)) this.#stale = this.#retelling = false;
     if (!more) {
       this.#wholeRev = this.rev;
-      if (!this.#stale) {
+      if (!this.#stale && !this.#retelling) {
         this.#held = undefined;
         this.#known = [];
       }
     }
     const { records } = this.#told;
-    const next = this.#held ? overlay(this.#held, records, this.#wholeRev !== NEVER) : records;
+    const told = { records, whole: this.#wholeRev !== NEVER, retelling: this.#retelling };
+    const next = this.#held ? overlay(this.#held, told) : records;
     if (!isSameList(next, this.#records)) this.#records = next;
     return { status, error, cursor, records: this.#records };
   }

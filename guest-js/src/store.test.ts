@@ -265,6 +265,24 @@ describe("start and stop", () => {
     expect(new Set(seen)).toEqual(new Set([2]));
   });
 
+  test("records stay beside the error when a restart finds nobody and does not reconnect", async () => {
+    const store = await started({ reconnect: false });
+    const { records } = store;
+    store.stop();
+    const error = { kind: "connect", message: "nobody listens" } as const;
+    Object.assign(plugin, { records: [], status: "connecting" });
+    store.start();
+    await vi.waitFor(() => expect(plugin.opens.has(2)).toBe(true));
+    await plugin.push({ status: "closed", error });
+    expect([store.status, store.error?.kind]).toEqual(["closed", "connect"]);
+    expect(store.records).toBe(records);
+    store.start();
+    await vi.waitFor(() =>
+      expect([store.status, plugin.handles("open_watch").length]).toEqual(["closed", 3]),
+    );
+    expect(store.records).toBe(records);
+  });
+
   test("stopping before the page listens opens nothing", async () => {
     const store = make();
     store.start();

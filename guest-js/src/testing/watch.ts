@@ -1,4 +1,5 @@
 import type { Delta } from "../bindings/Delta.js";
+import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { Status } from "../bindings/Status.js";
 import { identity, type Index } from "../identity.js";
 import type { WireRecord } from "../record.js";
@@ -25,23 +26,24 @@ export class Watch {
   }
 
   /** What Rust has from now on. */
-  has(records: readonly WireRecord[], status: Status = "live"): this {
-    this.#now.status = status;
+  has(records: readonly WireRecord[], status: Status = "live", error: ErrorPayload | null = null): this {
+    Object.assign(this.#now, { status, error });
     this.#now.entries = records.map((record) => ({ id: this.#id(identity(record)), record }));
     this.teller.changed = true;
     return this;
   }
 
   /** Opens the watch, or opens it again under a new handle. */
-  open(): Shown | undefined {
+  open(retelling = false): Shown | undefined {
     this.screen.reopen();
     this.teller = new Teller();
-    return this.ask();
+    return this.ask(retelling);
   }
 
   /** Asks for the state. */
-  ask(): Shown | undefined {
-    return this.screen.take(this.teller.state(this.#now, this.chunk), indexed(this.screen.records));
+  ask(retelling = false): Shown | undefined {
+    const state = this.teller.state(this.#now, this.chunk);
+    return this.screen.take(state, indexed(this.screen.records), retelling);
   }
 
   /** The next delta, which the screen is not told. */
