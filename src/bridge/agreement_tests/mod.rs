@@ -369,7 +369,8 @@ impl<'a> Life<'a> {
     fn send_snapshot(&mut self, rows: usize) {
         self.hear(ServerEvent::SnapshotStart);
         self.model.begin_snapshot();
-        for row in self.rows[..rows].to_vec() {
+        for at in 0..rows {
+            let row = self.rows[at].clone();
             self.hear(ServerEvent::SnapshotRecord(row.whole()));
             self.model.confirm(&row);
         }

@@ -66,10 +66,12 @@ fn removed(did: &str) -> Input {
     })
 }
 
+/// Makes what a row is about.
+type Inputs = Box<dyn Fn() -> Vec<Input>>;
+
 /// The rows: every input, once for each way in which it is taken.
-fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
-    let one =
-        |input: fn() -> Input| -> Box<dyn Fn() -> Vec<Input>> { Box::new(move || vec![input()]) };
+fn inputs() -> Vec<(&'static str, Inputs)> {
+    let one = |input: fn() -> Input| -> Inputs { Box::new(move || vec![input()]) };
     vec![
         ("start", one(|| Input::Start)),
         ("stop", one(|| Input::Stop)),

@@ -430,7 +430,7 @@ mod tests {
         let expected = r#"{"+":[{"did":"b","rkey":"s","x":1},{"did":"a","rkey":"s"}]}"#;
         assert_eq!(json(&moved), expected);
         let none = moved.without(|it| it.key().is_some());
-        assert!(none.is_empty() && none.len() == 0);
+        assert!(none.is_empty());
         assert_eq!(json(&none), "{}");
     }
 

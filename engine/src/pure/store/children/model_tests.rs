@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::pure::store::home::Home;
 
+/// The key of a child, and what is known of it.
+type Known = (String, (String, usize));
+
 const SPACE: &str = "ats://did:o/t/s";
 const DIDS: [&str; 3] = ["did:a", "did:b", "did:c"];
 const RKEYS: [&str; 4] = ["1", "2", "3", "self"];
@@ -345,7 +348,7 @@ impl Server {
         records
     }
 
-    fn records(&self) -> (Vec<Value>, Vec<(String, (String, usize))>) {
+    fn records(&self) -> (Vec<Value>, Vec<Known>) {
         let mut rows: Vec<&Row> = self.children.iter().collect();
         rows.sort_by_key(|it| -it.time);
         let (mut records, mut known) = (Vec::new(), Vec::new());
