@@ -47,7 +47,7 @@ async fn fresh(traffic: &Traffic, target: &Target) -> Vec<String> {
         .append_pair("ticket", &ticket);
     let mut answer = client.get(url).send().await.unwrap();
     let mut text = Vec::new();
-    while !memchr::memmem::find(&text, b"snapshot.end").is_some() {
+    while memchr::memmem::find(&text, b"snapshot.end").is_none() {
         text.extend_from_slice(&answer.chunk().await.unwrap().expect("a whole snapshot"));
     }
     let text = String::from_utf8(text).unwrap();
