@@ -32,6 +32,10 @@ impl Live {
 
     fn say(&mut self, n: u64) {
         self.store.upsert(record(n));
+        self.note();
+    }
+
+    fn note(&mut self) {
         for change in self.store.take_changes() {
             self.persist.note(&change);
         }
@@ -77,6 +81,33 @@ async fn a_view_that_hears_nothing_of_a_kick_writes_nothing_until_the_server_say
     tokio::time::resume();
     deaf.flush().await;
     assert_eq!(rows(&cache).await, 3);
+}
+
+#[tokio::test]
+async fn a_space_that_one_view_lost_leaves_no_rows_in_another_and_both_write_on() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let (mut told, mut deaf) = (Live::of(&cache, "a"), Live::of(&cache, "b"));
+    let of_space = |n: u64, space: &str| Record {
+        space: Some(space.into()),
+        ..record(n)
+    };
+    for view in [&mut told, &mut deaf] {
+        view.store.upsert(of_space(1, "lost"));
+        view.store.upsert(of_space(2, "kept"));
+        view.note();
+        view.flush().await;
+    }
+    assert_eq!(rows(&cache).await, 4);
+    told.store.purge_space("lost");
+    told.note();
+    told.persist.purge_space("lost".into());
+    told.flush().await;
+    assert_eq!(rows(&cache).await, 2);
+    for view in [&mut told, &mut deaf] {
+        view.say(3);
+        view.flush().await;
+    }
+    assert_eq!(rows(&cache).await, 4);
 }
 
 #[tokio::test]
