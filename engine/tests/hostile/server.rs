@@ -72,6 +72,10 @@ impl Peer {
             }
         }
         let asked = asked(&head);
+        if asked == Place::Page {
+            // Asked for once, perhaps before word of the attack is here.
+            let _ = self.go.wait_for(|go| *go).await;
+        }
         if *self.go.borrow() && self.attack.at == asked {
             return self.strike().await;
         }
