@@ -127,6 +127,7 @@ pub(crate) const ANSWERS: &[Attack] = &[
                 let record = &record[r#"{"record":"#.len()..record.len() - 1];
                 Box::new(once(feeds::json(&feeds::handshake(
                     &(feeds::list().join(",") + "," + record),
+                    false,
                 ))))
             },
             End::Live,
@@ -146,7 +147,7 @@ const TOO_MANY: End = End::Error(ErrorKind::BadHandshake, "more than 1000 record
 
 fn ones() -> Feed {
     let ones = "1,".repeat(8 * MIB - 64);
-    Box::new(once(feeds::json(&feeds::handshake(&(ones + "1")))))
+    Box::new(once(feeds::json(&feeds::handshake(&(ones + "1"), false))))
 }
 
 /// Records, large, many, or of many parts.

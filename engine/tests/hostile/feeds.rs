@@ -30,8 +30,11 @@ pub(crate) fn snapshot(pages: bool) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn handshake(records: &str) -> String {
-    format!(r#"{{"transport":"ws","snapshot":{{"records":[{records}]}},"wsUrl":"/socket"}}"#)
+pub(crate) fn handshake(records: &str, pages: bool) -> String {
+    let cursor = if pages { r#","cursor":"1""# } else { "" };
+    format!(
+        r#"{{"transport":"ws","snapshot":{{"records":[{records}]{cursor}}},"wsUrl":"/socket"}}"#
+    )
 }
 
 pub(crate) fn json(body: &str) -> Vec<u8> {

@@ -72,6 +72,10 @@ impl Peer {
             }
         }
         let asked = asked(&head);
+        if asked == Place::Page {
+            // Asked for once, perhaps before word of the attack is here.
+            let _ = self.go.wait_for(|go| *go).await;
+        }
         if *self.go.borrow() && self.attack.at == asked {
             return self.strike().await;
         }
@@ -79,15 +83,14 @@ impl Peer {
             Place::Stream | Place::Live => {
                 self.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
                     .await?;
-                let pages = self.attack.at == Place::Page;
-                self.write(&feeds::snapshot(pages)).await?;
+                self.write(&feeds::snapshot(self.has_pages())).await?;
                 self.live().await
             }
             Place::Snapshot => {
-                let body = feeds::handshake(&feeds::list().join(","));
+                let body = feeds::handshake(&feeds::list().join(","), self.has_pages());
                 self.write(&feeds::json(&body)).await
             }
-            Place::Page => self.write(&feeds::json(&feeds::handshake(""))).await,
+            Place::Page => self.write(&feeds::json(&feeds::handshake("", false))).await,
             Place::Upgrade => {
                 let key = header(&head, "sec-websocket-key").unwrap_or_default();
                 let accept = derive_accept_key(key.as_bytes());
@@ -148,6 +151,10 @@ impl Peer {
             }
         }
         Ok(())
+    }
+
+    fn has_pages(&self) -> bool {
+        self.attack.at == Place::Page
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
