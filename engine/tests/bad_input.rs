@@ -501,6 +501,7 @@ async fn any_length_of_time_is_brought_to_one_that_makes_sense() {
             let engine = engine_with(|config| {
                 (config.backoff.base, config.backoff.cap) = (time, time);
                 (config.linger, config.mint_timeout) = (time, time);
+                config.compare_every = time;
             });
             let mut spec = lounge.spec();
             (spec.transport, spec.idle_timeout) = (transport, time);

@@ -15,6 +15,8 @@ use crate::{
 
 /// A longer delay between connects is none that anybody waits for.
 const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+/// Nor is this one ever over for anybody, and clocks can still count it.
+const MAX_COMPARE_EVERY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Settings that all watches of an engine share.
 ///
@@ -97,7 +99,7 @@ impl EngineConfig {
             },
             max_event_bytes: self.max_event_bytes,
             max_watch_bytes: self.max_watch_bytes,
-            compare_every: self.compare_every,
+            compare_every: self.compare_every.min(MAX_COMPARE_EVERY),
             statistics,
             seed: self.seed,
             cache: self.cache.clone(),
@@ -110,15 +112,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_policy_makes_a_watch_wait_for_longer_than_an_hour() {
+    fn times_of_any_length_become_such_as_a_clock_can_count() {
         let config = EngineConfig {
             backoff: BackoffPolicy {
                 base: Duration::MAX,
                 cap: Duration::MAX,
             },
+            compare_every: Duration::MAX,
             ..EngineConfig::default()
         };
-        let backoff = config.for_watches(Counters::default()).backoff;
+        let settings = config.for_watches(Counters::default());
+        let backoff = settings.backoff;
         assert_eq!((backoff.base, backoff.cap), (MAX_BACKOFF, MAX_BACKOFF));
+        assert_eq!(settings.compare_every, MAX_COMPARE_EVERY);
     }
 }
