@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use contrail_sync_engine::{CacheInfo, Engine, Secret};
+use contrail_sync_engine::{CacheInfo, Engine, SECRET_MAX, Secret};
 use tauri::{Manager, Runtime};
 use url::Url;
 
 use crate::{
+    bounds,
     bridge::{Bridge, Warnings},
     config::{self, Surroundings, WatchOptions},
     error::{Error, Result},
@@ -38,7 +39,7 @@ impl ContrailSync {
     /// async fn newest<R: tauri::Runtime>(
     ///     app: tauri::AppHandle<R>,
     /// ) -> tauri_plugin_contrail_sync::Result<Option<String>> {
-    ///     let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+    ///     let url = "/xrpc/com.example.message.watchRecords?spaceUri=ats://…&inviteToken=…";
     ///     let watch = app.contrail_sync().watch(WatchOptions::new(url)).await?;
     ///     watch.live().await?;
     ///     let state = watch.state().await?;
@@ -67,6 +68,7 @@ impl ContrailSync {
         if value.is_empty() {
             return Err(Error::InvalidOptions("the secret is empty".to_owned()));
         }
+        bounds::check("the secret", &*value, SECRET_MAX)?;
         check_secret_name(name)?;
         Ok(self.engine.store_secret(name, Secret::new(value)).await?)
     }
@@ -83,17 +85,25 @@ impl ContrailSync {
     }
 
     /// Removes cached records: of one cache key, of one account, of both at once, or all there are. Watches
-    /// that a window still shows write theirs again as they change; stop them first.
+    /// that a window still shows write theirs again as they change, some seconds later; stop them first.
     pub async fn clear_cache(&self, key: Option<String>, account: Option<String>) -> Result<()> {
+        // A key may be a URL.
+        bounds::check("key", key.as_deref(), bounds::URL.max(bounds::CACHE_KEY))?;
+        bounds::check("account", account.as_deref(), bounds::ACCOUNT)?;
         let Some(key) = key else {
             return Ok(self.engine.clear_cache(None, account).await?);
         };
         // A watch without a key of its own goes by its URL, which the app may know as a relative one.
-        if let Ok(url) = config::resolve(&key, self.base_url()) {
-            let key = Some(url.to_string());
-            self.engine.clear_cache(key, account.clone()).await?;
-        }
-        Ok(self.engine.clear_cache(Some(key), account).await?)
+        let by_url = match config::resolve(&key, self.base_url()) {
+            Ok(url) => {
+                let key = Some(url.to_string());
+                self.engine.clear_cache(key, account.clone()).await
+            }
+            Err(_) => Ok(()),
+        };
+        // What the one could not clear does not keep the other.
+        let by_key = self.engine.clear_cache(Some(key), account).await;
+        Ok(by_url.and(by_key)?)
     }
 
     /// What the cache holds; `None` where the app has turned it off.
@@ -139,5 +149,54 @@ pub trait ContrailSyncExt<R: Runtime> {
 impl<R: Runtime, T: Manager<R>> ContrailSyncExt<R> for T {
     fn contrail_sync(&self) -> &ContrailSync {
         self.state::<ContrailSync>().inner()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contrail_sync_engine::EngineConfig;
+
+    use super::*;
+
+    fn sync() -> ContrailSync {
+        let runtime = tokio::runtime::Handle::current();
+        let engine = Engine::new(runtime, EngineConfig::default()).unwrap();
+        ContrailSync {
+            surroundings: Surroundings::default(),
+            bridge: Arc::new(Bridge::new(engine.clone())),
+            warnings: Arc::default(),
+            engine,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_pages_give_to_commands_has_bounds_that_errors_name() {
+        let (sync, long) = (sync(), |most: usize| "x".repeat(most + 1));
+        for (done, told) in [
+            (
+                sync.clear_cache(Some(long(8192)), None).await,
+                "key has 8193 bytes, it may have 8192",
+            ),
+            (
+                sync.clear_cache(None, Some(long(2048))).await,
+                "account has 2049 bytes, it may have 2048",
+            ),
+            (
+                sync.set_secret("api", long(16384)).await,
+                "the secret has 16385 bytes, it may have 16384",
+            ),
+            (
+                sync.set_secret(&long(64), "hush").await,
+                "a secret's name has 1 to 64 letters, digits, dashes, dots and underscores",
+            ),
+            (
+                sync.delete_secret(&long(64)).await,
+                "a secret's name has 1 to 64 letters, digits, dashes, dots and underscores",
+            ),
+        ] {
+            let error = done.unwrap_err().to_string();
+            assert_eq!(error, format!("invalid options: {told}"));
+        }
+        assert!(sync.set_secret("api", "x".repeat(16384)).await.is_ok());
     }
 }

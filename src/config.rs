@@ -1,15 +1,17 @@
 //! The plugin's configuration and the options of one watch.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use contrail_sync_engine::{
-    CacheOptions, Filter, MAX_RECORDS, NamedMinter, Path, Sort, SortBy, Ticket, TicketSource,
-    TransportKind, View, WatchSpec, internals::bare,
+    CacheOptions, Filter, MAX_RECORDS, MAX_TICKET_BYTES, NamedMinter, Path, Sort, SortBy, Ticket,
+    TicketSource, TransportKind, View, WatchSpec,
+    internals::{Secrets, bare},
 };
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    bounds,
     error::{Error, Result},
     scope::Scope,
 };
@@ -19,11 +21,21 @@ use crate::{
 /// ```json
 /// { "plugins": { "contrail-sync": { "baseUrl": "https://appview.example" } } }
 /// ```
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// What relative watch URLs are relative to.
     pub base_url: Option<Url>,
+}
+
+impl fmt::Debug for Config {
+    // A URL may hold a password or a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("base_url", &self.base_url.as_ref().map(bare))
+            .finish()
+    }
 }
 
 /// The shortest idle time-out that makes sense: below it, keepalives come too late.
@@ -31,15 +43,11 @@ const MIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest one: an hour of not noticing is not noticing.
 const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Longest name of a watch in the cache, in bytes.
-const MAX_CACHE_KEY: usize = 4096;
 /// Most records of one watch in the cache.
 const MAX_CACHED_RECORDS: u32 = 50_000;
 
 /// Most conditions of `where`.
 const MAX_CONDITIONS: usize = 16;
-/// Longest text in one of them, in bytes.
-const MAX_CONDITION_BYTES: usize = 1024;
 
 /// Options of one watch, as a webview gives them. Unknown ones are an error.
 #[derive(Clone, Default, Deserialize)]
@@ -49,6 +57,7 @@ const MAX_CONDITION_BYTES: usize = 1024;
     derive(ts_rs::TS),
     ts(export, rename_all = "camelCase", optional_fields)
 )]
+#[non_exhaustive]
 pub struct WatchOptions {
     /// The `watchRecords` URL with its query; relative to the configured base URL, or absolute.
     pub url: String,
@@ -68,7 +77,7 @@ pub struct WatchOptions {
     pub idle_timeout: Option<u32>,
     /// Whether the records outlive the process in the app's cache; yes by default, where there is one.
     pub cache: Option<bool>,
-    /// Names the watch in the cache; its URL by default.
+    /// Names the watch in the cache; its URL by default. Another query of the same name erases what is there.
     pub cache_key: Option<String>,
     /// Most records to keep in the cache, the first ones of the order; 200 by default.
     pub cache_max_records: Option<u32>,
@@ -94,6 +103,7 @@ pub struct WatchOptions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export, optional_fields))]
+#[non_exhaustive]
 pub struct SortOptions {
     /// `time_us` (creation time, then record key), `rkey` (record key, then creation time), or `value.<field>`: a field of
     /// the body, deeper with more dots. There numbers come before texts before booleans, ties are newest first, and
@@ -117,6 +127,14 @@ pub enum SortDirection {
 }
 
 impl SortOptions {
+    /// By this, the largest first.
+    pub fn new(by: impl Into<String>) -> Self {
+        Self {
+            by: by.into(),
+            order: None,
+        }
+    }
+
     fn read(&self) -> Result<Sort> {
         let by = match &*self.by {
             "time_us" => SortBy::TimeUs,
@@ -127,8 +145,10 @@ impl SortOptions {
                 )
             })?),
         };
-        let ascending = self.order == Some(SortDirection::Asc);
-        Ok(Sort { by, ascending })
+        Ok(match self.order.unwrap_or_default() {
+            SortDirection::Asc => Sort::ascending(by),
+            SortDirection::Desc => Sort::descending(by),
+        })
     }
 }
 
@@ -142,7 +162,9 @@ impl WatchOptions {
                 .map(|(_, expected)| expected);
             Error::InvalidOptions(match message.split_once(", expected") {
                 // The list of what is expected holds names that pages do not use themselves.
-                Some((unknown, _)) if unknown.starts_with("unknown field") => unknown.to_owned(),
+                Some((unknown, _)) if unknown.starts_with("unknown field") => {
+                    Secrets::default().quoted(unknown)
+                }
                 _ if message.starts_with("missing field") => message,
                 _ => format!(
                     "an option has the wrong type, {} is expected",
@@ -162,6 +184,7 @@ impl WatchOptions {
 
     /// Checks a page's options and turns them into what the engine needs.
     pub(crate) fn into_spec(self, surroundings: &Surroundings, scope: Scope) -> Result<WatchSpec> {
+        self.check_texts()?;
         let url = resolve(&self.url, surroundings.base_url.as_ref())?;
         if !scope.allows(&url) {
             let origin = bare(&url);
@@ -175,6 +198,7 @@ impl WatchOptions {
 
     /// The same for the app's own code, which no capability binds: any URL, and redirects within its origin.
     pub(crate) fn into_trusted_spec(self, surroundings: &Surroundings) -> Result<WatchSpec> {
+        self.check_texts()?;
         let url = resolve(&self.url, surroundings.base_url.as_ref())?;
         if self.mint == Some(true) {
             let message = "no page mints for a watch of Rust: name a minter";
@@ -183,6 +207,22 @@ impl WatchOptions {
         let origin = url.origin();
         let spec = WatchSpec::new(url, Arc::new(move |url| url.origin() == origin));
         self.complete(spec, surroundings)
+    }
+
+    /// Checks how long each text is, before anything is done with one.
+    fn check_texts(&self) -> Result<()> {
+        let sort = self.sort.as_ref().map(|sort| &*sort.by);
+        bounds::check("url", &*self.url, bounds::URL)?;
+        bounds::check("account", self.account.as_deref(), bounds::ACCOUNT)?;
+        bounds::check("the ticket", self.ticket.as_deref(), MAX_TICKET_BYTES)?;
+        bounds::check("minter", self.minter.as_deref(), bounds::MINTER)?;
+        bounds::check("cacheKey", self.cache_key.as_deref(), bounds::CACHE_KEY)?;
+        bounds::check("sort.by", sort, bounds::PATH)?;
+        for (path, wanted) in self.conditions.iter().flatten() {
+            bounds::check("a key of where", &**path, bounds::PATH)?;
+            bounds::check("a value of where", wanted.as_str(), bounds::CONDITION)?;
+        }
+        Ok(())
     }
 
     fn complete(self, mut spec: WatchSpec, surroundings: &Surroundings) -> Result<WatchSpec> {
@@ -235,11 +275,8 @@ impl WatchOptions {
         }
         let mut options = CacheOptions::default();
         if let Some(key) = &self.cache_key {
-            if key.is_empty() || key.len() > MAX_CACHE_KEY {
-                return Err(Error::InvalidOptions(format!(
-                    "cacheKey has {} bytes, it may have 1 to {MAX_CACHE_KEY}",
-                    key.len()
-                )));
+            if key.is_empty() {
+                return Err(Error::InvalidOptions("cacheKey is empty".to_owned()));
             }
             options.key = Some(key.clone());
         }
@@ -260,7 +297,7 @@ impl WatchOptions {
             (None, None | Some(false), None) => Ok(TicketSource::Public),
             (Some(text), None | Some(false), None) => match Ticket::parse(text) {
                 Ok(ticket) => Ok(TicketSource::Static(ticket)),
-                Err(_) => invalid("the ticket is empty, too long or more than one word"),
+                Err(_) => invalid("the ticket is empty or more than one word"),
             },
             (None, Some(true), None) => Ok(TicketSource::Followers),
             (None, None | Some(false), Some(name)) => {
@@ -286,12 +323,8 @@ fn filter(conditions: &BTreeMap<String, serde_json::Value>) -> Result<Filter> {
     let conditions = conditions.iter().map(|(path, wanted)| {
         let path = Path::parse(path)
             .ok_or_else(|| invalid("a key of where is not value.<field>".to_owned()))?;
-        let fits = match wanted {
-            serde_json::Value::String(text) => text.len() <= MAX_CONDITION_BYTES,
-            other => !other.is_object() && !other.is_array(),
-        };
-        if !fits {
-            let message = "a value of where is not a short text, a number, true, false or null";
+        if wanted.is_object() || wanted.is_array() {
+            let message = "a value of where is not a text, a number, true, false or null";
             return Err(invalid(message.to_owned()));
         }
         Ok((path, wanted.clone()))
@@ -300,7 +333,7 @@ fn filter(conditions: &BTreeMap<String, serde_json::Value>) -> Result<Filter> {
 }
 
 /// What the app configured, as far as it matters to a watch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Surroundings {
     /// What relative URLs are relative to.
     pub base_url: Option<Url>,
@@ -308,6 +341,16 @@ pub(crate) struct Surroundings {
     pub minters: Vec<NamedMinter>,
     /// Whether there is a cache.
     pub cached: bool,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("base_url", &self.base_url.as_ref().map(bare))
+            .field("minters", &self.minters)
+            .field("cached", &self.cached)
+            .finish()
+    }
 }
 
 /// Makes a watch's URL absolute and checks that it is one that can be watched.

@@ -147,3 +147,90 @@ fn unknown_options_and_settings_are_named() {
     let error = serde_json::from_str::<Config>(r#"{"baseURL":"https://a"}"#).unwrap_err();
     assert!(error.to_string().contains("baseURL"));
 }
+
+#[test]
+fn every_text_of_a_page_has_a_bound_that_its_error_names() {
+    let told = |rest: serde_json::Value| {
+        let mut options = serde_json::json!({ "url": "/x" });
+        options
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        let error = spec(&options.to_string()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+        error.to_string()
+    };
+    let long = |most: usize| "x".repeat(most + 1);
+    for (rest, what, most) in [
+        (serde_json::json!({ "url": long(8192) }), "url", 8192),
+        (
+            serde_json::json!({ "account": long(2048) }),
+            "account",
+            2048,
+        ),
+        (
+            serde_json::json!({ "ticket": long(8192) }),
+            "the ticket",
+            8192,
+        ),
+        (serde_json::json!({ "minter": long(256) }), "minter", 256),
+        (
+            serde_json::json!({ "cacheKey": long(4096) }),
+            "cacheKey",
+            4096,
+        ),
+        (
+            serde_json::json!({ "cacheKey": long(4096), "cache": false }),
+            "cacheKey",
+            4096,
+        ),
+        (
+            serde_json::json!({ "sort": { "by": long(512) } }),
+            "sort.by",
+            512,
+        ),
+        (
+            serde_json::json!({ "where": { (long(512)): 1 } }),
+            "a key of where",
+            512,
+        ),
+        (
+            serde_json::json!({ "where": { "value.x": long(1024) } }),
+            "a value of where",
+            1024,
+        ),
+    ] {
+        let wanted = format!(
+            "invalid options: {what} has {} bytes, it may have {most}",
+            most + 1
+        );
+        assert_eq!(told(rest), wanted);
+    }
+    // The longest ones pass.
+    let path = format!("value.{}", "x".repeat(512 - "value.".len()));
+    let all = serde_json::json!({
+        "url": format!("/{}", "x".repeat(8191)), "account": "x".repeat(2048), "ticket": "x".repeat(8192),
+        "cacheKey": "x".repeat(4096), "sort": { "by": path }, "where": { (path): "x".repeat(1024) },
+    });
+    assert!(spec(&all.to_string()).is_ok());
+
+    let unknown = serde_json::json!({ "url": "/x", ("y".repeat(1 << 20)): 1 });
+    let error = WatchOptions::read(unknown).err().unwrap().to_string();
+    assert!(
+        error.contains("unknown field") && error.len() < 400,
+        "{error:.500}"
+    );
+}
+
+#[test]
+fn debug_output_shows_of_a_url_neither_password_nor_query() {
+    let url = "https://user:hush@appview.example/base?key=psst#sst";
+    let config: Config = serde_json::from_value(serde_json::json!({ "baseUrl": url })).unwrap();
+    let builder = crate::Builder::new().base_url(url.parse().unwrap());
+    for shown in [format!("{config:?}"), format!("{builder:?}")] {
+        assert!(shown.contains("https://appview.example/base\""), "{shown}");
+        for secret in ["user", "hush", "psst"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}

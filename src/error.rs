@@ -85,10 +85,6 @@ impl From<InvalidEdit> for Error {
 
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        ErrorPayload {
-            kind: self.kind(),
-            message: self.to_string(),
-        }
-        .serialize(serializer)
+        ErrorPayload::new(self.kind(), self.to_string()).serialize(serializer)
     }
 }

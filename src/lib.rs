@@ -29,6 +29,7 @@
 #![warn(missing_docs)]
 
 mod app;
+mod bounds;
 mod bridge;
 mod builder;
 mod commands;
@@ -47,7 +48,7 @@ pub use contrail_sync_engine::{Edit, EditError, EditRecord, ErrorKind, ErrorPayl
 pub use error::{Error, Result};
 pub use handle::WatchHandle;
 
-/// Tickets: what opens a watch that is not public, and where they come from.
+/// Tickets: what opens a watch without an invite token, and where they come from.
 pub mod tickets {
     pub use contrail_sync_engine::{
         HeaderName, HttpMinter, MintReason, MintRequest, Minter, Ticket, TicketError,

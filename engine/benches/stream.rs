@@ -195,7 +195,7 @@ impl Feed {
     }
 
     fn url(&self) -> Url {
-        let path = "xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+        let path = "xrpc/com.example.message.watchRecords?spaceUri=ats://did:plc:alice/com.example.space/lounge";
         let url = format!("http://{}/{path}", self.address);
         url.parse().expect("it is a URL")
     }

@@ -21,6 +21,8 @@ Follows a watchRecords URL and prints what happens.
 
 Usage: watch <URL> [options]
 
+The URL has the watch's whole query: ?spaceUri=ats://…, with &inviteToken=… unless there is a ticket.
+
   --ticket T                sent as ?ticket= at every connect
   --transport sse|ws|auto   how to reach the server (default sse)
   --cache FILE              keep the records in this SQLite file
@@ -147,10 +149,8 @@ async fn main() -> ExitCode {
 fn engine(cache: Option<&Path>) -> Result<Engine, HttpError> {
     let runtime = tokio::runtime::Handle::current();
     let open = |file: &Path| Cache::open(CacheConfig::new(Some(file.to_owned())), &runtime);
-    let config = EngineConfig {
-        cache: cache.map(open),
-        ..EngineConfig::default()
-    };
+    let mut config = EngineConfig::default();
+    config.cache = cache.map(open);
     Engine::new(runtime.clone(), config)
 }
 

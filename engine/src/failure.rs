@@ -20,7 +20,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The handle is not open: it was closed, or the page that opened it is gone.
     UnknownWatch,
-    /// The webview has as many watches open as it may.
+    /// The webview has as many watches open as it may, or the app has.
     TooManyWatches,
     /// The watch holds as many optimistic records, or waiting requests, as it may.
     TooMany,
@@ -42,7 +42,7 @@ pub enum ErrorKind {
     BadPage,
     /// An event is larger than the limit.
     EventTooLarge,
-    /// Nothing was heard for longer than the idle time-out.
+    /// Nothing was heard for longer than the idle time-out, or no snapshot for a third longer than that.
     IdleTimeout,
     /// The connection ended.
     Disconnected,
@@ -65,11 +65,22 @@ pub enum ErrorKind {
 /// An error as a webview sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
 pub struct ErrorPayload {
     /// The kind, for code.
     pub kind: ErrorKind,
     /// What happened, for people. Never contains a ticket.
     pub message: String,
+}
+
+impl ErrorPayload {
+    /// An error of this kind, in these words.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
 }
 
 /// What a refusal means for the watch.
@@ -96,10 +107,7 @@ impl Failure {
     /// A failure that is nothing but that.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
-            payload: ErrorPayload {
-                kind,
-                message: message.into(),
-            },
+            payload: ErrorPayload::new(kind, message),
             refusal: None,
             retry_after: None,
         }

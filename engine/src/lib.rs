@@ -7,23 +7,35 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use contrail_sync_engine::{Engine, EngineConfig, Status, WatchSpec};
+//! use contrail_sync_engine::{Engine, EngineConfig, Status, Ticket, TicketSource, WatchSpec};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let appview = appview::Server::start(appview::Options::default()).await?;
+//! # let space = appview.space("lounge", "did:plc:alice")?;
 //! # appview.put(appview::Put {
+//! #     space_uri: Some(space.clone()),
 //! #     collection: "message".into(),
 //! #     did: "did:plc:alice".into(),
 //! #     rkey: "1".into(),
 //! #     record: serde_json::json!({ "text": "hello" }),
 //! #     ..Default::default()
 //! # })?;
+//! # let ticket = appview.ticket(appview::TicketFor {
+//! #     space_uri: Some(space.clone()),
+//! #     actor: None,
+//! #     collection: "message".into(),
+//! #     did: "did:plc:alice".into(),
+//! #     ttl_ms: None,
+//! #     hydrate: Vec::new(),
+//! # })?;
 //! # let origin = appview.url();
-//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?actor=did:plc:alice");
+//! let url = format!("{origin}/xrpc/com.example.message.watchRecords?spaceUri={space}");
 //! let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
 //! // The guard decides which URLs may be requested, redirects included.
-//! let watch = engine.watch(WatchSpec::new(url.parse()?, Arc::new(|_| true))).await;
+//! let mut spec = WatchSpec::new(url.parse()?, Arc::new(|_| true));
+//! spec.tickets = TicketSource::Static(Ticket::parse(&ticket)?);
+//! let watch = engine.watch(spec).await;
 //!
 //! let mut state = watch.state().await.ok_or("the engine ended")?;
 //! while state.status != Status::Live {
@@ -100,15 +112,20 @@ pub use watch::{
     subscription::Subscription,
 };
 
+/// Lets the example of the README be tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What the plugin and the benches share with the engine; no promise to anybody else.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::{
-        cache::{CacheKey, Cacheable, Changes, Loaded, Rest, Row},
+        cache::{CacheKey, Cacheable, Changes, Lease, Loaded, Rest, Row, Standing},
         engine::sleep::SleepWatch,
         failure::{Failure, Refusal},
         pure::protocol::record::Identity,
-        redact::quoted,
+        redact::Secrets,
         transport::{
             ConnectRequest, Events, Incoming, Transport,
             http::{Answer, Http, bare},

@@ -2,9 +2,20 @@
 
 mod common;
 
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
 use appview::Fault;
 use common::*;
-use contrail_sync_engine::{ErrorKind, State, Status, Subscription};
+use contrail_sync_engine::{
+    ErrorKind, State, Status, Subscription, Ticket, TicketSource, TransportKind, WatchSpec,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
 /// Starts with one message on screen, lets the fault strike the next connection once, and gives the state
 /// at the error; checks that the message was never lost and that the watch comes back.
@@ -296,4 +307,209 @@ async fn no_error_message_holds_the_ticket() {
     let watch = engine().watch(spec).await;
     let state = until_error(&watch, ErrorKind::HttpStatus).await;
     assert!(!state.error.unwrap().message.contains(&ticket[..20]));
+}
+
+/// The heads of the requests that a peer has seen.
+type Heads = Arc<Mutex<Vec<String>>>;
+
+/// A peer that sends these bytes to everyone who asks, and then no more. Gives a watch of it, too.
+async fn peer(answer: impl Into<Vec<u8>>) -> (Heads, WatchSpec) {
+    beating_peer(answer, "").await
+}
+
+/// The same with a beat of the heart afterwards, ten a second.
+async fn beating_peer(answer: impl Into<Vec<u8>>, beat: &'static str) -> (Heads, WatchSpec) {
+    let (answer, listener) = (answer.into(), TcpListener::bind("127.0.0.1:0").await);
+    let (listener, heads) = (listener.unwrap(), Heads::default());
+    let port = listener.local_addr().unwrap().port();
+    let seen = heads.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (answer, seen) = (answer.clone(), seen.clone());
+            tokio::spawn(async move {
+                let (mut socket, mut head) = (BufReader::new(socket), String::new());
+                while !head.ends_with("\r\n\r\n") {
+                    if socket.read_line(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                seen.lock().unwrap().push(head);
+                let _ = socket.write_all(&answer).await;
+                while socket.write_all(beat.as_bytes()).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+        }
+    });
+    let url = format!("http://127.0.0.1:{port}/xrpc/com.example.message.watchRecords?actor=x");
+    (heads, anywhere(url.parse().unwrap()))
+}
+
+fn ok(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\ncontent-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+const SSE: &str = "content-type: text/event-stream";
+
+#[tokio::test]
+async fn a_gateways_403_and_404_in_json_only_back_off() {
+    for (status, body) in [
+        (
+            403,
+            r#"{"statusCode":403,"error":"Forbidden","message":"Forbidden resource"}"#,
+        ),
+        (
+            403,
+            r#"{"timestamp":"2026-11-23","status":403,"error":"Forbidden","path":"/xrpc/x"}"#,
+        ),
+        (
+            404,
+            r#"{"statusCode":404,"error":"NotFound","message":"Cannot GET /xrpc/x"}"#,
+        ),
+    ] {
+        strike(
+            answer(status, "application/json", body),
+            ErrorKind::HttpStatus,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_was_not_asked_for_and_is_of_another_type() {
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+    let coded = ok(&format!("{SSE}\r\ncontent-encoding: gzip"), gzip);
+    let (heads, spec) = peer(coded).await;
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::NotEventStream).await;
+    let message = state.error.unwrap().message;
+    assert!(message.contains("coded as gzip"), "{message}");
+    let head = heads.lock().unwrap()[0].to_lowercase();
+    assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+
+    let json = "content-type: application/json\r\ncontent-encoding: br";
+    let (_, mut spec) = peer(ok(json, gzip)).await;
+    spec.transport = TransportKind::Ws;
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::BadHandshake).await;
+    assert!(state.error.unwrap().message.contains("coded as br"));
+}
+
+#[tokio::test]
+async fn a_stream_that_lives_without_a_snapshot_is_a_typed_error() {
+    let open = format!("HTTP/1.1 200 OK\r\n{SSE}\r\n\r\n");
+    let (_, mut spec) = beating_peer(open, ": keepalive\n\n").await;
+    spec.idle_timeout = Duration::from_millis(300);
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::IdleTimeout).await;
+    assert_eq!(state.status, Status::Reconnecting);
+    let message = state.error.unwrap().message;
+    assert!(message.starts_with("no snapshot"), "{message}");
+}
+
+#[tokio::test]
+async fn a_handshake_of_a_million_of_anything_is_refused_by_the_name_of_the_bound() {
+    for element in ["1,", "{},", "[[[]]],"] {
+        let elements = element.repeat((8 << 20) / element.len());
+        let body = format!(r#"{{"snapshot":{{"records":[{elements}1]}},"wsUrl":"/x"}}"#);
+        let (_, mut spec) = peer(ok("content-type: application/json", body)).await;
+        spec.transport = TransportKind::Ws;
+        let watch = engine().watch(spec).await;
+        let state = until_error(&watch, ErrorKind::BadHandshake).await;
+        let message = state.error.unwrap().message;
+        assert!(message.contains("more than 1000 records"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn words_of_a_hostile_server_reach_nobody_at_length_or_with_the_ticket() {
+    let ticket = "0123456789abcdef.".repeat(14);
+    let echo = ticket.replace('.', "%2E").replace('f', "%66");
+    let long = "k".repeat(3 << 20);
+    let event = |kind, data: String| ok(SSE, format!("event: {kind}\ndata: {data}\n\n"));
+    let refusal = format!(
+        r#"{{"error":"Oops","message":"{} {echo}\u001b[2J"}}"#,
+        "x".repeat(200)
+    );
+    let status = "HTTP/1.1 500 Oops\r\ncontent-type: application/json\r\nconnection: close";
+    let length = refusal.len();
+    let away = format!(
+        "HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://elsewhere.invalid/{echo}"
+    );
+    for (way, answer) in [
+        (
+            "member.removed",
+            event(
+                "member.removed",
+                format!(r#"{{"space":"ats://a/{ticket}{long}","did":"x"}}"#),
+            ),
+        ),
+        (
+            "error",
+            event(
+                "error",
+                format!(r#"{{"message":"{} {ticket}\u001b[2J"}}"#, "x".repeat(200)),
+            ),
+        ),
+        (
+            "500",
+            format!("{status}\r\ncontent-length: {length}\r\n\r\n{refusal}").into(),
+        ),
+        ("redirect", format!("{away}\r\n\r\n").into()),
+        (
+            "content type",
+            ok(&format!("content-type: text/{}", &ticket[..60]), ""),
+        ),
+    ] {
+        let (_, mut spec) = peer(answer).await;
+        spec.tickets = TicketSource::Static(Ticket::parse(&ticket).unwrap());
+        spec.guard = Arc::new(|url| url.host_str() == Some("127.0.0.1"));
+        let watch = engine().watch(spec).await;
+        let state = until(&watch, |state| state.error.is_some()).await;
+        let message = state.error.unwrap().message;
+        assert!(message.len() < 700, "{way}: {}", message.len());
+        for part in ["0123456789abc", "%2E0123", "\u{1b}"] {
+            assert!(!message.contains(part), "{way}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_that_lead_ever_further_take_no_more_requests_than_attempts() {
+    let further =
+        "HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0\r\nlocation: x/again\r\n\r\n";
+    let (heads, spec) = peer(further).await;
+    let quick = |config: &mut contrail_sync_engine::EngineConfig| {
+        (config.backoff.base, config.backoff.cap) = (Duration::ZERO, Duration::ZERO);
+    };
+    let watch = engine_with(quick).watch(spec).await;
+    until_error(&watch, ErrorKind::HttpStatus).await;
+    // All ten attempts of the first minute take place at once.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let seen = heads.lock().unwrap().len();
+    assert!((3..=10).contains(&seen), "{seen}");
+}
+
+#[tokio::test]
+async fn any_length_of_time_is_brought_to_one_that_makes_sense() {
+    let lounge = Lounge::open().await;
+    for transport in [TransportKind::Sse, TransportKind::Ws] {
+        for time in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            let engine = engine_with(|config| {
+                (config.backoff.base, config.backoff.cap) = (time, time);
+                (config.linger, config.mint_timeout) = (time, time);
+                config.compare_every = time;
+            });
+            let mut spec = lounge.spec();
+            (spec.transport, spec.idle_timeout) = (transport, time);
+            let watch = engine.watch(spec).await;
+            until_live(&watch).await;
+            lounge.server.drop_connections();
+            until(&watch, |state| state.status == Status::Reconnecting).await;
+            assert!(watch.state().await.is_some(), "{transport:?}, {time:?}");
+        }
+    }
 }

@@ -54,10 +54,8 @@ fn stepped(
         // While a blocking task runs, the paused clock does not run ahead by itself.
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let hold = tokio::task::spawn_blocking(move || wait.recv());
-        let config = EngineConfig {
-            seed: Some(11),
-            ..EngineConfig::default()
-        };
+        let mut config = EngineConfig::default();
+        config.seed = Some(11);
         let engine = Engine::new(tokio::runtime::Handle::current(), config).unwrap();
         let mut spec = lounge.spec();
         spec.transport = kind;
@@ -155,6 +153,20 @@ fn everywhere() -> Vec<(&'static str, Fault)> {
             Fault {
                 content_type: Some("text/html".into()),
                 ..status(200, "<h1>")
+            },
+        ),
+        (
+            "redirects onto itself",
+            Fault {
+                headers: [("location".to_owned(), String::new())].into(),
+                ..status(302, "")
+            },
+        ),
+        (
+            "redirects in a circle",
+            Fault {
+                headers: [("location".to_owned(), "?spaceUri=elsewhere".to_owned())].into(),
+                ..status(307, "")
             },
         ),
         (

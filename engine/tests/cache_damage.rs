@@ -123,7 +123,16 @@ async fn a_page_that_is_damaged_while_the_app_runs_is_found_too() {
     let cache = open(&path);
     let mut warnings = cache.warnings();
     assert!(!cache.info().await.unwrap().memory_only);
-    let page = *pages(&path, "record", "leaf").await.first().unwrap();
+    let lease = cache.lease(key("small"));
+    let whole = changes(records(ROWS, 1, SMALL), true);
+    cache.write(&lease, whole).await.unwrap();
+    let mut conn = raw(&path).await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    let page = *pages(&path, "record", "leaf").await.last().unwrap();
     overwrite(&path, page_start(page), &[0xa5; 4096]);
     // The changes alone would leave gaps in the fresh file, and the cache says so.
     let shown = all(&cache, &key("small")).await.unwrap_or_default();
@@ -131,10 +140,7 @@ async fn a_page_that_is_damaged_while_the_app_runs_is_found_too() {
     let warning = warning(&mut warnings).await;
     assert_eq!(warning.kind, WarningKind::DamagedFile);
     let some = changes(records(1, 2, SMALL), false);
-    assert_eq!(
-        cache.write(&key("small"), some).await,
-        Err(CacheError::Incomplete)
-    );
+    assert_eq!(cache.write(&lease, some).await, Err(CacheError::Incomplete));
     resync(&cache, "small", ROWS, SMALL).await;
     cache.close().await.unwrap();
 }

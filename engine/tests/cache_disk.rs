@@ -9,9 +9,9 @@ use std::fs;
 use std::{io::Write, path::PathBuf, process::Command, time::Instant};
 
 use cache_support::{session::*, *};
-use contrail_sync_engine::WarningKind;
 #[cfg(target_os = "linux")]
-use contrail_sync_engine::{Cache, CacheConfig};
+use contrail_sync_engine::Cache;
+use contrail_sync_engine::WarningKind;
 #[cfg(target_os = "linux")]
 use tempfile::TempDir;
 use tempfile::tempdir;
@@ -73,7 +73,7 @@ async fn nearly_full() -> Option<Tmpfs> {
     let disk = Tmpfs::new("size=1m")?;
     let cache = open(&disk.file());
     let small = changes(records(ROWS, 1, SMALL), true);
-    cache.write(&key("small"), small).await.unwrap();
+    write(&cache, &key("small"), small).await.unwrap();
     assert!(!cache.info().await.unwrap().memory_only);
     cache.close().await.unwrap();
     Some(disk)
@@ -105,8 +105,11 @@ async fn on_a_full_disk_memory_serves_until_there_is_room() {
     let start = Instant::now();
     while start.elapsed() < 10 * config(&disk.file()).retry_after {
         resync(&cache, "large", ROWS, LARGE).await;
+        let lease = cache.lease(key("large"));
+        let whole = changes(records(ROWS, 2, LARGE), true);
+        cache.write(&lease, whole).await.unwrap();
         let some = changes(vec![record(0, 2, LARGE)], false);
-        cache.write(&key("large"), some).await.unwrap();
+        cache.write(&lease, some).await.unwrap();
     }
     assert!(cache.info().await.unwrap().memory_only);
 
@@ -147,13 +150,11 @@ async fn a_purge_on_a_full_disk_still_leaves_nothing() {
     };
     let path = disk.file();
     // Not tried again here: once removed, the file would come back, fresh.
-    let config = CacheConfig {
-        retry_after: PATIENCE,
-        ..config(&path)
-    };
+    let mut config = config(&path);
+    config.retry_after = PATIENCE;
     let cache = Cache::open(config, &Handle::current());
     let small = changes(records(ROWS, 1, SMALL), true);
-    cache.write(&key("small"), small).await.unwrap();
+    write(&cache, &key("small"), small).await.unwrap();
     resync(&cache, "large", ROWS, LARGE).await;
     assert!(cache.info().await.unwrap().memory_only);
     cache.purge(&key("small")).await.unwrap();
@@ -176,7 +177,7 @@ async fn in_a_read_only_directory_memory_serves_and_a_purge_is_owed() {
             disk.remount("rw");
             let cache = open(&path);
             let small = changes(records(ROWS, 1, SMALL), true);
-            cache.write(&key("small"), small).await.unwrap();
+            write(&cache, &key("small"), small).await.unwrap();
             cache.close().await.unwrap();
         }
         disk.remount("ro");

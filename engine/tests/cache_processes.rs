@@ -89,11 +89,12 @@ async fn write_for_ever(path: &Path) {
     let cache = Cache::open(CacheConfig::new(Some(path.to_owned())), &Handle::current());
     let last = all(&cache, &key("a")).await;
     let last = last.map_or(0, |rows| genuine(&rows[0], BODY).1);
+    let lease = cache.lease(key("a"));
     for version in last + 1.. {
-        let replace = version == 1 || version % 3 == 0;
+        let replace = version == last + 1 || version % 3 == 0;
         let all = changes(records(ROWS, version, BODY), replace);
         say(&format!("begin {version}"));
-        cache.write(&key("a"), all).await.unwrap();
+        cache.write(&lease, all).await.unwrap();
         say(&format!("end {version}"));
     }
 }
@@ -150,18 +151,17 @@ async fn a_kill_in_the_middle_of_a_flush_leaves_the_flush_before_or_all_of_it() 
 /// Writes its watch and reads the other's, many times.
 async fn be_peer(path: &Path, name: &str) {
     let other = if name == "a" { "b" } else { "a" };
-    let config = CacheConfig {
-        busy_timeout: PATIENCE,
-        ..CacheConfig::new(Some(path.to_owned()))
-    };
+    let mut config = CacheConfig::new(Some(path.to_owned()));
+    config.busy_timeout = PATIENCE;
     let cache = Cache::open(config, &Handle::current());
     let mut warnings = cache.warnings();
     cache.info().await.unwrap();
     say("open");
     let mut seen = 0;
+    let lease = cache.lease(key(name));
     for version in 1..=ROUNDS {
         let all_rows = changes(records(ROWS, version, BODY), version == 1);
-        cache.write(&key(name), all_rows).await.unwrap();
+        cache.write(&lease, all_rows).await.unwrap();
         let Some(loaded) = cache.load(&key(other), ROWS).await.unwrap() else {
             continue;
         };
@@ -216,7 +216,7 @@ async fn a_file_that_another_process_holds_means_memory_until_it_lets_go() {
         let path = dir.path().join("contrail-sync.sqlite");
         let cache = open(&path);
         let whole = || changes(records(ROWS, 1, BODY), true);
-        cache.write(&key("a"), whole()).await.unwrap();
+        write(&cache, &key("a"), whole()).await.unwrap();
         cache.close().await.unwrap();
 
         let mut holder = Process::start(&format!("lock {mode}"), &path);
@@ -226,7 +226,7 @@ async fn a_file_that_another_process_holds_means_memory_until_it_lets_go() {
         let shown = all(&cache, &key("a")).await.map_or(0, |rows| rows.len());
         // A process that only writes does not keep this one from reading.
         assert_eq!(shown, if mode == "writers" { ROWS } else { 0 });
-        cache.write(&key("b"), whole()).await.unwrap();
+        write(&cache, &key("b"), whole()).await.unwrap();
         assert_eq!(warning(&mut warnings).await.kind, WarningKind::Locked);
         assert_eq!(all(&cache, &key("b")).await.unwrap().len(), ROWS);
         assert!(cache.info().await.unwrap().memory_only);
@@ -251,12 +251,12 @@ async fn a_lock_that_comes_later_costs_no_row() {
     let cache = open(&path);
     let mut warnings = cache.warnings();
     let whole = |version| changes(records(ROWS, version, BODY), true);
-    cache.write(&key("a"), whole(1)).await.unwrap();
+    write(&cache, &key("a"), whole(1)).await.unwrap();
     let mut holder = Process::start("lock writers", &path);
     assert_eq!(holder.line().unwrap(), "locked");
     // Reading goes on.
     assert_eq!(all(&cache, &key("a")).await.unwrap().len(), ROWS);
-    cache.write(&key("a"), whole(2)).await.unwrap();
+    write(&cache, &key("a"), whole(2)).await.unwrap();
     warned(&mut warnings, WarningKind::Locked).await;
     assert!(holder.end());
     warned(&mut warnings, WarningKind::Restored).await;
@@ -274,7 +274,7 @@ async fn a_file_that_another_process_set_aside_is_not_set_aside_again() {
     let path = dir.path().join("contrail-sync.sqlite");
     let whole = |version| changes(records(ROWS, version, BODY), true);
     let cache = open(&path);
-    cache.write(&key("a"), whole(1)).await.unwrap();
+    write(&cache, &key("a"), whole(1)).await.unwrap();
     cache.close().await.unwrap();
     let ours = open(&path);
     assert_eq!(ours.info().await.unwrap().rows, ROWS as u64);
@@ -290,14 +290,14 @@ async fn a_file_that_another_process_set_aside_is_not_set_aside_again() {
     bytes[8 * 4096..].fill(0xa5);
     std::fs::write(&aside, bytes).unwrap();
     let theirs = open(&path);
-    theirs.write(&key("b"), whole(2)).await.unwrap();
+    write(&theirs, &key("b"), whole(2)).await.unwrap();
     // We find it too, and go over to their file instead of setting that aside.
     assert!(all(&ours, &key("a")).await.unwrap_or_default().len() < ROWS);
     for cache in [&ours, &theirs] {
         assert_eq!(all(cache, &key("b")).await.unwrap().len(), ROWS);
         assert!(cache.warnings().try_recv().is_err());
     }
-    ours.write(&key("a"), whole(3)).await.unwrap();
+    write(&ours, &key("a"), whole(3)).await.unwrap();
     assert_eq!(all(&theirs, &key("a")).await.unwrap().len(), ROWS);
     for cache in [ours, theirs] {
         cache.close().await.unwrap();

@@ -6,15 +6,18 @@ use std::{path::Path as FilePath, time::Duration};
 
 use common::*;
 use contrail_sync_engine::{
-    CacheOptions, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, View, WatchSpec,
+    Cache, CacheConfig, Edit, EditRecord, Filter, Path, Sort, SortBy, Status, Ticket, TicketSource,
+    TransportKind, WatchSpec,
 };
 
 fn keeping(mut spec: WatchSpec, max_records: usize) -> WatchSpec {
-    spec.cache = Some(CacheOptions {
-        key: None,
-        max_records,
-    });
+    spec.cache.get_or_insert_default().max_records = max_records;
     spec
+}
+
+/// The largest `n` first.
+fn by_number() -> Sort {
+    Sort::descending(SortBy::Value(Path::parse("value.n").unwrap()))
 }
 
 /// What a session shows that has no server.
@@ -69,13 +72,7 @@ async fn the_cache_keeps_the_first_ones_of_the_order_whatever_the_order_is() {
     say("a", 10);
     say("b", 9);
     let mut spec = keeping(lounge.spec(), 2);
-    spec.view = View {
-        sort: Sort {
-            by: SortBy::Value(Path::parse("value.n").unwrap()),
-            ascending: false,
-        },
-        ..View::default()
-    };
+    spec.view.sort = by_number();
     let engine = session(&file);
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
@@ -85,6 +82,97 @@ async fn the_cache_keeps_the_first_ones_of_the_order_whatever_the_order_is() {
     end(engine).await;
     lounge.server.shutdown().await;
     assert_eq!(offline(&file, &spec, 2).await, ["c", "a"]);
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_a_record_that_left_is_cached_though_another_moved_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    let say = |rkey: &str, n: i64| {
+        let body = serde_json::json!({ "text": rkey, "n": n });
+        lounge.put(ALICE, "message", rkey, body);
+    };
+    let all = [("a", 10), ("b", 9), ("c", 8), ("d", 6)];
+    all.iter().for_each(|(rkey, n)| say(rkey, *n));
+    let mut spec = keeping(lounge.spec(), 2);
+    spec.view.sort = by_number();
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    until_live(&watch).await;
+    engine.flush(Duration::from_secs(5)).await;
+    lounge.delete(ALICE, "message", "b", false);
+    say("a", 7);
+    until(&watch, |it| rkeys(it) == ["c", "a", "d"]).await;
+    end(engine).await;
+    lounge.server.shutdown().await;
+    assert_eq!(offline(&file, &spec, 2).await, ["c", "a"]);
+}
+
+#[tokio::test]
+async fn a_watch_that_alone_is_too_large_keeps_the_first_part_of_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    let filler = "x".repeat(10_000);
+    for n in 0..40 {
+        // The first ones of the order are the oldest.
+        let body = serde_json::json!({ "text": filler, "n": 100 - n });
+        lounge.put(ALICE, "message", &format!("{n:02}"), body);
+    }
+    let mut spec = keeping(lounge.spec(), 200);
+    spec.view.sort = by_number();
+    let mut config = CacheConfig::new(Some(file.clone()));
+    config.budget_bytes = 300_000;
+    let cache = Cache::open(config, &tokio::runtime::Handle::current());
+    let engine = engine_with(|engine| engine.cache = Some(cache));
+    until_live(&engine.watch(spec.clone()).await).await;
+    end(engine).await;
+    lounge.server.shutdown().await;
+    let shown = offline(&file, &spec, 20).await;
+    let first: Vec<_> = (0..20).map(|n| format!("{n:02}")).collect();
+    assert_eq!(shown, first);
+}
+
+#[tokio::test]
+async fn access_lost_in_one_view_leaves_rows_in_no_other_of_the_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let (lounge, garden) = (Lounge::open().await, Lounge::open().await);
+    let of_bob = |lounge: &Lounge| {
+        lounge.server.add_member(&lounge.space, BOB).unwrap();
+        lounge.say("a", "for members");
+        let mut spec = keeping(lounge.spec(), 200);
+        spec.account = Some(BOB.into());
+        spec.tickets = TicketSource::Static(Ticket::parse(&lounge.ticket(BOB, &[])).unwrap());
+        spec
+    };
+    let plain = of_bob(&lounge);
+    let elsewhere = of_bob(&garden);
+    let (mut sorted, mut named, mut few) = (plain.clone(), plain.clone(), plain.clone());
+    sorted.view.sort = by_number();
+    named.cache.as_mut().unwrap().key = Some("messages".into());
+    named.transport = TransportKind::Ws;
+    few.url = lounge.url("message", "&limit=5");
+    let others = [&plain, &named, &few];
+    let engine = session(&file);
+    for spec in others.into_iter().chain([&elsewhere]) {
+        until_live(&engine.watch(spec.clone()).await).await;
+    }
+    end(engine).await;
+
+    // The next session shows one of them only, and in it the kick arrives.
+    let engine = session(&file);
+    let watch = engine.watch(sorted.clone()).await;
+    until_live(&watch).await;
+    lounge.server.kick(&lounge.space, BOB).unwrap();
+    until(&watch, |it| it.status == Status::Closed).await;
+    engine.flush(Duration::from_secs(5)).await;
+    let left = engine.cache().unwrap().info().await.unwrap();
+    assert_eq!((left.rows, left.watches), (1, 1), "all views of the space");
+    end(engine).await;
+    garden.server.shutdown().await;
+    assert_eq!(offline(&file, &elsewhere, 1).await, ["a"]);
 }
 
 #[tokio::test]
@@ -98,15 +186,9 @@ async fn what_nobody_confirmed_is_not_cached() {
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
     for rkey in ["a", "b"] {
-        let record = EditRecord {
-            rkey: rkey.into(),
-            did: ALICE.into(),
-            collection: None,
-            value: serde_json::value::to_raw_value(&serde_json::json!({ "text": "soon" })).unwrap(),
-            time_us: None,
-            uri: None,
-            space: None,
-        };
+        let body = serde_json::json!({ "text": "soon" });
+        let body = serde_json::value::to_raw_value(&body).unwrap();
+        let record = EditRecord::new(ALICE, rkey, body);
         watch.edit(Edit::Add { record }).await.unwrap();
     }
     until(&watch, |it| texts(it) == ["soon", "soon"]).await;

@@ -211,6 +211,22 @@ async fn a_cache_that_hangs_does_not_delay_the_connection() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_write_that_cannot_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = session(&dir.path().join("cache.sqlite"));
+    let lounge = Lounge::open().await;
+    let watch = engine.watch(cached(lounge.spec())).await;
+    until_live(&watch).await;
+    engine.cache().unwrap().close().await.unwrap();
+    lounge.say("a", "x");
+    until(&watch, |it| it.entries.len() == 1).await;
+    let flushed = engine.flush(Duration::from_secs(3600));
+    tokio::time::timeout(Duration::from_secs(10), flushed)
+        .await
+        .expect("the watch gives up");
+}
+
+#[tokio::test]
 async fn the_first_page_of_a_large_watch_does_not_wait_for_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cache.sqlite");
@@ -222,10 +238,9 @@ async fn the_first_page_of_a_large_watch_does_not_wait_for_the_rest() {
         silent: false,
     };
     let mut spec = cached(lounge.spec());
-    spec.cache = Some(CacheOptions {
-        key: Some("large".into()),
-        max_records: 10_000,
-    });
+    let mut large = CacheOptions::default();
+    (large.key, large.max_records) = (Some("large".into()), 10_000);
+    spec.cache = Some(large);
     let engine = session(&file);
     let watch = engine.watch(spec.clone()).await;
     until_live(&watch).await;
@@ -342,6 +357,33 @@ async fn purged_rows_are_not_painted_by_a_start_that_follows_at_once() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn naming_the_cache_key_of_another_query_shows_nothing_of_it_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "of one query");
+    let mut spec = cached(lounge.spec());
+    spec.account = Some(ALICE.into());
+    spec.cache.as_mut().unwrap().key = Some("messages".into());
+    assert_eq!(once(&file, &spec).await.len(), 1);
+    let mut other = spec.clone();
+    other.url = lounge.url("message", "&limit=1");
+    lounge.server.shutdown().await;
+    let engine = session(&file);
+    let watch = engine.watch(other).await;
+    let purged = async {
+        while rows(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), purged)
+        .await
+        .expect("they are purged");
+    let state = until(&watch, |it| it.status == Status::Reconnecting).await;
+    assert!(state.entries.is_empty());
 }
 
 #[tokio::test]

@@ -96,10 +96,11 @@ async fn appview_process() {
     for order in std::io::stdin().lines() {
         let order = order.unwrap();
         let answer = match order.split_once(' ') {
+            Some(("open", count)) => spaces(count)
+                .map(|(key, owner)| json!(server.open_space(&key, &owner).unwrap().query))
+                .collect(),
             Some(("say", count)) => {
-                for n in 0..count.parse().unwrap() {
-                    say(&server, n);
-                }
+                spaces(count).for_each(|(key, owner)| say(&server, &key, owner));
                 json!(null)
             }
             _ if order == "drop" => json!(server.drop_connections()),
@@ -114,14 +115,17 @@ async fn appview_process() {
     }
 }
 
-fn author(n: usize) -> String {
-    format!("did:plc:author{n}")
+/// Key and owner of so many spaces, one for each watch.
+fn spaces(count: &str) -> impl Iterator<Item = (String, String)> {
+    let spaces = 0..count.parse::<usize>().unwrap();
+    spaces.map(|n| (n.to_string(), format!("did:plc:owner{n}")))
 }
 
-fn say(server: &Server, n: usize) {
+fn say(server: &Server, key: &str, owner: String) {
     let put = Put {
+        space_uri: Some(server.space(key, &owner).unwrap()),
         collection: "message".into(),
-        did: author(n),
+        did: owner,
         rkey: "1".into(),
         record: json!({ "text": "hello" }),
         ..Put::default()
@@ -166,7 +170,8 @@ async fn follow(
     });
     let base = about[if tls { "tlsUrl" } else { "url" }].as_str().unwrap();
     let before = resident();
-    let watches = open(&engine, base, count, transport).await;
+    let queries = appview.ask(&format!("open {count}"));
+    let watches = open(&engine, base, &queries, transport).await;
     for watch in &watches {
         let state = until_live(watch).await;
         assert!(state.entries.is_empty());
@@ -224,13 +229,13 @@ async fn break_all(
 async fn open(
     engine: &Engine,
     base: &str,
-    count: usize,
+    queries: &Value,
     transport: TransportKind,
 ) -> Vec<Subscription> {
-    let mut watches = Vec::with_capacity(count);
-    for n in 0..count {
-        let author = author(n);
-        let url = format!("{base}/xrpc/com.example.message.watchRecords?actor={author}");
+    let mut watches = Vec::new();
+    for query in queries.as_array().unwrap() {
+        let query = query.as_str().unwrap();
+        let url = format!("{base}/xrpc/com.example.message.watchRecords?{query}");
         let mut spec = anywhere(url.parse().unwrap());
         spec.transport = transport;
         watches.push(engine.watch(spec).await);

@@ -1,4 +1,4 @@
-//! Older records, from the `listRecords` endpoint of a real server.
+//! Older records, page by page from the handshake of the watch.
 
 mod common;
 
@@ -10,7 +10,7 @@ use contrail_sync_engine::{ErrorKind, Filter, Path, Sort, SortBy, Status, View, 
 async fn lounge(count: usize) -> (Lounge, WatchSpec) {
     let lounge = Lounge::open().await;
     for n in 0..count {
-        lounge.say_at(n as i64, &format!("{n:03}"), "x");
+        lounge.say(&format!("{n:03}"), "x");
     }
     let mut spec = lounge.spec();
     spec.url = lounge.url("message", "&limit=10");
@@ -121,14 +121,9 @@ async fn sort_where_and_max_records_hold_for_snapshot_live_and_older_records() {
         say(rkey, room, n);
     }
     let mut spec = lounge.spec();
-    spec.view = View {
-        sort: Sort {
-            by: SortBy::Value(Path::parse("value.n").unwrap()),
-            ascending: false,
-        },
-        filter: Filter::new(vec![(Path::parse("value.room").unwrap(), "A".into())]),
-        max_records: Some(3),
-    };
+    spec.view.sort = Sort::descending(SortBy::Value(Path::parse("value.n").unwrap()));
+    spec.view.filter = Filter::new(vec![(Path::parse("value.room").unwrap(), "A".into())]);
+    spec.view.max_records = Some(3);
     let engine = engine();
     let watch = engine.watch(spec.clone()).await;
     assert_eq!(rkeys(&until_live(&watch).await), ["c", "a", "d"]);

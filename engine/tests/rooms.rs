@@ -29,7 +29,10 @@ const TABLE: [(&str, &[&str]); 17] = [
             "maps",
         ],
     ),
-    ("pure/replica", &["pure/lifecycle", "pure/store"]),
+    (
+        "pure/replica",
+        &["pure/protocol", "pure/lifecycle", "pure/store"],
+    ),
     ("transport", &["pure/protocol", "failure", "redact"]),
     ("cache", &["pure/protocol", "clock", "timer"]),
     ("vault", &[]),

@@ -12,7 +12,9 @@ use std::{
 
 use appview::Fault;
 use common::*;
-use contrail_sync_engine::{ErrorKind, NamedMinter, Status, Ticket, TicketSource, WatchSpec};
+use contrail_sync_engine::{
+    ErrorKind, Minter, NamedMinter, Status, Ticket, TicketSource, WatchSpec,
+};
 use tokio::sync::Semaphore;
 
 /// A watch whose tickets are minted one for each permit, and how many were asked for.
@@ -76,6 +78,31 @@ async fn a_hanging_minter_neither_wedges_nor_storms() {
     permits.add_permits(1);
     until_live(&watch).await;
     assert!(asked.load(Ordering::SeqCst) <= 10);
+}
+
+#[tokio::test]
+async fn a_ticket_of_a_page_serves_no_minter_of_the_app_and_no_window_of_another_scope() {
+    let lounge = Lounge::open().await;
+    let (of_rust, asked) = minted(&lounge, &Arc::new(Semaphore::new(1)));
+    let page_asked = Arc::new(AtomicUsize::new(0));
+    let (count, ticket) = (page_asked.clone(), lounge.ticket(ALICE, &[]));
+    let page: Arc<dyn Minter> = Arc::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let ticket = ticket.clone();
+        async move { Ok::<_, String>(ticket) }
+    });
+    let mut of_page = lounge.spec();
+    of_page.tickets = TicketSource::Followers;
+    of_page.guard_id = "a scope".into();
+    let mut elsewhere = of_page.clone();
+    elsewhere.guard_id = "another scope".into();
+    let engine = engine();
+    for (spec, page_minted, minted) in [(of_page, 1, 0), (of_rust, 1, 1), (elsewhere, 2, 1)] {
+        let watch = engine.watch_minting(spec, Some(page.clone())).await;
+        until_live(&watch).await;
+        let counts = [&page_asked, &asked].map(|it| it.load(Ordering::SeqCst));
+        assert_eq!(counts, [page_minted, minted]);
+    }
 }
 
 #[tokio::test]

@@ -98,8 +98,8 @@ fn field(state: &State, rkey: &str, name: &str) -> Value {
         .iter()
         .find(|it| it.record.rkey() == rkey)
         .unwrap();
-    let raw = entry.record.extra(name).map_or("null", |raw| raw.get());
-    serde_json::from_str(raw).unwrap()
+    let raw = entry.record.extra(name);
+    raw.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap())
 }
 
 fn live(state: &State) -> bool {

@@ -14,8 +14,7 @@ use std::{
 use appview::{Fault, On, Options, Server, TicketFor, WsMode};
 use common::*;
 use contrail_sync_engine::{
-    BackoffPolicy, ErrorKind, MintRequest, NamedMinter, Status, Ticket, TicketSource,
-    TransportKind, WatchSpec,
+    ErrorKind, MintRequest, NamedMinter, Status, Ticket, TicketSource, TransportKind, WatchSpec,
 };
 
 async fn lounge(ws: WsMode) -> Lounge {
@@ -75,7 +74,7 @@ async fn follows(mode: WsMode) {
     let two = until(&watch, |it| it.entries.len() == 2).await;
     assert_eq!(texts(&two), ["two", "one"]);
     lounge.say("a", "one, edited");
-    until(&watch, |it| texts(it) == ["two", "one, edited"]).await;
+    until(&watch, |it| texts(it) == ["one, edited", "two"]).await;
     lounge.delete(ALICE, "message", "b", false);
     until(&watch, |it| rkeys(it) == ["a"]).await;
     assert_eq!(
@@ -267,8 +266,9 @@ async fn a_refused_ticket_is_minted_anew_at_once() {
         lounge.server.fault(fault).unwrap();
         // Whoever backs off does not come back within this test.
         let hour = Duration::from_secs(3600);
-        let (base, cap) = (hour, hour);
-        let engine = engine_with(|config| config.backoff = BackoffPolicy { base, cap });
+        let engine = engine_with(|config| {
+            (config.backoff.base, config.backoff.cap) = (hour, hour);
+        });
         let watch = engine.watch(spec).await;
         until_live(&watch).await;
         assert_eq!(minted.load(Ordering::SeqCst), 2);

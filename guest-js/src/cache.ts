@@ -18,7 +18,7 @@ export function createSqliteCache(): true {
  * Removes cached records: those of one cache key, of one account, of both at once, or, without an argument, all there are.
  * A key or an account that is undefined is refused.
  * Where the app has no cache there is nothing to do. At logout stop the stores first: a watch that goes on writes its
- * records again.
+ * records again as they change, some seconds later.
  *
  * @param which - `key`: a store's `cacheKey`, or its `url` if it has none; `account`: a store's `account`
  * @throws WatchError `cache`, `invalid-options`, `ipc` or `not-tauri`

@@ -13,7 +13,7 @@ export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
  * What a store shows, and a render whenever that changes.
  *
  * ```tsx
- * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?actor=…" });
+ * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?spaceUri=…" });
  *
  * function Messages() {
  *   const { records, status } = useWatchStore(messages);

@@ -7,7 +7,7 @@ import { checkText } from "./plain.js";
  * The window's capability must have `contrail-sync:allow-secrets`.
  *
  * @param name - 1 to 64 letters, digits, dashes, dots and underscores
- * @param value - not empty
+ * @param value - 1 to 16,384 bytes
  * @throws WatchError `invalid-options`, `vault`, `ipc` or `not-tauri`
  */
 export async function setSecret(name: string, value: string): Promise<void> {

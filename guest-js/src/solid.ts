@@ -13,7 +13,7 @@ export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
  * What a store shows, as an object whose properties are reactive; don't destructure it.
  *
  * ```tsx
- * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?actor=…" });
+ * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?spaceUri=…" });
  *
  * function Messages() {
  *   const list = useWatchStore(messages);

@@ -13,7 +13,7 @@ export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
  *
  * ```svelte
  * <script lang="ts">
- *   const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?actor=…" });
+ *   const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?spaceUri=…" });
  *   const list = useWatchStore(messages);
  * </script>
  *

@@ -97,7 +97,7 @@ export type MintTicket = string | (() => Promise<string> | string) | { readonly 
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Lenient<
   Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords">
 > {
-  /** Where tickets come from; absent for public watches. */
+  /** Where tickets come from; absent where the URL has an invite token. */
   mintTicket?: MintTicket | undefined;
   /** The order, kept by Rust; newest first (`time_us`, then `rkey`, both descending) by default. */
   sort?: SortOptions | undefined;

@@ -28,7 +28,7 @@ export type LiveListRefs<Value = Record<string, unknown>> = {
  *
  * ```vue
  * <script setup lang="ts">
- * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?actor=…" });
+ * const messages = createWatchStore<{ text: string }>({ url: "/xrpc/com.example.message.watchRecords?spaceUri=…" });
  * const { records, status } = useWatchStore(messages);
  * </script>
  *

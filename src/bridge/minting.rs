@@ -6,12 +6,14 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    MintReason, MintRequest, Minter, Ticket, TicketError, internals::quoted,
+    MintReason, MintRequest, Minter, Ticket, TicketError, internals::Secrets,
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use regex::Regex;
 use serde::Serialize;
 use tokio::sync::oneshot;
+
+use crate::bounds;
 
 /// What may be a ticket or token in the words of an app, which knows more kinds of them than ours.
 static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -120,11 +122,14 @@ impl Minter for PageMinter {
 
 /// What the page's function threw, as it may stand in an error.
 fn failure(thrown: &str) -> String {
+    if thrown.len() > bounds::THROWN {
+        return bounds::too_long("what mintTicket threw", thrown.len(), bounds::THROWN);
+    }
     let thrown = match &*TOKENS {
         Some(tokens) if !thrown.is_empty() => tokens.replace_all(thrown, "…"),
         _ => return "mintTicket failed".into(),
     };
-    format!("mintTicket failed: {}", quoted(&thrown, &[]))
+    format!("mintTicket failed: {}", Secrets::default().quoted(&thrown))
 }
 
 /// Closes a page's minter with its handle.
@@ -202,6 +207,11 @@ mod tests {
             assert_eq!(error, format!("no ticket: mintTicket failed: {told}"));
         }
         assert_eq!(failure(""), "mintTicket failed");
+        let flood = "y".repeat(bounds::THROWN + 1);
+        assert_eq!(
+            failure(&flood),
+            "what mintTicket threw has 65537 bytes, it may have 65536"
+        );
     }
 
     #[tokio::test]

@@ -31,8 +31,6 @@ pub(crate) use warnings::Warnings;
 /// About how many bytes of JSON a delta may have, half of it for records alike; the first one with records has a quarter
 /// of that. Larger ones come in parts, so that a page has none to read for longer than a frame.
 const PART_BYTES: usize = 512 * 1024;
-/// Longest session id that a page may give itself.
-const MAX_SESSION_CHARS: usize = 64;
 
 /// Longest time that the end of the app, or a sleep of it, waits for the cache.
 pub(crate) const LAST_WRITE: Duration = Duration::from_millis(500);
@@ -253,11 +251,9 @@ fn page_minter(send: Send, event: &str, handle: u32) -> PageMinter {
 
 /// The name of a session's events.
 fn event_name(session: &str) -> Result<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if session.is_empty() || session.len() > MAX_SESSION_CHARS || !session.chars().all(plain) {
-        let message =
-            format!("a session id has 1 to {MAX_SESSION_CHARS} letters, digits and dashes");
-        return Err(Error::InvalidOptions(message));
+    if !sessions::is_session(session) {
+        let message = "a session id is a UUID";
+        return Err(Error::InvalidOptions(message.to_owned()));
     }
     Ok(format!("contrail-sync://{session}"))
 }

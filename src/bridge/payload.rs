@@ -295,14 +295,8 @@ mod tests {
     }
 
     fn state_of(entries: Vec<Arc<Entry>>) -> serde_json::Value {
-        let state = engine::State {
-            rev: 1,
-            status: Status::Live,
-            error: None,
-            cursor: None,
-            entries,
-            more: false,
-        };
+        let mut state = engine::State::default();
+        (state.status, state.entries) = (Status::Live, entries);
         serde_json::from_str(&super::state(&state).unwrap()).unwrap()
     }
 

@@ -6,27 +6,30 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use appview::{Options, Server};
 use contrail_sync_engine::{Engine, EngineConfig, Status};
 
 use super::{
-    super::{Send, sessions::LEASE, tests::spec},
+    super::{
+        Send,
+        sessions::LEASE,
+        tests::{Lounge, PAGE},
+    },
     *,
 };
 
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
 
-/// A bridge with one open handle on a server, and its pulse with a wall clock that the test sets.
+/// A bridge with one open handle on an appview, and its pulse with a wall clock that the test sets.
 struct Beating {
     bridge: Arc<Bridge>,
-    server: Server,
+    lounge: Lounge,
     seconds: Arc<AtomicU64>,
 }
 
 impl Beating {
     async fn start() -> Self {
-        let server = Server::start(Options::default()).await.unwrap();
+        let lounge = Lounge::open().await;
         let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
         let engine = engine.unwrap();
         let (bridge, seconds) = (Arc::new(Bridge::new(engine)), Arc::new(AtomicU64::new(0)));
@@ -35,11 +38,11 @@ impl Beating {
             UNIX_EPOCH + Duration::from_secs(wall.load(Ordering::Relaxed))
         }));
         let page: Send = Arc::new(|_, _| true);
-        let opened = bridge.open("main", "page".into(), 1, spec(&server), page);
+        let opened = bridge.open("main", PAGE.into(), 1, lounge.spec(), page);
         opened.await.unwrap();
         let it = Self {
             bridge,
-            server,
+            lounge,
             seconds,
         };
         it.until_live(1).await;
@@ -48,10 +51,10 @@ impl Beating {
 
     /// Follows the watch, too, until it is live on its nth connection.
     async fn until_live(&self, nth: u64) {
-        let follower = self.bridge.engine.watch(spec(&self.server)).await;
+        let follower = self.bridge.engine.watch(self.lounge.spec()).await;
         let live = async {
             let is_live = async || follower.state().await.unwrap().status == Status::Live;
-            while !is_live().await || self.server.stats().sse != nth {
+            while !is_live().await || self.lounge.server.stats().sse != nth {
                 follower.next().await.unwrap();
             }
         };
@@ -80,7 +83,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
         it.tick(TICK.as_secs()).await;
     }
     assert_eq!(it.bridge.handle_count(), 1);
-    it.bridge.renew("main", "page");
+    it.bridge.renew("main", PAGE);
     for _ in 0..ticks - 1 {
         it.tick(TICK.as_secs()).await;
     }
@@ -88,7 +91,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
     it.tick(TICK.as_secs()).await;
     it.tick(TICK.as_secs()).await;
     assert_eq!(it.bridge.handle_count(), 0);
-    assert_eq!(it.bridge.renew("main", "page"), [0; 0]);
+    assert_eq!(it.bridge.renew("main", PAGE), [0; 0]);
 }
 
 #[tokio::test]

@@ -24,6 +24,20 @@ pub(super) const LEASE: Duration = Duration::from_secs(90);
 /// Label of the webview, and the page's own id.
 pub(super) type PageKey = (String, String);
 
+/// Lengths of the parts of a UUID.
+const UUID: [usize; 5] = [8, 4, 4, 4, 12];
+
+/// Whether this is an id as pages give themselves one: a UUID in lower case. Events are named by it, and those of any
+/// other name are not for one page alone.
+pub(super) fn is_session(text: &str) -> bool {
+    let is_hex = |part: &str| {
+        part.bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    // What is longer is not even looked at.
+    text.len() == 36 && text.split('-').map(str::len).eq(UUID) && text.split('-').all(is_hex)
+}
+
 /// All pages. `S` is what a handle stands for.
 pub(super) struct Sessions<S> {
     pages: HashMap<PageKey, Page<S>>,
@@ -211,7 +225,30 @@ mod tests {
     use super::*;
 
     fn page(label: &str, session: u32) -> PageKey {
-        (label.to_owned(), format!("page-{session}"))
+        (label.to_owned(), format!("0-0-0-{session}"))
+    }
+
+    #[test]
+    fn a_session_id_has_one_form() {
+        let good = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
+        assert!(is_session(good));
+        let long = format!("{good}{}", "4".repeat(1 << 20));
+        for bad in [
+            "",
+            "-",
+            "----",
+            "0c8f5a3e9f6d4b1a8c2d0123456789ab",
+            "0C8F5A3E-9F6D-4B1A-8C2D-0123456789AB",
+            "0c8f5a3e-9f6d-4b1a-8c2d-0123456789a",
+            "0c8f5a3e-9f6d-4b1a-8c2d-0123456789a/",
+            "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab/mint",
+            "0c8f5a3e-9f6d4-b1a-8c2d-0123456789ab",
+            "0c8f5a3é-9f6d-4b1a-8c2d-0123456789a",
+            "cache-warning",
+            &long,
+        ] {
+            assert!(!is_session(bad), "{bad:.40}");
+        }
     }
 
     fn sessions() -> Sessions<()> {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use appview::{Options, Put, Server};
+use appview::{OpenSpace, Options, Put, Server};
 use contrail_sync_engine::{EngineConfig, State, Status, Subscription};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -13,27 +13,40 @@ use tokio::sync::mpsc;
 use super::*;
 
 const ALICE: &str = "did:plc:alice";
-const PAGE: &str = "0c8f5a3e-9f6d";
+pub(super) const PAGE: &str = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
 
-pub(super) fn spec(server: &Server) -> WatchSpec {
-    let url = format!(
-        "{}/xrpc/com.example.message.watchRecords?actor={ALICE}",
-        server.url()
-    );
-    WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true))
+/// An appview with a space that is watched by an invite token.
+pub(super) struct Lounge {
+    pub(super) server: Server,
+    space: OpenSpace,
 }
 
-fn put(server: &Server, rkey: &str, text: &str) {
-    let message = Put {
-        collection: "message".into(),
-        did: ALICE.into(),
-        rkey: rkey.into(),
-        record: json!({ "text": text }),
-        ..Default::default()
-    };
-    server.put(message).unwrap();
+impl Lounge {
+    pub(super) async fn open() -> Self {
+        let server = Server::start(Options::default()).await.unwrap();
+        let space = server.open_space("lounge", ALICE).unwrap();
+        Self { server, space }
+    }
+
+    pub(super) fn spec(&self) -> WatchSpec {
+        let (server, query) = (self.server.url(), &self.space.query);
+        let url = format!("{server}/xrpc/com.example.message.watchRecords?{query}");
+        WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true))
+    }
+
+    fn put(&self, rkey: &str, text: &str) {
+        let message = Put {
+            space_uri: Some(self.space.uri.clone()),
+            collection: "message".into(),
+            did: ALICE.into(),
+            rkey: rkey.into(),
+            record: json!({ "text": text }),
+            ..Default::default()
+        };
+        self.server.put(message).unwrap();
+    }
 }
 
 /// Another follower, by whose deltas one knows what the watch knows.
@@ -70,17 +83,17 @@ impl Page {
         }
     }
 
-    /// A page on a server with these messages, once it is live; and another follower of the same watch.
-    async fn live(server: &Server, rkeys: &[&str]) -> (Self, Subscription) {
+    /// A page on an appview with these messages, once it is live; and another follower of the same watch.
+    async fn live(lounge: &Lounge, rkeys: &[&str]) -> (Self, Subscription) {
         for rkey in rkeys {
-            put(server, rkey, "first");
+            lounge.put(rkey, "first");
         }
         let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
         let engine = engine.unwrap();
-        let other = engine.watch(spec(server)).await;
+        let other = engine.watch(lounge.spec()).await;
         until(&other, |state| state.status == Status::Live).await;
         let bridge = Arc::new(Bridge::new(engine));
-        let page = Self::open(&bridge, spec(server), Arc::new(true.into())).await;
+        let page = Self::open(&bridge, lounge.spec(), Arc::new(true.into())).await;
         (page, other)
     }
 
@@ -109,14 +122,14 @@ impl Page {
 
 #[tokio::test]
 async fn an_ack_answers_what_is_new_and_if_nothing_is_the_next_delta_is_an_event() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (mut page, other) = Page::live(&server, &[]).await;
-    put(&server, "a", "one");
+    let lounge = Lounge::open().await;
+    let (mut page, other) = Page::live(&lounge, &[]).await;
+    lounge.put("a", "one");
     assert_eq!(page.event().await["length"], 1);
 
     // One is under way: these wait, and come together.
-    put(&server, "b", "two");
-    put(&server, "c", "three");
+    lounge.put("b", "two");
+    lounge.put("c", "three");
     until(&other, |state| state.entries.len() == 3).await;
     let both = page.ack().await.unwrap();
     assert_eq!(both["length"], 3);
@@ -124,17 +137,17 @@ async fn an_ack_answers_what_is_new_and_if_nothing_is_the_next_delta_is_an_event
 
     assert_eq!(page.ack().await, None);
     assert!(page.events.try_recv().is_err());
-    put(&server, "d", "four");
+    lounge.put("d", "four");
     assert_eq!(page.event().await["length"], 4);
 }
 
 #[tokio::test]
 async fn acks_that_repeat_or_invent_revisions_get_nothing_and_lose_nothing() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (mut page, other) = Page::live(&server, &[]).await;
-    put(&server, "a", "one");
+    let lounge = Lounge::open().await;
+    let (mut page, other) = Page::live(&lounge, &[]).await;
+    lounge.put("a", "one");
     page.event().await;
-    put(&server, "b", "two");
+    lounge.put("b", "two");
     until(&other, |state| state.entries.len() == 2).await;
     for rev in [0, page.rev - 1, page.rev + 1, u64::MAX] {
         let answer = page.bridge.ack("main", PAGE, 1, rev).await;
@@ -147,57 +160,53 @@ async fn acks_that_repeat_or_invent_revisions_get_nothing_and_lose_nothing() {
     page.take(&serde_json::from_str(&told.remove(0)).unwrap());
 
     assert_eq!(page.ack().await, None);
-    put(&server, "c", "three");
+    lounge.put("c", "three");
     assert_eq!(page.event().await["length"], 3);
 }
 
 #[tokio::test]
 async fn a_page_that_is_stuck_costs_one_delta_and_catches_up_with_another() {
-    let server = Server::start(Options::default()).await.unwrap();
+    let lounge = Lounge::open().await;
     let rkeys: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
     let rkeys: Vec<&str> = rkeys.iter().map(String::as_str).collect();
-    let (mut page, other) = Page::live(&server, &rkeys).await;
-    for n in 0..20_000 {
-        put(&server, rkeys[n % rkeys.len()], &format!("text {n}"));
-        // The watch keeps up with the server, whose patience with slow readers is not what is tested.
-        if n % 1000 == 999 {
-            let last = format!(r#"{{"text":"text {n}"}}"#);
-            let told = |state: &State| {
-                let mut all = state.entries.iter();
-                all.any(|entry| entry.record.value.get() == last)
-            };
-            until(&other, told).await;
-        }
+    let (mut page, other) = Page::live(&lounge, &rkeys).await;
+    for n in 0..2_000 {
+        lounge.put(rkeys[n % rkeys.len()], &format!("text {n}"));
     }
+    let last = |state: &State| {
+        let mut all = state.entries.iter();
+        all.any(|entry| entry.record.value.get() == r#"{"text":"text 1999"}"#)
+    };
+    until(&other, last).await;
     page.event().await;
     assert!(page.events.try_recv().is_err());
     let catch_up = page.ack().await.unwrap();
     assert!(catch_up["records"].as_array().unwrap().len() <= rkeys.len());
     assert!(catch_up.to_string().len() < 10_000);
-    assert!(catch_up.to_string().contains("text 19999"));
+    assert!(catch_up.to_string().contains("text 1999"));
     assert_eq!(page.ack().await, None);
 }
 
 #[tokio::test]
 async fn a_state_counts_as_an_ack_and_makes_what_was_under_way_old() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (mut page, other) = Page::live(&server, &[]).await;
-    put(&server, "a", "one");
+    let lounge = Lounge::open().await;
+    let (mut page, other) = Page::live(&lounge, &[]).await;
+    lounge.put("a", "one");
     page.event().await;
-    put(&server, "b", "two");
+    lounge.put("b", "two");
     until(&other, |state| state.entries.len() == 2).await;
     let state = page.bridge.state("main", PAGE, 1).await.unwrap();
     let state: Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state["records"].as_array().unwrap().len(), 2);
     page.rev = state["rev"].as_u64().unwrap();
-    put(&server, "c", "three");
+    lounge.put("c", "three");
     assert_eq!(page.event().await["length"], 3);
 }
 
 #[tokio::test]
 async fn handles_come_back_when_the_page_or_its_webview_goes() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (page, other) = Page::live(&server, &["a"]).await;
+    let lounge = Lounge::open().await;
+    let (page, other) = Page::live(&lounge, &["a"]).await;
     let bridge = page.bridge.clone();
     bridge.release("other");
     assert_eq!(bridge.handle_count(), 1);
@@ -207,16 +216,18 @@ async fn handles_come_back_when_the_page_or_its_webview_goes() {
     // A command that the reload repeats.
     let nobody: Send = Arc::new(|_, _| panic!("nobody is there"));
     let open = |session: &str, handle| {
-        let (spec, nobody) = (spec(&server), nobody.clone());
+        let (spec, nobody) = (lounge.spec(), nobody.clone());
         bridge.open("main", session.to_owned(), handle, spec, nobody)
     };
     assert!(matches!(open(PAGE, 1).await, Err(Error::UnknownWatch)));
 
-    open("another-page", 1).await.unwrap();
+    open("7d1b2c3e-0f6d-4b1a-8c2d-0123456789ab", 1)
+        .await
+        .unwrap();
     bridge.forget("main");
     assert_eq!(bridge.handle_count(), 0);
     // The pumps of both are gone: what happens now is for nobody.
-    put(&server, "b", "two");
+    lounge.put("b", "two");
     until(&other, |state| state.entries.len() == 2).await;
     let mut events = page.events;
     assert!(events.recv().await.is_none());
@@ -224,7 +235,7 @@ async fn handles_come_back_when_the_page_or_its_webview_goes() {
 
 #[tokio::test]
 async fn a_watch_that_ended_is_not_held_and_answers_nothing_any_more() {
-    let server = Server::start(Options::default()).await.unwrap();
+    let lounge = Lounge::open().await;
     let elsewhere = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -232,7 +243,7 @@ async fn a_watch_that_ended_is_not_held_and_answers_nothing_any_more() {
         .unwrap();
     let engine = Engine::new(elsewhere.handle().clone(), EngineConfig::default());
     let bridge = Arc::new(Bridge::new(engine.unwrap()));
-    let mut page = Page::open(&bridge, spec(&server), Arc::new(true.into())).await;
+    let mut page = Page::open(&bridge, lounge.spec(), Arc::new(true.into())).await;
     assert_eq!(bridge.renew("main", PAGE), [1]);
     elsewhere.shutdown_background();
     // The pump's end is the end of what it could send. What came before that is acknowledged, as by any page.
@@ -252,33 +263,43 @@ async fn a_watch_that_ended_is_not_held_and_answers_nothing_any_more() {
 
 #[tokio::test]
 async fn a_page_that_events_do_not_reach_learns_it_when_it_renews() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (page, _other) = Page::live(&server, &[]).await;
+    let lounge = Lounge::open().await;
+    let (page, _other) = Page::live(&lounge, &[]).await;
     let (bridge, reachable) = (page.bridge.clone(), Arc::new(AtomicBool::new(true)));
     bridge.forget("main");
-    let mut page = Page::open(&bridge, spec(&server), reachable.clone()).await;
+    let mut page = Page::open(&bridge, lounge.spec(), reachable.clone()).await;
     assert_eq!(bridge.renew("main", PAGE), [1]);
     reachable.store(false, Ordering::Relaxed);
-    put(&server, "a", "one");
+    lounge.put("a", "one");
     page.event().await;
     assert!(page.events.recv().await.is_none());
     assert_eq!(bridge.renew("main", PAGE), [0; 0]);
     assert!(bridge.ack("main", PAGE, 1, page.rev).await.is_err());
 }
 
-#[test]
-fn a_session_id_is_short_and_plain() {
-    assert!(event_name(PAGE).is_ok());
-    for bad in ["", "a b", "ä", "a/mint", &"x".repeat(65)] {
-        let error = event_name(bad).unwrap_err();
+#[tokio::test]
+async fn a_page_cannot_take_the_name_of_an_event_that_others_hear() {
+    let lounge = Lounge::open().await;
+    let (page, _other) = Page::live(&lounge, &[]).await;
+    for taken in [
+        "cache-warning",
+        "",
+        "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab/mint",
+    ] {
+        let nobody: Send = Arc::new(|_, _| panic!("nobody is there"));
+        let opened = page
+            .bridge
+            .open("main", taken.to_owned(), 2, lounge.spec(), nobody);
+        let error = opened.await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::InvalidOptions);
     }
+    assert_eq!(page.bridge.handle_count(), 1);
 }
 
 #[tokio::test]
 async fn an_edit_is_made_once_however_often_a_reload_repeats_it() {
-    let server = Server::start(Options::default()).await.unwrap();
-    let (mut page, other) = Page::live(&server, &["a"]).await;
+    let lounge = Lounge::open().await;
+    let (mut page, other) = Page::live(&lounge, &["a"]).await;
     let bridge = page.bridge.clone();
     let edit = |nonce, edit: Value| {
         let edit = Edit::try_from(edit).unwrap();
@@ -313,11 +334,11 @@ async fn an_edit_is_made_once_however_often_a_reload_repeats_it() {
 
 #[tokio::test]
 async fn a_large_state_comes_in_parts_each_after_the_ack_of_the_last() {
-    let server = Server::start(Options::default()).await.unwrap();
+    let lounge = Lounge::open().await;
     for n in 0..50 {
-        put(&server, &format!("m{n}"), &"x".repeat(40_000));
+        lounge.put(&format!("m{n}"), &"x".repeat(40_000));
     }
-    let (mut page, _other) = Page::live(&server, &[]).await;
+    let (mut page, _other) = Page::live(&lounge, &[]).await;
     let mut length = 0;
     let mut parts = 0;
     while let Some(part) = page.ack().await {

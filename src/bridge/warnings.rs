@@ -84,11 +84,9 @@ mod tests {
     fn the_last_warnings_are_kept_in_order_with_numbers_and_without_paths() {
         let warnings = Warnings::default();
         for n in 0..40 {
-            warnings.keep(&CacheWarning {
-                kind: WarningKind::DiskFull,
-                message: format!("warning {n}"),
-                moved_to: Some("/somewhere/secret".into()),
-            });
+            let mut warning = CacheWarning::new(WarningKind::DiskFull, format!("warning {n}"));
+            warning.moved_to = Some("/somewhere/secret".into());
+            warnings.keep(&warning);
         }
         let json = serde_json::to_string(&warnings.recent()).unwrap();
         assert_eq!(warnings.recent().len(), KEPT);

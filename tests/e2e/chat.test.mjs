@@ -86,14 +86,14 @@ describe("the chat in a window", { timeout: 300_000 }, () => {
   });
 
   step("a reload shows the same list, and leaves no connection behind", async () => {
-    assert.equal((await scene.appview.stats()).open, 1, "one window keeps one connection");
+    assert.equal((await scene.appview.stats()).watches, 1, "one window keeps one connection");
     await scene.window.run(() => {
       globalThis.beforeReload = true;
     });
     await scene.window.reload();
     assert.ok(!(await scene.window.run(() => globalThis.beforeReload === true)), "it is a new page");
     await scene.shows("live", list);
-    assert.equal((await scene.appview.stats()).open, 1, "open connections after the reload");
+    assert.equal((await scene.appview.stats()).watches, 1, "open connections after the reload");
   });
 
   step("a window that was reloaded still follows the server", async () => {

@@ -20,12 +20,18 @@ const NOISE_MB = 30;
 /** Where Tauri's script keeps a page's listeners, by the events' names. */
 const LISTENERS = "__internal_unstable_listeners_object_id__";
 
-let appview, folder;
+let appview, folder, space;
 const scene = {};
 const step = (promise, run) => stepOf(() => scene, promise, run);
 
 const put = (rkey, text) =>
-  appview.control("put", { collection: "message", did: ALICE, rkey, record: { text } });
+  appview.control("put", {
+    spaceUri: space.uri,
+    collection: "message",
+    did: ALICE,
+    rkey,
+    record: { text },
+  });
 
 /** Waits until the page is live and shows the note. */
 const shows = (rkey) =>
@@ -143,8 +149,10 @@ describe("the app", { timeout: 300_000 }, () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "contrail-e2e-"));
     appview = await Appview.start(APPVIEW);
+    space = await appview.control("openSpace", { key: "notes", owner: ALICE });
     await put("n1", "Tent, sleeps three");
-    const env = { ...homes(folder), GALLERY_APPVIEW: appview.url, GALLERY_PROBE: "1" };
+    const gallery = { GALLERY_APPVIEW: appview.url, GALLERY_QUERY: space.query, GALLERY_PROBE: "1" };
+    const env = { ...homes(folder), ...gallery };
     scene.window = await Window.open(GALLERY, env, { args: ["vue"] });
     [driver] = await scene.window.handles(1);
     await shows("n1");
@@ -163,8 +171,8 @@ describe("the app", { timeout: 300_000 }, () => {
     const names = await reload(RELOADS);
     await counts(quiet);
     await grewNot(t, before);
-    const { open, connects } = await appview.stats();
-    assert.deepEqual({ open, connects }, { open: 1, connects: 1 });
+    const { watches, sse } = await appview.stats();
+    assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
     assert.equal(names.length, RELOADS, "two of every other page");
     assert.deepEqual(await heard([...names, "control"]), ["control"]);
   });
@@ -178,8 +186,8 @@ describe("the app", { timeout: 300_000 }, () => {
     await counts(quiet);
     await scene.window.handles(1);
     await grewNot(t, before);
-    const { open, connects } = await appview.stats();
-    assert.deepEqual({ open, connects }, { open: 1, connects: 1 });
+    const { watches, sse } = await appview.stats();
+    assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
   });
 
   step("has the handle of a page that closes itself back when its window closes", async () => {

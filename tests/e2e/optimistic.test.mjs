@@ -177,7 +177,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     await went("pending", "sent");
   });
 
-  step("stays what it is while others write, and arrives after what was written before it", async () => {
+  step("stays where it is while others write, and arrives after what was written before it", async () => {
     scene.door.hold();
     const first = ["18:42, and one at 20:10", await write("18:42, and one at 20:10")];
     const second = ["Who books?", await write("Who books?")];
@@ -189,7 +189,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     scene.door.release();
     await is(second[1], "sent");
     await went("pending", "sent");
-    list = [...list, other, ...[first, second].map(([text, rkey]) => [rkey, ALICE, text])];
+    list = [...list, ...[first, second].map(([text, rkey]) => [rkey, ALICE, text]), other];
     await scene.shows("live", list);
     const [newest, before] = await onServer();
     assert.deepEqual([before, newest], [first[1], second[1]]);

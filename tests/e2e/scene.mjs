@@ -35,7 +35,7 @@ export class Scene {
   door = new Door();
   /** What the app has written to stderr since it was opened. */
   log = "";
-  /** When each message was written, whichever appview has it. */
+  /** When each record was written for the first time, as its body says. */
   #times = new Map();
 
   /** A space with these messages in it, oldest first. The number in an rkey is the minute of the last hour. */
@@ -101,7 +101,7 @@ export class Scene {
     const createdAt = this.#times.get(rkey) ?? Date.now();
     this.#times.set(rkey, createdAt);
     const record = { ...body, createdAt: new Date(createdAt).toISOString() };
-    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record, createdAt });
+    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record });
   }
 
   remove(rkey, did) {

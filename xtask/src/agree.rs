@@ -9,7 +9,7 @@ use crate::{build, counts, npm, proc};
 const MANY: u32 = 20_000;
 
 /// How much to try.
-pub struct Options {
+pub(crate) struct Options {
     /// Lives to try.
     pub cases: u32,
     /// The first one's seed.
@@ -26,12 +26,12 @@ impl Default for Options {
 }
 
 /// Runs them, and stops at the first disagreement.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     counted(options, &mut counts::Counts::default())
 }
 
 /// Runs them as one test.
-pub fn counted(options: &Options, counts: &mut counts::Counts) -> Result<()> {
+pub(crate) fn counted(options: &Options, counts: &mut counts::Counts) -> Result<()> {
     proc::run(&mut npm::script(&npm::guest(), "build"))?;
     let mut command = build::cargo(&["test", "--package", "tauri-plugin-contrail-sync", "--lib"]);
     if options.cases > MANY {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::proc::Background;
 
 /// A running appview. Ends when dropped.
-pub struct Appview {
+pub(crate) struct Appview {
     _server: Background,
     agent: ureq::Agent,
     /// Its origin.
@@ -19,7 +19,7 @@ pub struct Appview {
 
 impl Appview {
     /// Starts one on a free port, with more arguments.
-    pub fn start(program: &Path, args: &[&str]) -> Result<Self> {
+    pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
         command
             .args(["--port", "0"])
@@ -41,7 +41,7 @@ impl Appview {
     }
 
     /// `POST /control/<call>`.
-    pub fn control(&self, call: &str, body: &Value) -> Result<Value> {
+    pub(crate) fn control(&self, call: &str, body: &Value) -> Result<Value> {
         let mut answer = self
             .agent
             .post(format!("{}/control/{call}", self.url))
@@ -55,7 +55,7 @@ impl Appview {
     }
 
     /// Creates a space and lets `members` in; its URI.
-    pub fn space(&self, key: &str, owner: &str, members: &[&str]) -> Result<String> {
+    pub(crate) fn space(&self, key: &str, owner: &str, members: &[&str]) -> Result<String> {
         let answer = self.control("space", &json!({ "key": key, "owner": owner }))?;
         let uri = answer["uri"].as_str().context("the new space has no URI")?;
         for did in members.iter().filter(|did| **did != owner) {

@@ -13,12 +13,12 @@ use crate::{build, npm, proc, setup};
 
 /// What the benches put before a row.
 const MARK: &str = "bench-row ";
-const BENCHES: [&str; 3] = ["hot_path", "stream", "cache"];
+const BENCHES: [&str; 4] = ["hot_path", "stream", "cache", "hostile"];
 /// Built together, so that all of them share one build of what they depend on.
 const PACKAGES: [&str; 3] = ["contrail-sync-engine", "bench-window", "appview"];
 
 /// Runs all benches; a rough run of a minute or two if `quick`.
-pub fn run(quick: bool) -> Result<()> {
+pub(crate) fn run(quick: bool) -> Result<()> {
     let mut needs = vec![setup::Need::Build];
     if cfg!(target_os = "linux") {
         needs.push(setup::Need::Window);

@@ -8,26 +8,26 @@ use anyhow::Result;
 use crate::{npm, proc};
 
 /// The programs that were built.
-pub struct Programs {
+pub(crate) struct Programs {
     pub appview: PathBuf,
     pub chat: PathBuf,
     pub gallery: PathBuf,
 }
 
 /// A cargo command in the root of the repository.
-pub fn cargo(args: &[&str]) -> Command {
+pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(crate::root());
     command
 }
 
 /// Builds the front end of an example, which is compiled into its app.
-pub fn front_end(example: &Path) -> Result<()> {
+pub(crate) fn front_end(example: &Path) -> Result<()> {
     proc::run(&mut npm::script(example, "build"))
 }
 
 /// Builds the development appview and the app of one example.
-pub fn programs(app: &str) -> Result<Programs> {
+pub(crate) fn programs(app: &str) -> Result<Programs> {
     let what = ["build", "--package", "appview", "--package", app];
     proc::run(&mut cargo(&what))?;
     Ok(built())
@@ -35,7 +35,7 @@ pub fn programs(app: &str) -> Result<Programs> {
 
 /// Builds the whole workspace with its tests. Features are chosen for all of it together, as in
 /// `cargo test --workspace`, so that nothing is compiled a second time for other features.
-pub fn everything() -> Result<Programs> {
+pub(crate) fn everything() -> Result<Programs> {
     proc::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     Ok(built())
 }
@@ -51,13 +51,13 @@ fn built() -> Programs {
 }
 
 /// Cargo's target directory. Our own files go to folders of it.
-pub fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let dir = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     crate::root().join(Path::new(&dir))
 }
 
 /// Writes the TypeScript types of what crosses the bridge; tests named `export_bindings` do it.
-pub fn bindings() -> Result<()> {
+pub(crate) fn bindings() -> Result<()> {
     let test = ["test", "--package", "tauri-plugin-contrail-sync", "--lib"];
     proc::run(cargo(&test).arg("export_bindings"))
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 /// Tests that ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
+pub(crate) struct Counts {
     pub passed: u64,
     pub failed: u64,
 }
@@ -19,7 +19,7 @@ impl AddAssign for Counts {
 }
 
 /// The counts of one line of `cargo test`, as in `test result: ok. 12 passed; 0 failed; …`.
-pub fn cargo_line(line: &str) -> Option<Counts> {
+pub(crate) fn cargo_line(line: &str) -> Option<Counts> {
     let rest = line.trim().strip_prefix("test result: ")?;
     let (_, rest) = rest.split_once(". ")?;
     let number = |word: &str| -> Option<u64> {
@@ -33,7 +33,7 @@ pub fn cargo_line(line: &str) -> Option<Counts> {
 }
 
 /// The counts of vitest's JSON report. A file that could not even be loaded counts as one failure.
-pub fn vitest(report: &str) -> Result<Counts> {
+pub(crate) fn vitest(report: &str) -> Result<Counts> {
     let report: serde_json::Value =
         serde_json::from_str(report).context("vitest's report is not JSON")?;
     let number = |name: &str| {
@@ -54,7 +54,7 @@ pub fn vitest(report: &str) -> Result<Counts> {
 }
 
 /// The counts at the end of a TAP report of node's test runner. Cancelled tests have failed.
-pub fn node_tap(report: &str) -> Result<Counts> {
+pub(crate) fn node_tap(report: &str) -> Result<Counts> {
     let number = |name: &str| -> Result<u64> {
         report
             .lines()

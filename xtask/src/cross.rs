@@ -14,7 +14,7 @@ const TARGETS: [&str; 4] = [
 ];
 
 /// Checks `targets`, or all of them when there are none.
-pub fn check(targets: &[String]) -> Result<()> {
+pub(crate) fn check(targets: &[String]) -> Result<()> {
     if let Some(unknown) = targets.iter().find(|t| !TARGETS.contains(&t.as_str())) {
         bail!(
             "unknown target {unknown:?}; known are {}",

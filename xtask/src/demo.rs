@@ -13,7 +13,7 @@ use crate::{build, display, keyring, npm, setup};
 
 /// How the demo runs.
 #[derive(Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Save what the window shows once it is live to this PNG file, and end.
     pub screenshot: Option<PathBuf>,
     /// End after this time.
@@ -26,7 +26,7 @@ pub struct Options {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Sets up, builds, and runs until the window is closed, the time is over or the picture is taken.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let mut needs = vec![setup::Need::Build];
     if own_display(options) {
         needs.extend([setup::Need::Window, setup::Need::Keyring]);
@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// The demo itself, with programs that are built.
-pub fn show(options: &Options, programs: &build::Programs) -> Result<()> {
+pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> {
     let ws = options.ws.as_deref().map(|mode| ["--ws", mode]);
     let appview = Appview::start(
         &programs.appview,
@@ -87,7 +87,7 @@ fn photographer(chat: &std::path::Path, file: &std::path::Path) -> Result<Comman
 }
 
 /// Lets something happen now and then by `go_on`, until the window is closed, the time is over or the picture is taken.
-pub fn follow(
+pub(crate) fn follow(
     name: &str,
     mut window: Background,
     options: &Options,

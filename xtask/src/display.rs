@@ -8,20 +8,20 @@ use anyhow::Result;
 use crate::proc::Background;
 
 /// Whether windows can be opened as things are.
-pub fn present() -> bool {
+pub(crate) fn present() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
 /// An X server that draws into memory. Ends when dropped.
-pub struct Virtual {
+pub(crate) struct Virtual {
     _server: Background,
     name: String,
 }
 
 impl Virtual {
     /// Starts Xvfb on a display number that it picks itself.
-    pub fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new("Xvfb");
         // fd 1: the number is written to stdout once the server accepts connections.
         command
@@ -38,7 +38,7 @@ impl Virtual {
     }
 
     /// Makes `command` open its windows here.
-    pub fn apply(&self, command: &mut Command) {
+    pub(crate) fn apply(&self, command: &mut Command) {
         command
             .env("DISPLAY", &self.name)
             .env("GDK_BACKEND", "x11")

@@ -1,10 +1,9 @@
 //! `cargo xtask gallery`: the same live list in React, Svelte, Vue and Solid, on an appview where it changes.
 
 use std::process::Command;
-use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
 use crate::appview::Appview;
 use crate::proc::Background;
@@ -29,7 +28,7 @@ const NOTES: [&str; 12] = [
 const AT_FIRST: usize = 5;
 
 /// Sets up, builds, and runs until the last window is closed.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let own_display = !display::present();
     let mut needs = vec![setup::Need::Build];
     if own_display {
@@ -44,7 +43,9 @@ pub fn run() -> Result<()> {
     let mut notes = Notes::begin(&appview)?;
     let display = own_display.then(display::Virtual::start).transpose()?;
     let mut command = Command::new(&programs.gallery);
-    command.env("GALLERY_APPVIEW", &appview.url);
+    command
+        .env("GALLERY_APPVIEW", &appview.url)
+        .env("GALLERY_QUERY", &notes.query);
     if let Some(display) = &display {
         display.apply(&mut command);
     }
@@ -58,20 +59,29 @@ pub fn run() -> Result<()> {
 /// What alice writes down: a window onto `NOTES` that moves on.
 struct Notes<'a> {
     appview: &'a Appview,
+    space: String,
+    /// What opens the space to the windows.
+    query: String,
     oldest: usize,
     next: usize,
 }
 
 impl<'a> Notes<'a> {
     fn begin(appview: &'a Appview) -> Result<Self> {
+        let space = appview.control("openSpace", &json!({ "key": "notes", "owner": ALICE }))?;
+        let of_space = |name: &str| {
+            let text = space[name].as_str().map(str::to_owned);
+            text.with_context(|| format!("the new space has no {name}"))
+        };
         let mut notes = Self {
             appview,
+            space: of_space("uri")?,
+            query: of_space("query")?,
             oldest: 0,
             next: 0,
         };
-        for i in 0..AT_FIRST {
-            let minutes = u64::try_from(AT_FIRST - i)?;
-            notes.add(SystemTime::now() - Duration::from_secs(60 * minutes))?;
+        for _ in 0..AT_FIRST {
+            notes.add()?;
         }
         Ok(notes)
     }
@@ -80,36 +90,32 @@ impl<'a> Notes<'a> {
     fn go_on(&mut self) -> Result<()> {
         if fastrand::bool() {
             let text = format!("{} ✓", text(self.oldest));
-            return self.put(self.oldest, &text, None);
+            return self.put(self.oldest, &text);
         }
         if self.next - self.oldest <= AT_FIRST {
-            return self.add(SystemTime::now());
+            return self.add();
         }
-        let gone = json!({ "collection": "message", "did": ALICE, "rkey": rkey(self.oldest) });
         self.oldest += 1;
-        self.appview.control("delete", &gone).map(drop)
+        self.control("delete", self.oldest - 1, json!({}))
     }
 
-    fn add(&mut self, at: SystemTime) -> Result<()> {
-        let millis = at.duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+    fn add(&mut self) -> Result<()> {
         self.next += 1;
-        self.put(
-            self.next - 1,
-            text(self.next - 1),
-            Some(u64::try_from(millis)?),
-        )
+        self.put(self.next - 1, text(self.next - 1))
     }
 
-    /// `created`: Unix milliseconds; an edit keeps them.
-    fn put(&self, which: usize, text: &str, created: Option<u64>) -> Result<()> {
-        let note = json!({ "collection": "message", "did": ALICE, "rkey": rkey(which),
-            "record": { "text": text }, "createdAt": created });
-        self.appview.control("put", &note).map(drop)
+    fn put(&self, which: usize, text: &str) -> Result<()> {
+        self.control("put", which, json!({ "record": { "text": text } }))
     }
-}
 
-fn rkey(which: usize) -> String {
-    format!("note{which:06}")
+    /// A control call about one note, with more fields.
+    fn control(&self, call: &str, which: usize, mut fields: Value) -> Result<()> {
+        fields["spaceUri"] = json!(self.space);
+        fields["collection"] = json!("message");
+        fields["did"] = json!(ALICE);
+        fields["rkey"] = json!(format!("note{which:06}"));
+        self.appview.control(call, &fields).map(drop)
+    }
 }
 
 fn text(which: usize) -> &'static str {

@@ -21,7 +21,7 @@ const XDG_HOMES: [&str; 3] = ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOM
 /// Wraps `command` into a D-Bus session with its own keyring and home directory. Rust's own tools keep
 /// their real homes. Sets `CONTRAIL_TEST_KEYRING=1`. The home is removed when dropped: keep it until the
 /// command has ended.
-pub fn with_keyring(command: &Command) -> Result<(Command, TempDir)> {
+pub(crate) fn with_keyring(command: &Command) -> Result<(Command, TempDir)> {
     let mut wrapped = Command::new("dbus-run-session");
     wrapped
         .args(["--", "sh", "-c", SCRIPT, "sh"])
@@ -31,7 +31,7 @@ pub fn with_keyring(command: &Command) -> Result<(Command, TempDir)> {
 }
 
 /// As [`with_keyring`], but without any D-Bus session, so without a keyring. Sets `CONTRAIL_TEST_KEYRING=0`.
-pub fn without_keyring(command: &Command) -> Result<(Command, TempDir)> {
+pub(crate) fn without_keyring(command: &Command) -> Result<(Command, TempDir)> {
     let mut wrapped = Command::new(command.get_program());
     wrapped
         .env_remove("DBUS_SESSION_BUS_ADDRESS")

@@ -13,6 +13,7 @@ mod keyring;
 mod npm;
 mod proc;
 mod setup;
+mod soak;
 mod talk;
 mod test;
 
@@ -34,6 +35,8 @@ cargo xtask <command>
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
   bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
+  soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
+       [--seed N]              (15 minutes by default)
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
@@ -80,6 +83,7 @@ fn dispatch() -> Result<ExitCode> {
         "test" => return test::run(&test_options(&mut args)?),
         "bench" => bench::run(quick(&mut args)?)?,
         "agree" => agree::run(&agree_options(&mut args)?)?,
+        "soak" => soak::run(&soak_options(&mut args)?)?,
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;
@@ -133,6 +137,18 @@ fn agree_options(args: &mut lexopt::Parser) -> Result<agree::Options> {
     while let Some(arg) = args.next()? {
         match arg {
             Long("cases") => options.cases = args.value()?.parse()?,
+            Long("seed") => options.seed = args.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn soak_options(args: &mut lexopt::Parser) -> Result<soak::Options> {
+    let mut options = soak::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("for") => options.seconds = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }

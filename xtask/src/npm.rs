@@ -8,35 +8,35 @@ use anyhow::{Context, Result};
 use crate::proc;
 
 /// The JavaScript half of the plugin.
-pub fn guest() -> PathBuf {
+pub(crate) fn guest() -> PathBuf {
     crate::root().join("guest-js")
 }
 
 /// The chat's front end.
-pub fn chat() -> PathBuf {
+pub(crate) fn chat() -> PathBuf {
     crate::root().join("examples/chat")
 }
 
 /// The gallery's front end.
-pub fn gallery() -> PathBuf {
+pub(crate) fn gallery() -> PathBuf {
     crate::root().join("examples/gallery")
 }
 
 /// An npm command in `dir`.
-pub fn npm(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn npm(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
     command.args(args).current_dir(dir);
     command
 }
 
 /// A script of the package in `dir`.
-pub fn script(dir: &Path, name: &str) -> Command {
+pub(crate) fn script(dir: &Path, name: &str) -> Command {
     npm(dir, &["run", "--silent", name])
 }
 
 /// Installs what the lock files name, where that has not been done, and builds guest-js, which the
 /// examples take from its folder.
-pub fn install(examples: &[PathBuf]) -> Result<()> {
+pub(crate) fn install(examples: &[PathBuf]) -> Result<()> {
     ci(&guest())?;
     proc::run(&mut script(&guest(), "build"))?;
     examples.iter().try_for_each(|dir| ci(dir))

@@ -23,7 +23,7 @@ struct Target {
 }
 
 /// A child with a group of its own, so that what it starts ends with it. Dropping it ends the group.
-pub struct Background {
+pub(crate) struct Background {
     child: Child,
     target: Target,
     name: String,
@@ -31,7 +31,7 @@ pub struct Background {
 
 impl Background {
     /// Starts `command`, with a name for error messages.
-    pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
+    pub(crate) fn spawn(name: &str, mut command: Command) -> Result<Self> {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::null());
@@ -51,7 +51,7 @@ impl Background {
     }
 
     /// The first line it writes to its piped stdout; an error when it ends or stays silent instead.
-    pub fn first_line(&mut self, patience: Duration) -> Result<String> {
+    pub(crate) fn first_line(&mut self, patience: Duration) -> Result<String> {
         let stdout = self.child.stdout.take().context("stdout is not piped")?;
         let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -71,7 +71,7 @@ impl Background {
     }
 
     /// Its exit status, if it has ended.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 }
@@ -92,13 +92,13 @@ impl Drop for Background {
 }
 
 /// Runs a command with inherited output; an error unless it succeeds.
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
     finish(command, |_| ())
 }
 
 /// As [`run`], and hands every line of stdout to `line` after it was printed.
-pub fn run_reading(command: &mut Command, mut line: impl FnMut(&str)) -> Result<()> {
+pub(crate) fn run_reading(command: &mut Command, mut line: impl FnMut(&str)) -> Result<()> {
     eprintln!("$ {}", shown(command));
     command.stdout(Stdio::piped());
     finish(command, |child| {
@@ -134,7 +134,7 @@ fn finish(command: &mut Command, read: impl FnOnce(&mut Child)) -> Result<()> {
 }
 
 /// What a command prints, or `None` when it cannot be run or fails.
-pub fn output(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn output(program: &str, args: &[&str]) -> Option<String> {
     let out = Command::new(program)
         .args(args)
         .stderr(Stdio::null())
@@ -146,7 +146,7 @@ pub fn output(program: &str, args: &[&str]) -> Option<String> {
 }
 
 /// Where `program` is in PATH.
-pub fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|dir| dir.join(&name))
@@ -154,7 +154,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Ctrl-C, SIGTERM and SIGHUP end every child, then this process.
-pub fn end_children_on_signal() -> Result<()> {
+pub(crate) fn end_children_on_signal() -> Result<()> {
     ctrlc::set_handler(|| {
         let all = alive(|all| all.clone());
         all.iter().for_each(|t| signal(*t, false));

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::proc;
-pub use needs::Need;
+pub(crate) use needs::Need;
 use needs::{Entry, Manager};
 
 /// Vite needs at least this Node.js: major and minor version.
@@ -15,7 +15,7 @@ const NODE: (u32, u32) = (20, 19);
 
 /// Makes sure that what serves `needs` is there; an error with the exact command to run when it is not
 /// and cannot be installed from here.
-pub fn packages(needs: &[Need]) -> Result<()> {
+pub(crate) fn packages(needs: &[Need]) -> Result<()> {
     let missing = needs::missing(needs);
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|entry| entry.what).collect();

@@ -10,8 +10,8 @@ use crate::appview::Appview;
 mod lines;
 use lines::{EMOJI, LATER, OPENING};
 
-pub const ALICE: &str = "did:plc:alice";
-pub const MEMBERS: [&str; 4] = [ALICE, "did:plc:bob", "did:plc:carol", "did:plc:dave"];
+pub(crate) const ALICE: &str = "did:plc:alice";
+pub(crate) const MEMBERS: [&str; 4] = [ALICE, "did:plc:bob", "did:plc:carol", "did:plc:dave"];
 const NSID: &str = "com.example.chat";
 /// Only the latest messages are edited, deleted and reacted to.
 const REMEMBERED: usize = 24;
@@ -32,7 +32,7 @@ impl Message {
 }
 
 /// A conversation in one space.
-pub struct Talk<'a> {
+pub(crate) struct Talk<'a> {
     appview: &'a Appview,
     space: String,
     recent: Vec<Message>,
@@ -41,7 +41,7 @@ pub struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     /// Creates the space with what was said in it so far.
-    pub fn begin(appview: &'a Appview) -> Result<Self> {
+    pub(crate) fn begin(appview: &'a Appview) -> Result<Self> {
         let space = appview.space("weekend-hike", ALICE, &MEMBERS)?;
         let mut talk = Self {
             appview,
@@ -65,17 +65,17 @@ impl<'a> Talk<'a> {
     }
 
     /// The URI of the space.
-    pub fn space(&self) -> &str {
+    pub(crate) fn space(&self) -> &str {
         &self.space
     }
 
     /// How long until something happens again.
-    pub fn pause() -> Duration {
+    pub(crate) fn pause() -> Duration {
         Duration::from_millis(fastrand::u64(1_000..4_000))
     }
 
     /// Lets one thing happen: mostly a message, now and then a reaction, an edit or a deletion.
-    pub fn go_on(&mut self) -> Result<()> {
+    pub(crate) fn go_on(&mut self) -> Result<()> {
         let now = SystemTime::now();
         match fastrand::u32(0..100) {
             0..18 => {
@@ -147,7 +147,7 @@ impl<'a> Talk<'a> {
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "message", "did": message.did,
-                "rkey": message.rkey, "record": record, "createdAt": millis(message.at)? }),
+                "rkey": message.rkey, "record": record }),
         )?;
         Ok(())
     }
@@ -157,19 +157,12 @@ impl<'a> Talk<'a> {
         self.appview.control(
             "put",
             &json!({ "spaceUri": self.space, "collection": "reaction", "did": did,
-                "rkey": tid(SystemTime::now()), "createdAt": millis(at)?,
+                "rkey": tid(SystemTime::now()),
                 "record": { "$type": format!("{NSID}.reaction"), "emoji": emoji,
                     "subject": { "uri": subject }, "createdAt": timestamp(at) } }),
         )?;
         Ok(())
     }
-}
-
-/// When a record was made, as the appview is told: Unix milliseconds.
-fn millis(at: SystemTime) -> Result<u64> {
-    Ok(u64::try_from(
-        at.duration_since(SystemTime::UNIX_EPOCH)?.as_millis(),
-    )?)
 }
 
 /// When a record was made, as its body says.

@@ -11,7 +11,7 @@ use crate::counts::{self, Counts};
 use crate::{agree, build, demo, display, keyring, npm, proc, setup};
 
 /// What to run.
-pub struct Options {
+pub(crate) struct Options {
     /// Whether to drive the app in a window.
     pub e2e: bool,
 }
@@ -118,7 +118,7 @@ impl Report {
 }
 
 /// Runs everything. Only a machine that cannot be set up stops early.
-pub fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut report = Report::default();
     let mut needs = setup::Need::all();
     if !options.e2e {

@@ -23,11 +23,9 @@ export class Appview {
 
   /** A new space with `n` records. */
   async space(key, n) {
-    const { uri } = await this.control("space", { key, owner: ALICE });
+    const { uri, query } = await this.control("openSpace", { key, owner: ALICE });
     await this.control("bulk", { spaceUri: uri, n, size: SIZE, silent: true });
-    const { token } = await this.control("invite", { spaceUri: uri });
-    const query = new URLSearchParams({ spaceUri: uri, limit: n, inviteToken: token });
-    const url = `${this.#url}/xrpc/com.example.message.watchRecords?${query}`;
+    const url = `${this.#url}/xrpc/com.example.message.watchRecords?${query}&limit=${n}`;
     return { uri, url, n };
   }
 

@@ -35,15 +35,17 @@ export class Changes {
   }
 }
 
-/** Records that were added or replaced; the others are the same objects in the same order. */
+/** Records that were added, or replaced in their place or further up; the others are the same objects in the same order. */
 function difference(old, records) {
   const found = [];
+  const uris = new Set();
   let at = 0;
-  for (let i = 0; i < records.length; i++) {
-    if (records[i] === old[at]) at++;
+  for (const record of records) {
+    if (record !== old[at]) while (uris.has(old[at]?.uri)) at++;
+    if (record === old[at]) at++;
     else {
-      if (records[i].uri === old[at]?.uri) at++;
-      found.push(records[i]);
+      found.push(record);
+      uris.add(record.uri);
     }
   }
   return found;

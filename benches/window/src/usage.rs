@@ -12,7 +12,7 @@ const NETWORK: &str = "WebKitNetworkPr";
 /// Times are in milliseconds since each process began, memory in MiB.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Processor time of the thread that runs the page's JavaScript, layout and painting.
     pub main_thread: Option<f64>,
     /// Processor time of all threads of the app's own process.
@@ -28,7 +28,7 @@ pub struct Usage {
 }
 
 /// Reads the counters.
-pub fn now() -> Usage {
+pub(crate) fn now() -> Usage {
     let app = std::process::id();
     let (web, network) = (child(app, WEB), child(app, NETWORK));
     Usage {

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contrail_sync_engine::{
-    Cache, CacheConfig, CacheOptions, Delta, Engine, EngineConfig, Subscription,
-};
+use appview::Put;
+use contrail_sync_engine::{Cache, CacheConfig, Delta, Engine, EngineConfig, Subscription};
 use cpu_time::ThreadTime;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -93,8 +92,7 @@ impl Arm {
         if let Some((dir, max_records)) = cache {
             let file = CacheConfig::new(Some(dir.join("cache.sqlite")));
             config.cache = Some(Cache::open(file, &Handle::current()));
-            let key = None;
-            spec.cache = Some(CacheOptions { key, max_records });
+            spec.cache.get_or_insert_default().max_records = max_records;
         }
         let engine = Engine::new(Handle::current(), config).expect("the engine starts");
         let watch = engine.watch(spec).await;
@@ -146,10 +144,27 @@ fn write(lounge: &Lounge, records: usize, mark: u64) {
     let from = CHUNK * usize::try_from(mark).expect("it is small");
     for n in from..from + CHUNK {
         let text = format!("{mark} {filler}");
-        let rkey = format!("{:06}", n % records);
-        lounge.put(ALICE, "message", &rkey, json!({ "text": text }));
+        put(
+            lounge,
+            format!("{:06}", n % records),
+            json!({ "text": text }),
+        );
     }
-    lounge.put(ALICE, "message", MARK, json!({ "mark": mark }));
+    put(lounge, MARK.to_owned(), json!({ "mark": mark }));
+}
+
+/// Many in one millisecond.
+fn put(lounge: &Lounge, rkey: String, record: Value) {
+    let put = Put {
+        space_uri: Some(lounge.space.clone()),
+        collection: "message".into(),
+        did: ALICE.into(),
+        rkey,
+        record,
+        concurrent: true,
+        ..Put::default()
+    };
+    lounge.server.put(put).expect("it is written");
 }
 
 /// The number of the last chunk that the delta ends.

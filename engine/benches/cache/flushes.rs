@@ -2,10 +2,14 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use contrail_sync_engine::{Cache, internals::Changes};
+use contrail_sync_engine::{
+    Cache,
+    internals::{Changes, Lease},
+};
 
 use crate::{
     changes,
@@ -57,6 +61,7 @@ fn print(case: &str, ours: Vec<Duration>, base: Vec<Duration>, bound: f64) {
 
 struct Watch {
     cache: Cache,
+    lease: Arc<Lease>,
     rows: usize,
     version: usize,
     rng: fastrand::Rng,
@@ -64,8 +69,10 @@ struct Watch {
 
 impl Watch {
     async fn of(file: &Path, rows: usize) -> Self {
+        let cache = open(file);
         let mut watch = Self {
-            cache: open(file),
+            lease: cache.lease(key()),
+            cache,
             rows,
             version: 0,
             rng: fastrand::Rng::with_seed(1),
@@ -79,18 +86,18 @@ impl Watch {
         self.version += 1;
         let some = self.rng.choose_multiple(0..self.rows, CHANGED);
         let some = set(some.into_iter(), self.version);
-        self.write(changes(some, self.rows, false)).await
+        self.write(changes(some, false)).await
     }
 
     async fn flush_all(&mut self) -> Duration {
         self.version += 1;
         let all = set(0..self.rows, self.version);
-        self.write(changes(all, self.rows, true)).await
+        self.write(changes(all, true)).await
     }
 
     async fn write(&self, changes: Changes) -> Duration {
         let start = Instant::now();
-        let written = self.cache.write(&key(), changes).await;
+        let written = self.cache.write(&self.lease, changes).await;
         let took = start.elapsed();
         written.expect("it is written");
         took

@@ -36,7 +36,8 @@ fn open(file: &Path) -> Cache {
 
 fn key() -> CacheKey {
     CacheKey {
-        source: "https://appview.example/xrpc".into(),
+        source: "a query".into(),
+        realm: "a space".into(),
         key: "the watch".into(),
         account: Some("did:plc:alice".into()),
     }
@@ -49,14 +50,13 @@ fn set(records: impl Iterator<Item = usize>, version: usize) -> Vec<Arc<dyn Cach
         .collect()
 }
 
-/// A write of `set` into a watch that keeps `keep` records.
-fn changes(set: Vec<Arc<dyn Cacheable>>, keep: usize, replace: bool) -> Changes {
+/// A write of `set`.
+fn changes(set: Vec<Arc<dyn Cacheable>>, replace: bool) -> Changes {
     Changes {
         set,
         gone: Vec::new(),
         cursor: None,
         synced_at: 1_795_000_000_000,
-        keep,
         replace,
     }
 }

@@ -49,8 +49,11 @@ struct Watch {
 impl Watch {
     async fn of(file: &Path, rows: usize) -> Self {
         let cache = open(file);
-        let all = changes(set(0..rows, 0), rows, true);
-        cache.write(&key(), all).await.expect("it is written");
+        let all = changes(set(0..rows, 0), true);
+        cache
+            .write(&cache.lease(key()), all)
+            .await
+            .expect("it is written");
         let bare = SqliteConnectOptions::new()
             .filename(file)
             .disable_statement_logging();

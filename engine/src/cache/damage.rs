@@ -51,6 +51,7 @@ pub enum WarningKind {
 
 /// What an app may want to tell its user. Contains no key, URI or body.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CacheWarning {
     /// The kind, for code.
     pub kind: WarningKind,
@@ -61,6 +62,15 @@ pub struct CacheWarning {
 }
 
 impl CacheWarning {
+    /// Of this kind, in these words, with no file set aside.
+    pub fn new(kind: WarningKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            moved_to: None,
+        }
+    }
+
     /// Tells whoever listens, and the log.
     pub(super) fn send(self, to: &broadcast::Sender<CacheWarning>) {
         warn!(kind = ?self.kind, message = %self.message, "cache");

@@ -13,7 +13,7 @@ use sqlx::{
 
 use super::damage::{Remedy, Trouble, WarningKind};
 
-static MIGRATOR: Migrator = sqlx::migrate!("src/cache/migrations");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/cache/migrations");
 
 /// As the first migration sets it.
 const APPLICATION_ID: i64 = 0x6353_796e;

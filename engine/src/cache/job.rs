@@ -1,8 +1,10 @@
 //! What the writer task is asked for.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
-use super::{CacheError, CacheKey, Changes, damage::Trouble};
+use super::{CacheError, Changes, Lease, clears::Clearing, damage::Trouble};
 
 /// Answers a job; the asker may be gone.
 type Reply<T> = oneshot::Sender<T>;
@@ -22,7 +24,7 @@ pub(super) enum Job {
 /// A change of the database. Ids belong to the database of their generation only.
 pub(super) enum Change {
     /// Write what changed in a watch.
-    Write(CacheKey, Changes),
+    Write(Arc<Lease>, Changes),
     /// A watch was used.
     Touch { generation: u64, watch: i64 },
     /// Remove damaged rows.
@@ -33,9 +35,6 @@ pub(super) enum Change {
     },
     /// Remove a watch that must not be shown.
     Evict { generation: u64, watch: i64 },
-    /// Remove the watches of a key, of an account, or all.
-    Clear {
-        key: Option<String>,
-        account: Option<String>,
-    },
+    /// Remove rows.
+    Clear(Clearing),
 }

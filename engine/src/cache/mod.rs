@@ -8,6 +8,7 @@
 //! It knows no store: it takes and gives records. Neither warnings nor
 //! logs contain keys, URIs or bodies.
 
+mod clears;
 mod damage;
 mod db;
 mod job;
@@ -16,6 +17,8 @@ mod pages;
 mod plan_tests;
 mod reader;
 mod row;
+#[cfg(test)]
+mod schema_tests;
 mod terms;
 mod upkeep;
 mod write;
@@ -28,11 +31,14 @@ use tokio::{
     sync::{Mutex, broadcast, mpsc, oneshot},
 };
 
+pub(crate) use clears::Clear;
+pub use clears::{Lease, Standing};
 pub use damage::{CacheWarning, WarningKind};
 pub use reader::{CacheInfo, Loaded, Rest};
 pub use row::{Cacheable, Row};
 pub use terms::{CacheConfig, CacheError, CacheKey, Changes};
 
+use clears::Clears;
 use job::{Change, Job};
 use reader::Reader;
 use writer::Writer;
@@ -57,6 +63,7 @@ impl fmt::Debug for Cache {
 struct Inner {
     jobs: mpsc::Sender<Job>,
     reader: Arc<Mutex<Reader>>,
+    clears: Arc<Clears>,
     warnings: broadcast::Sender<CacheWarning>,
     /// Receives from the very first warning on, for the first to ask.
     early: std::sync::Mutex<Option<broadcast::Receiver<CacheWarning>>>,
@@ -80,6 +87,7 @@ impl Cache {
             inner: Arc::new(Inner {
                 jobs,
                 reader,
+                clears: Arc::default(),
                 warnings,
                 early,
             }),
@@ -97,17 +105,27 @@ impl Cache {
     /// The watch's cursor, time of last sync and its first `first` records in the order of a watch.
     ///
     /// The others come from [`Loaded::rest`], page by page. `None` if the cache holds nothing of this watch, or
-    /// if it cannot be read. Rows of another account are purged and never shown, damaged ones dropped.
+    /// if it cannot be read. Rows of another account or query are purged and never shown, damaged ones dropped. Waits for
+    /// a clear of these rows that is under way.
+    #[doc(hidden)]
     pub async fn load(&self, key: &CacheKey, first: usize) -> Result<Option<Loaded>, CacheError> {
+        self.inner.clears.pass(key).await;
         reader::load(&self.inner, key, first).await
+    }
+
+    /// The right to write the rows of a watch, until a clear names them.
+    #[doc(hidden)]
+    pub fn lease(&self, key: CacheKey) -> Arc<Lease> {
+        self.inner.clears.lease(key)
     }
 
     /// Writes what changed, in one transaction, and returns when it is committed.
     ///
-    /// Once it waits for the writer, dropping the future does not undo it. Await it before the next one of
-    /// the same watch: changes that happen meanwhile then merge there.
-    pub async fn write(&self, key: &CacheKey, changes: Changes) -> Result<(), CacheError> {
-        self.change(Change::Write(key.clone(), changes)).await
+    /// Once it waits for the writer, dropping the future does not undo it. Await it before the next one under the same
+    /// lease: changes that happen meanwhile then merge there.
+    #[doc(hidden)]
+    pub async fn write(&self, lease: &Arc<Lease>, changes: Changes) -> Result<(), CacheError> {
+        self.change(Change::Write(lease.clone(), changes)).await
     }
 
     /// Waits until all that was asked before is written, no longer than `deadline`.
@@ -118,21 +136,47 @@ impl Cache {
             .map_err(|_| CacheError::TimedOut)?
     }
 
-    /// Removes the watch's rows, whichever account they belong to.
-    pub async fn purge(&self, key: &CacheKey) -> Result<(), CacheError> {
-        self.clear(Some(key.key.clone()), None).await
-    }
-
-    /// Removes the rows of this watch, of this account, of both at once, or all there are.
+    /// Removes the rows of this key and its views, of this account, of both at once, or all there are.
     ///
-    /// Files that were set aside go too. If the file cannot be changed, it is removed as a whole; if that
-    /// fails too, a [`WarningKind::PurgeOwed`] says so and it is made good as soon as the file can be changed.
-    pub async fn clear(
+    /// From the call on, before it is awaited, no write under a lease of these rows succeeds any more. Files that were set
+    /// aside go too. If the file cannot be changed, it is removed as a whole; if that fails too, a
+    /// [`WarningKind::PurgeOwed`] says so and it is made good as soon as the file can be changed.
+    pub fn clear(
         &self,
         key: Option<String>,
         account: Option<String>,
-    ) -> Result<(), CacheError> {
-        self.change(Change::Clear { key, account }).await
+    ) -> impl Future<Output = Result<(), CacheError>> + Send + use<> {
+        self.clear_all(Clear::Named { key, account })
+    }
+
+    /// Access is lost: removes the watch's rows, and those of every other watch of the same realm and account. As
+    /// [`clear`](Self::clear) beyond that.
+    #[doc(hidden)]
+    pub fn purge(
+        &self,
+        key: &CacheKey,
+    ) -> impl Future<Output = Result<(), CacheError>> + Send + use<> {
+        self.clear_all(Clear::Lost(key.clone()))
+    }
+
+    /// Access to a space is lost: removes its records from all watches of this account. Leases stay good: each watch hears
+    /// of it itself.
+    #[doc(hidden)]
+    pub fn purge_space(
+        &self,
+        account: Option<String>,
+        space: String,
+    ) -> impl Future<Output = Result<(), CacheError>> + Send + use<> {
+        self.clear_all(Clear::LostSpace { account, space })
+    }
+
+    pub(crate) fn clear_all(
+        &self,
+        clear: Clear,
+    ) -> impl Future<Output = Result<(), CacheError>> + Send + use<> {
+        let clearing = self.inner.clears.begin(clear);
+        let cache = self.clone();
+        async move { cache.change(Change::Clear(clearing)).await }
     }
 
     /// What the cache holds.

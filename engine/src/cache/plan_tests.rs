@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{db, pages, write};
+use super::{db, pages, upkeep, write};
 
 async fn plan(statement: &str) -> String {
     let mut conn = db::open_memory().await.unwrap();
@@ -48,7 +48,7 @@ async fn changed_and_trimmed_rows_are_found_by_index() {
         delete.contains("INDEX record_identity (watch=? AND uri=? AND space=?)"),
         "{delete}"
     );
-    let trim = plan(write::TRIM).await;
+    let trim = plan(upkeep::TRIM).await;
     assert!(
         trim.contains("COVERING INDEX record_order (watch=?)"),
         "{trim}"

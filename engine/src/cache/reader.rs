@@ -75,6 +75,7 @@ impl Rest {
 
 /// What the cache holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CacheInfo {
     /// Records of all watches.
     pub rows: u64,
@@ -137,7 +138,7 @@ pub(super) async fn load(
 
 enum Found {
     Nothing,
-    /// Another account's, or not what was written.
+    /// Another account's or query's, or not what was written.
     Unfit {
         watch: i64,
         damaged: bool,
@@ -157,11 +158,12 @@ async fn find(
     key: &CacheKey,
     first: usize,
 ) -> Result<Found, sqlx::Error> {
-    let found =
-        sqlx::query("SELECT id, account, cursor, synced_at, hash FROM watch WHERE key = ?1")
-            .bind(&key.key)
-            .fetch_optional(&mut *conn)
-            .await?;
+    let found = sqlx::query(
+        "SELECT id, account, cursor, synced_at, hash, source FROM watch WHERE key = ?1",
+    )
+    .bind(&key.key)
+    .fetch_optional(&mut *conn)
+    .await?;
     let Some(found) = found else {
         return Ok(Found::Nothing);
     };
@@ -171,15 +173,16 @@ async fn find(
         let account: Option<&str> = found.try_get(1).ok()?;
         let cursor: Option<String> = found.try_get(2).ok()?;
         let (synced_at, hash): (i64, i64) = (found.try_get(3).ok()?, found.try_get(4).ok()?);
-        Some((account, cursor, synced_at, hash))
+        let source: &str = found.try_get(5).ok()?;
+        Some((account, source, cursor, synced_at, hash))
     })();
-    let Some((account, cursor, synced_at, hash)) = columns else {
+    let Some((account, source, cursor, synced_at, hash)) = columns else {
         let damaged = true;
         return Ok(Found::Unfit { watch, damaged });
     };
-    let same_account = account == key.account.as_deref();
-    if !same_account || hash != row::watch_hash(seed, cursor.as_deref(), synced_at) {
-        let damaged = same_account;
+    let same = account == key.account.as_deref() && source == key.source;
+    if !same || hash != row::watch_hash(seed, cursor.as_deref(), synced_at) {
+        let damaged = same;
         return Ok(Found::Unfit { watch, damaged });
     }
     let mut pages = Pages::new(watch, seed);

@@ -7,6 +7,7 @@ use crate::pure::protocol::record::Identity;
 
 /// How a cache is kept.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CacheConfig {
     /// The database file; its directory is made if it is missing. `None` keeps everything in memory.
     pub path: Option<PathBuf>,
@@ -33,15 +34,26 @@ impl CacheConfig {
 /// What identifies a watch's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey {
-    /// Where the rows come from: rows that were written under another source prove nothing here.
-    pub source: String,
-    /// The watch: its URL and whatever else decides what it holds. Must not contain a ticket.
+    /// Names the watch. What follows a dot tells views of one watch apart. Must not contain a ticket.
     pub key: String,
-    /// DID that the rows were fetched as; `None` for a watch without an account.
+    /// The query that the rows are of, as a hash: rows of another one are purged and never shown.
+    pub source: String,
+    /// What is lost together with access, as a hash: the space on its server, or whatever else the server gives access to.
+    pub realm: String,
+    /// DID that the rows were fetched as; `None` for a watch without an account. Rows of another one are purged and never
+    /// shown.
     pub account: Option<String>,
 }
 
-/// What happened to a watch since its last [`Cache::write`].
+impl CacheKey {
+    /// Whether the watch goes by this key, with whatever view.
+    pub(super) fn is_view_of(&self, key: &str) -> bool {
+        let view = self.key.strip_prefix(key);
+        view.is_some_and(|it| it.is_empty() || it.starts_with('.'))
+    }
+}
+
+/// What happened to a watch since the last [`Cache::write`](super::Cache::write) under the same lease.
 pub struct Changes {
     /// Records that are new or changed, at most one per (space, uri).
     pub set: Vec<Arc<dyn Cacheable>>,
@@ -51,9 +63,7 @@ pub struct Changes {
     pub cursor: Option<Arc<str>>,
     /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
     pub synced_at: i64,
-    /// Most records to keep; the last ones of the order go first.
-    pub keep: usize,
-    /// Whether `set` is all that the watch holds. The first write of a watch must be one of these.
+    /// Whether `set` is all that the watch holds. The first write under a lease must be one of these.
     pub replace: bool,
 }
 
@@ -61,10 +71,17 @@ pub struct Changes {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// The cache does not hold this watch, so changes alone would leave it with gaps: write all of it,
+    /// The cache does not hold what was written under this lease, so changes alone would leave gaps: write all of it,
     /// with [`Changes::replace`].
-    #[error("the cache does not hold this watch: everything must be written")]
+    #[error("the cache does not hold what this builds on: everything must be written")]
     Incomplete,
+    /// The rows were cleared, and the lease with them: see [`Lease::standing`](super::Lease::standing).
+    #[error("the rows were cleared")]
+    Cleared,
+    /// The watch alone is more than the cache's budget. The older half of its rows is gone, or more: write all of it,
+    /// with [`Changes::replace`], and fewer.
+    #[error("the watch alone is more than the cache's budget")]
+    TooLarge,
     /// The deadline passed; the work goes on.
     #[error("the cache was not done in time")]
     TimedOut,

@@ -4,7 +4,13 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 
+use super::Clear;
 use crate::clock::now_us;
+
+/// The oldest records of a watch.
+pub(super) const TRIM: &str =
+    "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE watch = ?1
+    ORDER BY time_us, rkey, uri, space LIMIT ?2 + 0)";
 
 /// Bytes of the database that are in use.
 pub(super) async fn used_bytes(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
@@ -42,7 +48,7 @@ pub(super) async fn forget(
             .await?;
         forgotten += i64::from(deleted.rows_affected() > 0);
     }
-    sqlx::query("UPDATE watch SET record_count = record_count - ?2 WHERE id = ?1")
+    sqlx::query("UPDATE watch SET record_count = record_count - ?2, writer = 0 WHERE id = ?1")
         .bind(watch)
         .bind(forgotten)
         .execute(&mut *tx)
@@ -59,34 +65,48 @@ pub(super) async fn evict(conn: &mut SqliteConnection, watch: i64) -> Result<(),
     give_back(conn).await
 }
 
-/// Removes the watches of this key and this account, where given. What follows a dot in a key tells views of one watch
-/// apart.
-pub(super) async fn clear(
-    conn: &mut SqliteConnection,
-    key: Option<&str>,
-    account: Option<&str>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM watch WHERE (?1 IS NULL OR key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || '.')
-            AND (?2 IS NULL OR account = ?2)",
-    )
-    .bind(key)
-    .bind(account)
-    .execute(&mut *conn)
-    .await?;
+/// Removes rows, by the rules of [`Clear::names`].
+pub(super) async fn clear(conn: &mut SqliteConnection, clear: &Clear) -> Result<(), sqlx::Error> {
+    let statement = match clear {
+        Clear::Named { key, account } => sqlx::query(
+            "DELETE FROM watch WHERE (?1 IS NULL OR key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || '.')
+                AND (?2 IS NULL OR account = ?2)",
+        )
+        .bind(key)
+        .bind(account),
+        Clear::Lost(lost) => {
+            sqlx::query("DELETE FROM watch WHERE key = ?1 OR (realm = ?2 AND account IS ?3)")
+                .bind(&lost.key)
+                .bind(&lost.realm)
+                .bind(&lost.account)
+        }
+        Clear::LostSpace { account, space } => sqlx::query(
+            "DELETE FROM record WHERE space = ?1 AND watch IN (SELECT id FROM watch WHERE account IS ?2)",
+        )
+        .bind(space)
+        .bind(account),
+    };
+    statement.execute(&mut *conn).await?;
+    if matches!(clear, Clear::LostSpace { .. }) {
+        let recount =
+            "UPDATE watch SET record_count = (SELECT count(*) FROM record WHERE watch = watch.id)";
+        sqlx::query(recount).execute(&mut *conn).await?;
+    }
     give_back(conn).await
 }
 
 /// Drops the least recently used watches until the database is within its budget, with a tenth to spare.
 ///
-/// The watch that was just written goes last, and then by halves from the end of its order.
+/// The watch that was just written goes last, and then by halves, its oldest records first. Says whether it stayed whole:
+/// else whoever knows its order should write the first part of that in their place.
 pub(super) async fn enforce_budget(
     conn: &mut SqliteConnection,
     budget: u64,
     current: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    let mut whole = true;
     if used_bytes(conn).await? <= budget {
-        return Ok(());
+        return Ok(whole);
     }
     while used_bytes(conn).await? > budget / 10 * 9 {
         let victim: Option<i64> =
@@ -101,26 +121,27 @@ pub(super) async fn enforce_budget(
                     .execute(&mut *conn)
                     .await?;
             }
-            None if halve(conn, current).await? => {}
+            None if halve(conn, current).await? => whole = false,
             None => break,
         }
     }
-    give_back(conn).await
+    give_back(conn).await?;
+    Ok(whole)
 }
 
-/// Drops the last half of a watch's rows. Says whether there were any.
+/// Drops the older half of a watch's rows. Says whether there were any.
 async fn halve(conn: &mut SqliteConnection, watch: i64) -> Result<bool, sqlx::Error> {
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM record WHERE watch = ?1")
         .bind(watch)
         .fetch_one(&mut *tx)
         .await?;
-    sqlx::query(super::write::TRIM)
+    sqlx::query(TRIM)
         .bind(watch)
         .bind(count - count / 2)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("UPDATE watch SET record_count = ?2 WHERE id = ?1")
+    sqlx::query("UPDATE watch SET record_count = ?2, writer = 0 WHERE id = ?1")
         .bind(watch)
         .bind(count / 2)
         .execute(&mut *tx)
@@ -166,8 +187,10 @@ async fn copy_watches(memory: &mut SqliteConnection) -> Result<(), sqlx::Error> 
     let mut copied = Ok(());
     for statement in [
         "DELETE FROM disk.watch WHERE key IN (SELECT key FROM main.watch)",
-        "INSERT INTO disk.watch (key, account, cursor, synced_at, used_at, record_count, hash)
-            SELECT key, account, cursor, synced_at, used_at, record_count, hash FROM main.watch",
+        "INSERT INTO disk.watch
+                (key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer)
+            SELECT key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer
+            FROM main.watch",
         "INSERT INTO disk.record (watch, uri, space, time_us, rkey, live_time, hash, body)
             SELECT disk_watch.id, r.uri, r.space, r.time_us, r.rkey, r.live_time, r.hash, r.body
             FROM main.record r

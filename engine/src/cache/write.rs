@@ -3,7 +3,7 @@
 use sqlx::{Connection, Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{
-    CacheKey, Changes,
+    CacheKey, Changes, Lease,
     row::{self, Batch},
 };
 use crate::clock::now_us;
@@ -17,15 +17,16 @@ const INSERT: &str = "INSERT OR IGNORE INTO record
     (watch, uri, space, time_us, rkey, live_time, hash, body)
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
     FROM json_each(?2)";
-pub(super) const TRIM: &str =
-    "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE watch = ?1
-    ORDER BY time_us, rkey, uri, space LIMIT ?2 + 0)";
 
 /// Why nothing was written.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The watch is not there, so its changes mean nothing.
+    /// What the changes build on is not there, so they mean nothing.
     Incomplete,
+    /// A clear took the lease.
+    Cleared,
+    /// The watch alone is more than the budget.
+    TooLarge,
     /// SQLite failed.
     Sql(sqlx::Error),
 }
@@ -39,32 +40,37 @@ impl From<sqlx::Error> for Failure {
 /// Writes the changes and gives the watch's id.
 pub(super) async fn write(
     conn: &mut SqliteConnection,
-    key: &CacheKey,
+    lease: &Lease,
     changes: &Changes,
 ) -> Result<i64, Failure> {
+    let key = &lease.key;
     let seed = row::seed(key);
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     let (watch, mut count) = match known(&mut tx, key).await? {
-        Some((watch, _)) if changes.replace => {
+        Some(known) if changes.replace => {
             sqlx::query("DELETE FROM record WHERE watch = ?1")
-                .bind(watch)
+                .bind(known.watch)
                 .execute(&mut *tx)
                 .await?;
-            (watch, 0)
+            (known.watch, 0)
         }
-        Some((watch, count)) => (watch, count - remove(&mut tx, watch, changes).await?),
+        Some(known) if known.writer == lease.id => {
+            let removed = remove(&mut tx, known.watch, changes).await?;
+            (known.watch, known.count - removed)
+        }
         None if changes.replace => (create(&mut tx, key).await?, 0),
-        None => return Err(Failure::Incomplete),
+        // Nothing of this watch, or what another hand wrote: another process, another window's watch, the one before.
+        Some(_) | None => {
+            // Rows that it must not have are gone all the same.
+            tx.commit().await?;
+            return Err(Failure::Incomplete);
+        }
     };
     count += insert(&mut tx, watch, changes, seed).await?;
-    let keep = i64::try_from(changes.keep).unwrap_or(i64::MAX);
-    if count > keep {
-        let trimmed = sqlx::query(TRIM).bind(watch).bind(count - keep);
-        count -= affected(trimmed.execute(&mut *tx).await?);
-    }
     let cursor = changes.cursor.as_deref();
     sqlx::query(
-        "UPDATE watch SET cursor = ?2, synced_at = ?3, used_at = ?4, record_count = ?5, hash = ?6 WHERE id = ?1",
+        "UPDATE watch SET cursor = ?2, synced_at = ?3, used_at = ?4, record_count = ?5, hash = ?6, writer = ?7
+            WHERE id = ?1",
     )
     .bind(watch)
     .bind(cursor)
@@ -72,31 +78,47 @@ pub(super) async fn write(
     .bind(now_us())
     .bind(count)
     .bind(row::watch_hash(seed, cursor, changes.synced_at))
+    .bind(lease.id)
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
     Ok(watch)
 }
 
-/// The watch's id and row count. Another account's watch is removed on the way.
+/// What the file has of a watch.
+struct Known {
+    watch: i64,
+    count: i64,
+    /// The lease that it was written under.
+    writer: i64,
+}
+
+/// What the file has of the watch. Another account's or another query's is removed on the way.
 async fn known(
     tx: &mut Transaction<'_, Sqlite>,
     key: &CacheKey,
-) -> Result<Option<(i64, i64)>, sqlx::Error> {
-    let row = sqlx::query("SELECT id, record_count, account FROM watch WHERE key = ?1")
-        .bind(&key.key)
-        .fetch_optional(&mut **tx)
-        .await?;
+) -> Result<Option<Known>, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT id, record_count, writer, account, source FROM watch WHERE key = ?1")
+            .bind(&key.key)
+            .fetch_optional(&mut **tx)
+            .await?;
     let Some(row) = row else {
         return Ok(None);
     };
     let watch: i64 = row.try_get(0)?;
-    // A damaged account is as good as another one.
-    let ours = row
-        .try_get::<Option<&str>, _>(2)
-        .is_ok_and(|it| it == key.account.as_deref());
-    if ours {
-        return Ok(Some((watch, row.try_get(1)?)));
+    // A damaged account or query is as good as another one.
+    let account = row.try_get::<Option<&str>, _>(3);
+    let source = row.try_get::<&str, _>(4);
+    if account.is_ok_and(|it| it == key.account.as_deref())
+        && source.is_ok_and(|it| it == key.source)
+    {
+        let (count, writer) = (row.try_get(1)?, row.try_get(2)?);
+        return Ok(Some(Known {
+            watch,
+            count,
+            writer,
+        }));
     }
     sqlx::query("DELETE FROM watch WHERE id = ?1")
         .bind(watch)
@@ -107,10 +129,13 @@ async fn known(
 
 async fn create(tx: &mut Transaction<'_, Sqlite>, key: &CacheKey) -> Result<i64, sqlx::Error> {
     let created = sqlx::query(
-        "INSERT INTO watch (key, account, synced_at, used_at, record_count, hash) VALUES (?1, ?2, 0, 0, 0, 0)",
+        "INSERT INTO watch (key, account, source, realm, synced_at, used_at, record_count, hash)
+            VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0)",
     )
     .bind(&key.key)
     .bind(&key.account)
+    .bind(&key.source)
+    .bind(&key.realm)
     .execute(&mut **tx)
     .await?;
     Ok(created.last_insert_rowid())

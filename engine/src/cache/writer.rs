@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    CacheConfig, CacheError, CacheWarning, WarningKind,
+    CacheConfig, CacheError, CacheWarning, Clear, Standing, WarningKind,
     damage::{self, FileId, Remedy, Trouble},
     db,
     job::{Change, Job},
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     /// When to try the file again, if it cannot be used now.
     retry: Option<Instant>,
     /// Purges that the file has not seen.
-    owed: Vec<(Option<String>, Option<String>)>,
+    owed: Vec<Clear>,
 }
 
 impl Writer {
@@ -102,11 +102,13 @@ impl Writer {
             self.mend(error.into()).await;
             result = self.attempt(&change).await;
         }
-        if let Change::Clear { key, account } = change {
-            self.clear_files(key, account);
+        if let Change::Clear(clearing) = &change {
+            self.clear_files(&clearing.clear);
         }
         result.map_err(|failure| match failure {
             Failure::Incomplete => CacheError::Incomplete,
+            Failure::Cleared => CacheError::Cleared,
+            Failure::TooLarge => CacheError::TooLarge,
             Failure::Sql(error) => CacheError::Failed(error.to_string()),
         })
     }
@@ -125,9 +127,14 @@ impl Writer {
         };
         let current = |generation: &u64| *generation == self.generation;
         match change {
-            Change::Write(key, changes) => {
-                let watch = write::write(conn, key, changes).await?;
-                upkeep::enforce_budget(conn, self.config.budget_bytes, watch).await?;
+            Change::Write(lease, _) if lease.standing() != Standing::Good => {
+                return Err(Failure::Cleared);
+            }
+            Change::Write(lease, changes) => {
+                let watch = write::write(conn, lease, changes).await?;
+                if !upkeep::enforce_budget(conn, self.config.budget_bytes, watch).await? {
+                    return Err(Failure::TooLarge);
+                }
             }
             Change::Touch { generation, watch } if current(generation) => {
                 upkeep::touch(conn, *watch).await?;
@@ -140,9 +147,7 @@ impl Writer {
             Change::Evict { generation, watch } if current(generation) => {
                 upkeep::evict(conn, *watch).await?;
             }
-            Change::Clear { key, account } => {
-                upkeep::clear(conn, key.as_deref(), account.as_deref()).await?;
-            }
+            Change::Clear(clearing) => upkeep::clear(conn, &clearing.clear).await?,
             // The database that it was about is gone.
             Change::Touch { .. } | Change::Forget { .. } | Change::Evict { .. } => {}
         }
@@ -150,7 +155,7 @@ impl Writer {
     }
 
     /// What a purge means beyond the database in use: files set aside, and a file left for memory.
-    fn clear_files(&mut self, key: Option<String>, account: Option<String>) {
+    fn clear_files(&mut self, clear: &Clear) {
         let Some(path) = &self.config.path else {
             return;
         };
@@ -159,9 +164,10 @@ impl Writer {
             removed = removed.and_then(|()| damage::remove_with_sides(path));
         }
         if let Err(error) = removed {
-            self.owed.push((key, account));
+            self.owed.push(clear.clone());
             if self.owed.len() > MOST_OWED {
-                self.owed = vec![(None, None)];
+                let (key, account) = (None, None);
+                self.owed = vec![Clear::Named { key, account }];
             }
             self.warn(WarningKind::PurgeOwed, error.to_string(), None);
         }
@@ -277,14 +283,15 @@ impl Writer {
         path: &std::path::Path,
         file: &mut SqliteConnection,
     ) -> Result<(), sqlx::Error> {
-        for (key, account) in &self.owed {
-            upkeep::clear(file, key.as_deref(), account.as_deref()).await?;
+        for clear in &self.owed {
+            upkeep::clear(file, clear).await?;
         }
         self.owed.clear();
         if let Some(memory) = &mut reader.conn {
             upkeep::carry_over(memory, path).await?;
         }
-        upkeep::enforce_budget(file, self.config.budget_bytes, 0).await
+        upkeep::enforce_budget(file, self.config.budget_bytes, 0).await?;
+        Ok(())
     }
 
     fn on_file(&mut self, reader: &mut Reader, path: PathBuf, (writer, conn): db::Pair) {

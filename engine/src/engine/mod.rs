@@ -1,22 +1,23 @@
 //! The registry of shared watches: one task per distinct watch, however many follow it.
 
 pub(crate) mod config;
+mod registry;
 pub(crate) mod sleep;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use futures_util::future::join_all;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
 };
 
 use crate::{
-    cache::{Cache, CacheError},
-    tickets::{self, DeskConfig, Minter, SECRET_PREFIX, TICKET_PREFIX},
+    cache::{Cache, CacheError, Clear},
+    tickets::{self, DeskConfig, Logouts, Minter, SECRET_PREFIX, TICKET_PREFIX},
     transport::{
         Transport,
         auto::Auto,
@@ -28,13 +29,16 @@ use crate::{
     watch::{
         Watch,
         command::Command,
-        persist::cache_key,
+        error::WatchError,
+        keys,
+        presence::{Alive, Presence},
         spec::{TransportKind, WatchKey, WatchSpec},
         statistics::{Counters, Statistics},
         subscription::Subscription,
     },
 };
 use config::EngineConfig;
+use registry::{Registry, Remote};
 
 /// Commands that may wait for a watch's task; more of them wait at the sender.
 const COMMAND_QUEUE: usize = 64;
@@ -43,6 +47,45 @@ const COMMAND_QUEUE: usize = 64;
 const ADMISSION_ATTEMPTS: usize = 8;
 
 /// The registry of shared watches. Cheap to clone.
+///
+/// Whoever asks for the same watch shares its connection, and a watch goes on as long as somebody follows it:
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use contrail_sync_engine::{Engine, EngineConfig, Status, WatchSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let appview = appview::Server::start(appview::Options::default()).await?;
+/// # let space = appview.open_space("lounge", "did:plc:alice")?;
+/// # let say = |rkey: &str, text: &str| {
+/// #     appview.put(appview::Put {
+/// #         space_uri: Some(space.uri.clone()),
+/// #         collection: "message".into(),
+/// #         did: "did:plc:alice".into(),
+/// #         rkey: rkey.into(),
+/// #         record: serde_json::json!({ "text": text }),
+/// #         ..Default::default()
+/// #     })
+/// # };
+/// # say("1", "hello")?;
+/// # let url = format!("{}/xrpc/com.example.message.watchRecords?{}", appview.url(), space.query);
+/// # let url: url::Url = url.parse()?;
+/// let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+/// let spec = WatchSpec::new(url, Arc::new(|_| true));
+/// let (list, badge) = (engine.watch(spec.clone()).await, engine.watch(spec).await);
+/// assert_eq!(engine.watch_count(), 1);
+///
+/// while list.state().await.ok_or("the engine ended")?.status != Status::Live {
+///     list.next().await.ok_or("the engine ended")?;
+/// }
+/// assert_eq!(badge.state().await.ok_or("the engine ended")?.entries.len(), 1);
+///
+/// // Before the end: what is not in the cache yet.
+/// engine.flush(Duration::from_millis(500)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -53,7 +96,9 @@ struct Inner {
     config: EngineConfig,
     desk: DeskConfig,
     transports: Transports,
-    watches: Mutex<HashMap<WatchKey, Remote>>,
+    watches: Registry,
+    /// Carries nothing: refused subscriptions see by it that the engine is gone.
+    refusals: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     statistics: Counters,
 }
 
@@ -83,13 +128,6 @@ impl Transports {
     }
 }
 
-/// How to reach a watch's task.
-#[derive(Clone)]
-struct Remote {
-    commands: mpsc::Sender<Command>,
-    gone: Arc<Notify>,
-}
-
 impl Engine {
     /// An engine whose tasks run on `runtime`.
     pub fn new(runtime: Handle, config: EngineConfig) -> Result<Self, HttpError> {
@@ -102,9 +140,11 @@ impl Engine {
                 http,
                 mint_timeout: config.mint_timeout,
                 revoked: Arc::default(),
+                logouts: Logouts::default(),
             },
             config,
-            watches: Mutex::default(),
+            watches: Registry::default(),
+            refusals: mpsc::channel(1),
             statistics: Counters::default(),
         };
         let inner = Arc::new(inner);
@@ -115,7 +155,8 @@ impl Engine {
 
     /// Follows a watch, sharing the connection with everyone who follows the same one.
     ///
-    /// Once the runtime shuts down, the subscription has no state.
+    /// Of more watches than [`EngineConfig::max_watches`] those that nobody follows end; where there is none, the
+    /// subscription's state is closed, with an error that says so. Once the runtime shuts down, it has no state.
     pub async fn watch(&self, spec: WatchSpec) -> Subscription {
         self.watch_minting(spec, None).await
     }
@@ -127,11 +168,19 @@ impl Engine {
         spec: WatchSpec,
         minter: Option<Arc<dyn Minter>>,
     ) -> Subscription {
+        let spec = spec.within_bounds();
         for _ in 0..ADMISSION_ATTEMPTS {
-            let remote = self.remote(&spec);
+            let key = spec.key();
+            let limit = self.inner.config.max_watches;
+            let start = || self.start(&spec, &key);
+            let Some((remote, alive)) = self.inner.watches.enter(&key, limit, start) else {
+                let why = WatchError::TooManyWatches { limit };
+                return Subscription::refused(why, self.inner.refusals.0.clone());
+            };
             let (reply, subscribed) = oneshot::channel();
             // A task that is just ending takes no followers any more: the next round starts a new one.
             let command = Command::Subscribe {
+                alive,
                 minter: minter.clone(),
                 reply,
             };
@@ -152,14 +201,14 @@ impl Engine {
 
     /// How many watches are held, lingering ones included.
     pub fn watch_count(&self) -> usize {
-        self.lock().len()
+        self.inner.watches.len()
     }
 
     /// Tells every watch that the network may be back.
     pub async fn wake(&self) {
-        for commands in self.tasks() {
-            let _ = commands.send(Command::Wake).await;
-        }
+        let tasks = self.inner.watches.tasks();
+        // One that is busy holds up no other.
+        join_all(tasks.iter().map(|it| it.send(Command::Wake))).await;
     }
 
     /// Closes all connections until [`wake`](Self::wake), and writes what is not in the cache yet, for no longer
@@ -171,8 +220,15 @@ impl Engine {
 
     /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server
     /// checks a ticket only when one opens.
+    ///
+    /// From the call on no watch uses one of them to connect, nor one whose minting began before, whatever it is busy with.
+    /// Watches that nobody follows any more end.
+    ///
+    /// # Errors
+    /// As [`Vault::clear`].
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
-        self.ask_all(|done| Command::ForgetTicket { done }).await;
+        self.inner.desk.logouts.log_out();
+        self.inner.watches.retire(|_| true);
         self.inner.config.vault.clear(TICKET_PREFIX).await
     }
 
@@ -199,8 +255,11 @@ impl Engine {
         let _ = tokio::time::timeout(deadline, flushed).await;
     }
 
-    /// Removes cached records: of one cache key, of one account, of both at once, or all there are. Watches
-    /// that nobody follows any more, and that only linger, write nothing after it.
+    /// Removes cached records: of one cache key, of one account, of both at once, or all there are.
+    ///
+    /// From the call on nothing that was there is written again, whatever a watch is busy with: those that nobody follows
+    /// any more end. Those that are followed write theirs again as they change, beginning a few seconds later, unless
+    /// nobody follows them by then.
     pub async fn clear_cache(
         &self,
         key: Option<String>,
@@ -209,14 +268,12 @@ impl Engine {
         let Some(cache) = self.cache() else {
             return Ok(());
         };
-        let key = key.as_deref().map(cache_key);
-        self.ask_all(|done| Command::ForgetRows {
-            key: key.clone(),
-            account: account.clone(),
-            done,
-        })
-        .await;
-        cache.clear(key, account).await
+        let key = key.as_deref().map(keys::cache_key);
+        let clear = Clear::Named { key, account };
+        let cleared = cache.clear_all(clear.clone());
+        let is_named = |it: &Remote| it.rows.as_ref().is_some_and(|rows| clear.names(rows));
+        self.inner.watches.retire(is_named);
+        cleared.await
     }
 
     /// Most bytes that one event, or the body of an optimistic record, may have.
@@ -236,65 +293,45 @@ impl Engine {
 
     /// Sends a command to every watch, then waits until each has done it.
     async fn ask_all(&self, command: impl Fn(oneshot::Sender<()>) -> Command) {
-        let mut waiting = Vec::new();
-        for commands in self.tasks() {
+        let tasks = self.inner.watches.tasks();
+        join_all(tasks.iter().map(|commands| {
             let (done, answer) = oneshot::channel();
-            if commands.send(command(done)).await.is_ok() {
-                waiting.push(answer);
+            let sent = commands.send(command(done));
+            async move {
+                // A watch that ended meanwhile has nothing left to do.
+                if sent.await.is_ok() {
+                    let _ = answer.await;
+                }
             }
-        }
-        for answer in waiting {
-            // A watch that ended meanwhile has nothing left to do.
-            let _ = answer.await;
-        }
+        }))
+        .await;
     }
 
-    fn tasks(&self) -> Vec<mpsc::Sender<Command>> {
-        self.lock().values().map(|it| it.commands.clone()).collect()
-    }
-
-    fn remote(&self, spec: &WatchSpec) -> Remote {
-        let key = spec.key();
-        let mut watches = self.lock();
-        if let Some(remote) = watches.get(&key).filter(|it| !it.commands.is_closed()) {
-            return remote.clone();
-        }
+    /// Starts the task of a watch.
+    fn start(&self, spec: &WatchSpec, key: &WatchKey) -> (Remote, Alive) {
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        let remote = Remote {
-            commands,
-            gone: Arc::new(Notify::new()),
-        };
-        watches.insert(key.clone(), remote.clone());
+        let (presence, alive) = Presence::new();
         let watch = Watch::new(
             spec.clone(),
             self.inner.config.for_watches(self.inner.statistics.clone()),
             self.inner.desk.clone(),
             self.inner.transports.of(spec.transport),
             receiver,
-            remote.gone.clone(),
+            presence.clone(),
         );
-        let (engine, mine) = (Arc::downgrade(&self.inner), remote.commands.downgrade());
+        let engine = Arc::downgrade(&self.inner);
+        let (key, ended) = (key.clone(), presence.clone());
         self.inner.runtime.spawn(async move {
             watch.run().await;
-            if let (Some(inner), Some(mine)) = (engine.upgrade(), mine.upgrade()) {
-                let engine = Engine { inner };
-                let mut watches = engine.lock();
-                if watches
-                    .get(&key)
-                    .is_some_and(|it| it.commands.same_channel(&mine))
-                {
-                    watches.remove(&key);
-                }
+            if let Some(inner) = engine.upgrade() {
+                inner.watches.remove(&key, &ended);
             }
         });
-        remote
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<WatchKey, Remote>> {
-        // Nothing in here panics while it holds the lock; if something did, the map is still whole.
-        self.inner
-            .watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let remote = Remote {
+            commands,
+            presence,
+            rows: keys::rows_of(spec),
+        };
+        (remote, alive)
     }
 }

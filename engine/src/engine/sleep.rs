@@ -110,8 +110,9 @@ mod tests {
     #[tokio::test]
     async fn after_a_sleep_watches_connect_anew() {
         let server = appview::Server::start(Default::default()).await.unwrap();
-        let url = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
-        let url = format!("{}{url}", server.url()).parse().unwrap();
+        let query = server.open_space("lounge", "did:plc:alice").unwrap().query;
+        let url = "/xrpc/com.example.message.watchRecords";
+        let url = format!("{}{url}?{query}", server.url()).parse().unwrap();
         let engine = Engine::new(Handle::current(), EngineConfig::default()).unwrap();
         let seconds = Arc::new(AtomicU64::new(0));
         let wall = seconds.clone();

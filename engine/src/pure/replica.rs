@@ -30,7 +30,10 @@ pub enum Action {
     /// The records are the server's now: the cache may have them.
     Synced,
     /// Access to one of several spaces is gone, and its records with it: forget cached rows of it.
-    PurgeSpace,
+    PurgeSpace {
+        /// The space, `ats://<owner did>/<type>/<key>`.
+        space: String,
+    },
     /// Access is gone, and the records with it: forget cached rows and ticket.
     Purge {
         /// The account was removed: its ticket may still be valid to the server, and must not be used.
@@ -45,6 +48,8 @@ pub struct Replica {
     store: Store,
     /// Of the step under way; kept for its memory.
     effects: Vec<Effect>,
+    /// The last quiet snapshot was not believed.
+    doubted: bool,
 }
 
 impl Replica {
@@ -54,6 +59,7 @@ impl Replica {
             machine,
             store,
             effects: Vec::new(),
+            doubted: false,
         }
     }
 
@@ -84,7 +90,7 @@ impl Replica {
         let spacing = match knowable {
             Ok(()) => return,
             Err(Unknowable::Ambiguous) => SNAPSHOT_SPACING,
-            Err(Unknowable::Doubtful) => DOUBT_SPACING,
+            Err(Unknowable::Doubtful | Unknowable::TooMuch(_)) => DOUBT_SPACING,
         };
         self.step(now, Input::NeedSnapshot(spacing), out);
     }
@@ -102,11 +108,27 @@ impl Replica {
         listed: Listed,
         out: &mut Vec<Action>,
     ) -> Result<bool, Outdated> {
-        let told = self.store.end_page(page, listed)?;
-        if *page == Page::First {
-            self.step(now, Input::Compared, out);
+        if *page != Page::First {
+            return self.store.end_page(page, listed);
         }
+        if self.store.is_implausible(&listed) {
+            self.disbelieve(now, out);
+            return Ok(false);
+        }
+        let told = self.store.end_page(page, listed)?;
+        self.doubted = false;
+        self.step(now, Input::Compared, out);
         Ok(told)
+    }
+
+    /// Most of the list would go. Some servers answer the request for a quiet snapshot with less than they stream: a new
+    /// connection tells, and if it says so again, such answers count no more.
+    fn disbelieve(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.store.drop_page();
+        if std::mem::replace(&mut self.doubted, true) {
+            self.machine.distrust_quiet_snapshots();
+        }
+        self.step(now, Input::NotBelieved, out);
     }
 
     fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
@@ -124,13 +146,13 @@ impl Replica {
                 self.store.end_snapshot(cursor);
                 out.push(Action::Synced);
             }
-            Effect::Upsert(record) => self.store.upsert(record),
+            Effect::Upsert(record) => return self.store.upsert(record).map_or(Ok(()), Err),
             Effect::Delete { uri } => return self.store.delete(&uri),
             Effect::AddChild(added) => return self.store.add_child(&added),
             Effect::RemoveChild(removed) => return self.store.remove_child(&removed),
             Effect::PurgeSpace { space } => {
                 self.store.purge_space(&space);
-                out.push(Action::PurgeSpace);
+                out.push(Action::PurgeSpace { space });
             }
             Effect::Purge { kicked } => {
                 self.store.clear();
@@ -147,7 +169,7 @@ mod tests {
     use crate::pure::{
         lifecycle::{
             backoff::{Backoff, BackoffPolicy},
-            machine::{MachineOptions, Status},
+            machine::{COMPARE_EVERY, MachineOptions, Status},
         },
         protocol::wire::{ServerEvent, decode},
     };
@@ -163,6 +185,7 @@ mod tests {
             can_mint: false,
             account: None,
             spans_spaces: false,
+            compare_every: COMPARE_EVERY,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
         Replica::new(Machine::new(options, backoff), Store::default())

@@ -2,29 +2,29 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 use url::Url;
 
-use super::{MintReason, MintRequest, Minter, TicketError, TicketSource};
+use super::{MintReason, MintRequest, Minter, TicketError, TicketSource, stored};
 use crate::{
     pure::protocol::ticket::Ticket,
     transport::{UrlGuard, http::Http},
-    vault::{Secret, Vault, VaultError},
+    vault::{Secret, Vault},
 };
 
 /// A ticket with less life than this is not worth a connect.
 const LEAST_LIFE: Duration = Duration::from_secs(10);
 /// Longest wait for the vault before minting instead: a hanging keyring must not delay a connect.
 const VAULT_GRACE: Duration = Duration::from_millis(500);
-/// What all tickets' names in the vault begin with.
-pub(crate) const TICKET_PREFIX: &str = "ticket:";
 
 /// What a desk works with.
 #[derive(Clone)]
@@ -35,6 +35,22 @@ pub(crate) struct DeskConfig {
     pub mint_timeout: Duration,
     /// Static tickets of accounts that were removed: servers still take them until they expire.
     pub revoked: Arc<Mutex<VecDeque<Ticket>>>,
+    pub logouts: Logouts,
+}
+
+/// Counts the logouts of an engine, for all its desks: what a desk holds, or waits for, since before one is forgotten.
+#[derive(Clone, Default)]
+pub(crate) struct Logouts(Arc<AtomicU64>);
+
+impl Logouts {
+    /// From now on no desk has a ticket, and none that is on its way is kept.
+    pub(crate) fn log_out(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// Revoked tickets that are remembered.
@@ -61,7 +77,10 @@ struct Held {
     ticket: Option<Ticket>,
     /// Why the next ticket will be wanted, once there was one.
     wanted: Option<MintReason>,
+    /// Counts how often all was forgotten.
     generation: u64,
+    /// The logouts that it knows of.
+    logouts: u64,
     /// The vault was asked: from then on this process knows better.
     asked_vault: bool,
 }
@@ -73,8 +92,13 @@ impl Desk {
         url: Url,
         account: Option<String>,
         guard: UrlGuard,
+        guard_id: &str,
     ) -> Self {
-        let name = vault_name(&url, account.as_deref());
+        let name = stored::name(&source, &url, account.as_deref(), guard_id);
+        let held = Held {
+            logouts: config.logouts.count(),
+            ..Held::default()
+        };
         Self {
             config,
             source,
@@ -82,7 +106,7 @@ impl Desk {
             account,
             guard,
             name,
-            held: Mutex::default(),
+            held: Mutex::new(held),
             writing: tokio::sync::Mutex::default(),
             minting: tokio::sync::Mutex::default(),
         }
@@ -133,17 +157,6 @@ impl Desk {
         self.lock().generation
     }
 
-    /// Text without the tickets that this desk knows: servers may quote what they were sent.
-    pub(crate) fn redact(&self, text: String) -> String {
-        let held = self.lock().ticket.clone();
-        let given = match &self.source {
-            TicketSource::Static(ticket) => Some(ticket.clone()),
-            _ => None,
-        };
-        let known = held.into_iter().chain(given);
-        known.fold(text, |text, ticket| text.replace(ticket.expose(), "…"))
-    }
-
     /// The account was removed: a ticket that was given for good must not open anything again.
     pub(crate) fn revoke(&self) {
         if let TicketSource::Static(ticket) = &self.source {
@@ -189,12 +202,12 @@ impl Desk {
     fn forget(self: &Arc<Self>, wanted: Option<MintReason>) {
         {
             let mut held = self.lock();
+            if wanted.is_none() {
+                held.forget();
+            }
             held.ticket = None;
             held.wanted = wanted;
             held.asked_vault = true;
-            if wanted.is_none() {
-                held.generation += 1;
-            }
         }
         if self.source.can_mint() {
             self.write();
@@ -221,10 +234,18 @@ impl Desk {
         let desk = self.clone();
         tokio::spawn(async move {
             let _turn = desk.writing.lock().await;
-            let ticket = desk.lock().ticket.clone();
+            let (ticket, generation) = {
+                let held = desk.lock();
+                (held.ticket.clone(), held.generation)
+            };
             let vault = &desk.config.vault;
             let written = match ticket {
-                Some(ticket) => store(vault, &desk.name, Secret::new(ticket.expose())).await,
+                Some(ticket) => {
+                    let secret = Secret::new(ticket.expose());
+                    // A logout may come before its turn at the keyring.
+                    let is_wanted = || desk.generation() == generation;
+                    stored::store_while(vault, &desk.name, secret, is_wanted).await
+                }
                 None => vault.delete(&desk.name).await,
             };
             if let Err(error) = written {
@@ -290,28 +311,24 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Stores a secret; in a full vault it takes the place of the tickets, which can be minted again.
-pub(crate) async fn store(vault: &Vault, name: &str, secret: Secret) -> Result<(), VaultError> {
-    match vault.set(name, secret.clone()).await {
-        Err(VaultError::Full) => {
-            vault.clear(TICKET_PREFIX).await?;
-            vault.set(name, secret).await
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let logouts = self.config.logouts.count();
+        if held.logouts != logouts {
+            held.forget();
+            held.logouts = logouts;
         }
-        other => other,
+        held
     }
 }
 
-/// A name that says nothing: URLs can carry invite tokens, and keyrings show names.
-fn vault_name(url: &Url, account: Option<&str>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(url.as_str());
-    hash.update([0]);
-    hash.update(account.unwrap_or_default());
-    format!("{TICKET_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash.finalize()))
+impl Held {
+    /// Nobody may use the ticket any more, nor one that is on its way.
+    fn forget(&mut self) {
+        self.ticket = None;
+        self.wanted = None;
+        self.asked_vault = true;
+        self.generation += 1;
+    }
 }
 
 fn lives_long_enough(ticket: &Ticket) -> bool {

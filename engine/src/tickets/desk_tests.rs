@@ -1,7 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::*;
-use crate::tickets::NamedMinter;
+use crate::tickets::{NamedMinter, TICKET_PREFIX, store};
 
 fn config() -> DeskConfig {
     DeskConfig {
@@ -9,12 +11,18 @@ fn config() -> DeskConfig {
         http: Http::new(None).unwrap(),
         mint_timeout: Duration::from_secs(10),
         revoked: Arc::default(),
+        logouts: Logouts::default(),
     }
 }
 
 fn desk(config: DeskConfig, source: TicketSource) -> Arc<Desk> {
+    scoped(config, source, "scope")
+}
+
+fn scoped(config: DeskConfig, source: TicketSource, guard_id: &str) -> Arc<Desk> {
     let url = "https://appview.example/x?spaceUri=s".parse().unwrap();
-    Arc::new(Desk::new(config, source, url, None, Arc::new(|_| true)))
+    let guard: UrlGuard = Arc::new(|_| true);
+    Arc::new(Desk::new(config, source, url, None, guard, guard_id))
 }
 
 /// Mints `ticket-<n>` with the given life, and counts.
@@ -174,12 +182,46 @@ async fn the_reason_for_a_ticket_is_told() {
     );
 }
 
-#[test]
-fn names_in_the_vault_say_nothing_and_differ_by_account() {
-    let url: Url = "https://a.example/x?inviteToken=sesame".parse().unwrap();
-    let name = vault_name(&url, Some("did:plc:alice"));
-    assert!(!name.contains("sesame") && !name.contains("alice"));
-    assert_ne!(name, vault_name(&url, Some("did:plc:bob")));
+#[tokio::test]
+async fn a_stored_ticket_serves_no_other_source_and_no_other_scope() {
+    let config = config();
+    let minted = desk(config.clone(), TicketSource::Followers);
+    let page: Arc<dyn Minter> = Arc::new(|_| async { Ok::<_, String>("of-a-page".to_owned()) });
+    minted.ticket(vec![page]).await.unwrap();
+    written(&minted).await;
+    let (source, asked) = counting(LONG);
+    let rust = desk(config.clone(), source);
+    rust.ticket(vec![]).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let elsewhere = scoped(config.clone(), TicketSource::Followers, "another scope");
+    let error = elsewhere.ticket(vec![]).await.unwrap_err();
+    assert!(matches!(error, TicketError::NobodyMints));
+    let same = desk(config, TicketSource::Followers);
+    let stored = same.ticket(vec![]).await.unwrap();
+    assert_eq!(stored, Some(Ticket::parse("of-a-page").unwrap()));
+}
+
+#[tokio::test]
+async fn a_logout_reaches_every_desk_at_once() {
+    let config = config();
+    let (source, asked) = counting(LONG);
+    let desks = ["a", "b"].map(|scope| scoped(config.clone(), source.clone(), scope));
+    for desk in &desks {
+        desk.ticket(vec![]).await.unwrap();
+        written(desk).await;
+    }
+    let old = desks[0].generation();
+    config.logouts.log_out();
+    config.vault.clear(TICKET_PREFIX).await.unwrap();
+    // A handshake of before comes to its end, and so does a write.
+    desks[0].roll(ticket(9, LONG), old);
+    desks[1].write();
+    for desk in &desks {
+        written(desk).await;
+        assert_eq!(config.vault.get(&desk.name).await.unwrap(), None);
+        desk.ticket(vec![]).await.unwrap();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 4, "both mint anew");
 }
 
 #[tokio::test]
@@ -202,12 +244,32 @@ async fn a_ticket_that_arrives_after_a_logout_is_not_kept() {
     let minting = desk.clone();
     let minted = tokio::spawn(async move { minting.ticket(vec![minter]).await });
     asked.notified().await;
-    desk.clear();
+    config.logouts.log_out();
     desk.roll(ticket(1, LONG), desk.generation() - 1);
     release.notify_one();
     assert!(matches!(minted.await.unwrap(), Err(TicketError::Cleared)));
     written(&desk).await;
     assert_eq!(config.vault.get(&desk.name).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_is_being_stored_at_a_logout_does_not_come_back() {
+    let config = config();
+    for round in 0..5_000 {
+        let desk = desk(config.clone(), TicketSource::Followers);
+        // Another thread stores it.
+        assert!(desk.keep(ticket(0, LONG), desk.generation()));
+        for _ in 0..round % 50 {
+            std::hint::spin_loop();
+        }
+        config.logouts.log_out();
+        config.vault.clear(TICKET_PREFIX).await.unwrap();
+        while Arc::strong_count(&desk) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let stored = config.vault.get(&desk.name).await.unwrap();
+        assert_eq!(stored, None, "round {round}");
+    }
 }
 
 #[tokio::test]

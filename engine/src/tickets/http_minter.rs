@@ -1,5 +1,7 @@
 //! A ready-made minter: a request to a route of the app's own server.
 
+use std::fmt;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
@@ -10,8 +12,8 @@ use url::Url;
 
 use super::{MintRequest, Minter, TicketError};
 use crate::{
-    pure::protocol::ticket::{MAX_TICKET_BYTES, Ticket},
-    transport::TransportError,
+    pure::protocol::ticket::{MAX_TICKET_BYTES, TOO_LONG, Ticket},
+    transport::{TransportError, http::bare},
     vault::Secret,
 };
 
@@ -32,13 +34,25 @@ pub(crate) const SECRET_PREFIX: &str = "secret:";
 /// ```
 ///
 /// [`store_secret`]: crate::Engine::store_secret
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpMinter {
     method: Method,
     url: Url,
     watch_query: bool,
     /// Header, what stands before the secret, and the secret's name.
     secrets: Vec<(HeaderName, &'static str, String)>,
+}
+
+impl fmt::Debug for HttpMinter {
+    // Its URL may hold a password or a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpMinter")
+            .field("method", &self.method)
+            .field("url", &bare(&self.url))
+            .field("watch_query", &self.watch_query)
+            .field("secrets", &self.secrets)
+            .finish()
+    }
 }
 
 impl HttpMinter {
@@ -123,7 +137,7 @@ impl HttpMinter {
         let answer = sent.await.map_err(&failed)?;
         let is_json = answer.content_type() == "application/json";
         let Some(bytes) = answer.body(2 * MAX_TICKET_BYTES).await.map_err(&failed)? else {
-            return Err(TicketError::NotATicket("far too much"));
+            return Err(TOO_LONG.into());
         };
         read_answer(&bytes, is_json)
     }
@@ -156,6 +170,17 @@ fn read_answer(bytes: &[u8], is_json: bool) -> Result<Ticket, TicketError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_output_shows_where_it_asks_and_nothing_that_opens() {
+        let url = "https://user:hush@app.example/api/ticket?key=psst#sst";
+        let minter = HttpMinter::post(url.parse().unwrap()).bearer("session");
+        let shown = format!("{minter:?}");
+        assert!(shown.contains("https://app.example/api/ticket\"") && shown.contains("session"));
+        for secret in ["user", "hush", "psst", "sst#"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
 
     #[test]
     fn an_answer_is_text_or_json_with_a_ticket() {

@@ -1,18 +1,19 @@
-//! Tickets: what opens a watch that is not public, where they come from and how long they serve.
+//! Tickets: what opens a watch without an invite token, where they come from and how long they serve.
 
 mod desk;
 mod http_minter;
 mod minter;
 mod source;
+mod stored;
 
 use std::time::Duration;
 
-pub(crate) use desk::store;
-pub(crate) use desk::{Desk, DeskConfig, TICKET_PREFIX};
+pub(crate) use desk::{Desk, DeskConfig, Logouts};
 pub use http_minter::HttpMinter;
 pub(crate) use http_minter::SECRET_PREFIX;
 pub use minter::{MintReason, MintRequest, Minter};
 pub use source::{NamedMinter, TicketSource};
+pub(crate) use stored::{TICKET_PREFIX, store};
 
 use crate::{
     failure::{ErrorKind, Failure},

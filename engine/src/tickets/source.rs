@@ -7,8 +7,9 @@ use crate::pure::protocol::ticket::Ticket;
 
 /// Where a watch gets its tickets from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TicketSource {
-    /// The watch is public.
+    /// Nowhere: its URL has an invite token.
     #[default]
     Public,
     /// One ticket, sent as it is at every connect.

@@ -5,17 +5,17 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use crate::redact::quoted;
+use crate::redact::Secrets;
 
 /// The innermost cause of an error: the layers around it only say that a request failed.
-pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+pub(super) fn cause(error: &(dyn Error + 'static), secrets: &Secrets) -> String {
     let innermost = chain(error).last().unwrap_or(error);
-    quoted(&innermost.to_string(), &[])
+    secrets.quoted(&innermost.to_string())
 }
 
 /// Why there was no answer, as the end of a sentence, with the cause behind it.
-pub(super) fn why_unreachable(error: &reqwest::Error) -> String {
-    let cause = cause(error);
+pub(super) fn why_unreachable(error: &reqwest::Error, secrets: &Secrets) -> String {
+    let cause = cause(error, secrets);
     match reason(error) {
         Some(reason) => format!("{reason} ({cause})"),
         None => cause,

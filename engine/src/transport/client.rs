@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, redirect::Policy};
+use reqwest::{
+    Client, ClientBuilder,
+    header::{ACCEPT_ENCODING, HeaderMap, HeaderValue},
+    redirect::Policy,
+};
 use rustls::ClientConfig;
 
 /// Longest time until a TCP and TLS connection stands.
@@ -39,7 +43,10 @@ pub(super) fn upgrading(mut tls: ClientConfig) -> reqwest::Result<Client> {
 }
 
 fn builder(tls: ClientConfig) -> ClientBuilder {
+    // Without it anybody on the way may compress an answer, and nothing here unpacks one.
+    let identity = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Client::builder()
+        .default_headers(HeaderMap::from_iter([identity]))
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)

@@ -1,14 +1,13 @@
 //! One HTTP client for everything: TLS, proxies, redirects under the scope, time-outs, refusals.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION},
 };
-use serde::Deserialize;
 use url::Url;
 
 use super::{
@@ -16,17 +15,15 @@ use super::{
     cause::{cause, why_unreachable},
     client::{default_tls, upgrading},
     pool::{Lease, Pool},
+    redirects::DeadEnds,
+    refusal::accepted,
 };
-use crate::redact::quoted;
+use crate::redact::Secrets;
 
 /// Longest time from a request to the head of its answer, redirects included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time from an upgrade's request to its answer.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Redirects followed before giving up.
-const MAX_REDIRECTS: usize = 10;
-/// A refusal's body is read up to here: enough for any JSON error.
-const MAX_REFUSAL_BYTES: usize = 16 * 1024;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +43,16 @@ pub struct Http {
     pool: Pool,
     /// What a WebSocket upgrade needs.
     http1: Client,
+    dead_ends: DeadEnds,
 }
 
 /// A 2xx answer. It holds its place among the streams of its connection until it, or its body, is dropped.
-#[derive(Debug)]
 pub struct Answer {
     response: Response,
     lease: Lease,
+    /// What may stand in messages of where it comes from.
+    origin: String,
+    secrets: Secrets,
 }
 
 impl Http {
@@ -65,6 +65,7 @@ impl Http {
         Ok(Self {
             http1: upgrading(tls.clone()).map_err(|error| HttpError::Client(error.to_string()))?,
             pool: Pool::new(tls),
+            dead_ends: DeadEnds::default(),
         })
     }
 
@@ -76,30 +77,34 @@ impl Http {
         request: &ConnectRequest,
         accept: &str,
     ) -> Result<Answer, TransportError> {
-        if let Some(ticket) = &request.ticket {
-            url.query_pairs_mut().append_pair("ticket", ticket.expose());
-        }
-        let origin = origin(&url);
+        let secrets = request.secrets();
+        let asked = origin(&url);
         let answer = async {
-            check(&url, &request.guard)?;
-            for _ in 0..=MAX_REDIRECTS {
-                let answer = self.answer(&url, |client| {
+            check(&url, &request.guard, &secrets)?;
+            let mut way = self.dead_ends.set_out(&url)?;
+            if let Some(ticket) = &request.ticket {
+                url.query_pairs_mut().append_pair("ticket", ticket.expose());
+            }
+            let mut origin = asked.clone();
+            loop {
+                let answer = self.answer(&url, origin, &secrets, |client| {
                     client.get(url.clone()).header(ACCEPT, accept)
                 });
                 let answer = answer.await?;
                 if !answer.response.status().is_redirection() {
-                    return answer.accepted(&request.secrets()).await;
+                    way.arrives();
+                    return answer.accepted().await;
                 }
                 url = redirect_target(&url, &answer.response)?;
                 if !(request.guard)(&url) {
-                    return Err(TransportError::RedirectNotAllowed { to: bare(&url) });
+                    let to = secrets.quoted(&bare(&url));
+                    return Err(TransportError::RedirectNotAllowed { to });
                 }
+                way.goes_on(&url)?;
+                origin = secrets.quoted(&self::origin(&url));
             }
-            Err(TransportError::Redirects {
-                hops: MAX_REDIRECTS,
-            })
         };
-        within(ANSWER_TIMEOUT, origin, answer).await
+        within(ANSWER_TIMEOUT, &asked, answer).await
     }
 
     /// Sends one request without a body. Redirects are refusals here.
@@ -111,53 +116,58 @@ impl Http {
         guard: &UrlGuard,
         secrets: &[&str],
     ) -> Result<Answer, TransportError> {
+        let secrets = secrets.iter().copied().collect();
         let origin = origin(&url);
         let answer = async {
-            check(&url, guard)?;
-            let answer = self.answer(&url, |client| {
+            check(&url, guard, &secrets)?;
+            let answer = self.answer(&url, origin.clone(), &secrets, |client| {
                 client.request(method, url.clone()).headers(headers)
             });
-            answer.await?.accepted(secrets).await
+            answer.await?.accepted().await
         };
-        within(ANSWER_TIMEOUT, origin, answer).await
+        within(ANSWER_TIMEOUT, &origin, answer).await
     }
 
     /// The answer to one request, whatever its status.
     async fn answer(
         &self,
         url: &Url,
+        origin: String,
+        secrets: &Secrets,
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Answer, TransportError> {
-        let lease = self.pool.lease(url).await;
-        let mut lease = lease.map_err(|error| unreachable(url, error))?;
-        let response = request(lease.client()).send().await;
-        let response = response.map_err(|error| unreachable(url, error))?;
+        let failed = |error| unreachable(&origin, error, secrets);
+        let mut lease = self.pool.lease(url).await.map_err(failed)?;
+        let response = request(lease.client()).send().await.map_err(failed)?;
         lease.answered(response.version());
-        Ok(Answer { response, lease })
+        Ok(Answer {
+            response,
+            lease,
+            origin,
+            secrets: secrets.clone(),
+        })
     }
 
     /// Asks for a connection to be switched to another protocol. Redirects are refusals here.
-    pub async fn upgrade(
+    pub(super) async fn upgrade(
         &self,
         url: Url,
         headers: HeaderMap,
-        request: &ConnectRequest,
+        guard: &UrlGuard,
+        secrets: &Secrets,
     ) -> Result<Response, TransportError> {
         let origin = origin(&url);
         let answer = async {
-            check(&url, &request.guard)?;
+            check(&url, guard, secrets)?;
             let sent = self.http1.get(url.clone()).headers(headers).send();
-            let response = sent.await.map_err(|error| unreachable(&url, error))?;
+            let response = sent.await;
+            let response = response.map_err(|error| unreachable(&origin, error, secrets))?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);
             }
             let status = response.status().as_u16();
             // Anything but a switch is a refusal, 200 included.
-            // The URL holds a fresh ticket, beside the one that was used.
-            let fresh = url.query_pairs().find(|(name, _)| name == "ticket");
-            let mut secrets = request.secrets();
-            secrets.extend(fresh.as_ref().map(|(_, ticket)| &**ticket));
-            Err(match accepted(response, &secrets).await {
+            Err(match accepted(response, secrets).await {
                 Err(error) => error,
                 Ok(_) => TransportError::Status {
                     status,
@@ -166,20 +176,19 @@ impl Http {
                 },
             })
         };
-        within(UPGRADE_TIMEOUT, origin, answer).await
+        within(UPGRADE_TIMEOUT, &origin, answer).await
     }
 }
 
 impl Answer {
-    async fn accepted(self, secrets: &[&str]) -> Result<Self, TransportError> {
-        let Self { response, lease } = self;
-        let response = accepted(response, secrets).await?;
-        Ok(Self { response, lease })
+    async fn accepted(self) -> Result<Self, TransportError> {
+        let response = accepted(self.response, &self.secrets).await?;
+        Ok(Self { response, ..self })
     }
 
     /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
     pub async fn body(self, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
-        let origin = origin(self.response.url());
+        let origin = self.origin.clone();
         let read = async {
             let mut body = Vec::new();
             let mut chunks = std::pin::pin!(self.chunks());
@@ -192,47 +201,67 @@ impl Answer {
             }
             Ok(Some(body))
         };
-        within(ANSWER_TIMEOUT, origin, read).await
+        within(ANSWER_TIMEOUT, &origin, read).await
     }
 
     /// The body as it arrives. After an error it may repeat it for ever.
     pub fn chunks(self) -> impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static {
-        let Self { response, lease } = self;
+        let Self {
+            response,
+            lease,
+            secrets,
+            ..
+        } = self;
         response.bytes_stream().map(move |chunk| {
             let _held = &lease;
             chunk.map_err(|error| TransportError::Cut {
-                message: cause(&error.without_url()),
+                message: cause(&error.without_url(), &secrets),
             })
         })
     }
 
     /// The content type without parameters, for messages and comparison.
     pub fn content_type(&self) -> String {
-        content_type(&self.response)
+        content_type(&self.response, &self.secrets)
     }
 }
 
-fn check(url: &Url, guard: &UrlGuard) -> Result<(), TransportError> {
+impl fmt::Debug for Answer {
+    // The response knows its URL, which may hold a ticket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("origin", &self.origin)
+            .field("status", &self.response.status())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<(), TransportError> {
     if guard(url) {
         return Ok(());
     }
-    Err(TransportError::NotAllowed { to: bare(url) })
+    Err(TransportError::NotAllowed {
+        to: secrets.quoted(&bare(url)),
+    })
 }
 
-fn unreachable(url: &Url, error: reqwest::Error) -> TransportError {
+fn unreachable(origin: &str, error: reqwest::Error, secrets: &Secrets) -> TransportError {
     TransportError::Connect {
-        origin: origin(url),
-        message: why_unreachable(&error.without_url()),
+        origin: origin.to_owned(),
+        message: why_unreachable(&error.without_url(), secrets),
     }
 }
 
 async fn within<T>(
     after: Duration,
-    origin: String,
+    origin: &str,
     answer: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
     let answer = tokio::time::timeout(after, answer).await;
-    answer.unwrap_or(Err(TransportError::ConnectTimeout { origin, after }))
+    answer.unwrap_or_else(|_| {
+        let origin = origin.to_owned();
+        Err(TransportError::ConnectTimeout { origin, after })
+    })
 }
 
 /// Scheme, host and port: what may stand in messages.
@@ -257,67 +286,49 @@ fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportErro
     })
 }
 
-#[derive(Deserialize)]
-struct ServerRefusal {
-    error: String,
-    message: Option<String>,
-    reason: Option<String>,
-}
-
-async fn accepted(response: Response, secrets: &[&str]) -> Result<Response, TransportError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let retry_after = retry_after(&response);
-    let content_type = content_type(&response);
-    let body = refusal_body(response).await;
-    let refusal: Option<ServerRefusal> = serde_json::from_slice(&body).ok();
-    let words = refusal.as_ref().map(|refusal| {
-        let detail = refusal.reason.as_ref().or(refusal.message.as_ref());
-        quoted(detail.unwrap_or(&refusal.error), secrets)
-    });
-    let message = words.unwrap_or_else(|| format!("no reason, {content_type}"));
-    let error = refusal.map(|refusal| refusal.error).unwrap_or_default();
-    // Only a refusal in the server's own words ends access: a proxy's 403 or a deploy's 404 does not.
-    Err(match (status, error.as_str()) {
-        (StatusCode::UNAUTHORIZED, _) => TransportError::AuthRequired { message },
-        (StatusCode::FORBIDDEN, "Forbidden") => TransportError::Forbidden { reason: message },
-        (StatusCode::NOT_FOUND, "NotFound") => TransportError::NotFound { reason: message },
-        _ => TransportError::Status {
-            status: status.as_u16(),
-            message,
-            retry_after,
-        },
-    })
-}
-
-/// The body of a refusal, as much as arrives: what is missing only costs the message.
-async fn refusal_body(response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(Ok(chunk)) = chunks.next().await {
-        let room = MAX_REFUSAL_BYTES.saturating_sub(body.len());
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() >= MAX_REFUSAL_BYTES {
-            break;
-        }
-    }
-    body
-}
-
-/// `Retry-After` in seconds; its date form is not worth a calendar.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
-fn content_type(response: &Response) -> String {
-    let header = response.headers().get(CONTENT_TYPE);
-    let value = header.and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    match essence {
+/// The content type without parameters, for messages and comparison. An answer that is compressed all the same is of no
+/// type that anybody expects.
+pub(super) fn content_type(response: &Response, secrets: &Secrets) -> String {
+    let header = |name| {
+        let value = response.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    };
+    let essence = header(CONTENT_TYPE).split(';').next().unwrap_or_default();
+    let essence = match essence.trim() {
         "" => "an untyped body".to_owned(),
-        essence => quoted(&essence.to_ascii_lowercase(), &[]),
+        essence => secrets.quoted(essence).to_ascii_lowercase(),
+    };
+    match header(CONTENT_ENCODING).trim() {
+        "" | "identity" => essence,
+        coding => secrets.quoted(&format!("{essence} coded as {coding}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(headers: &[(&str, &str)]) -> String {
+        let mut response = http::Response::builder();
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        let response = Response::from(response.body("").unwrap());
+        content_type(&response, &["mellon-mellon"].into_iter().collect())
+    }
+
+    #[test]
+    fn a_content_type_is_told_plainly_and_a_coded_body_is_of_another_one() {
+        let sse = ("content-type", "text/Event-Stream; charset=utf-8");
+        assert_eq!(of(&[]), "an untyped body");
+        assert_eq!(of(&[sse]), "text/event-stream");
+        assert_eq!(
+            of(&[sse, ("content-encoding", "identity")]),
+            "text/event-stream"
+        );
+        let coded = of(&[sse, ("content-encoding", "gzip")]);
+        assert_eq!(coded, "text/event-stream coded as gzip");
+        assert_eq!(of(&[("content-type", "text/mellon-mellon")]), "text/…");
+        assert!(of(&[("content-type", &"x".repeat(9000))]).len() <= 300);
     }
 }

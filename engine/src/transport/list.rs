@@ -1,19 +1,21 @@
 //! Older records, page by page, from the endpoint beside the watch's: `listRecords`.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tracing::warn;
 use url::Url;
 
 use super::{ConnectRequest, TransportError, http::Http};
-use crate::pure::protocol::{listed::Listed, record::Record, wire};
+use crate::pure::protocol::{
+    listed::{Listed, Records},
+    wire,
+};
 
 /// A page holds up to 200 records: it may be this many times larger than one event.
 const PAGE_EVENTS: usize = 4;
 
 #[derive(Deserialize)]
 struct Answer {
-    records: Vec<Box<RawValue>>,
+    records: Records,
     cursor: Option<String>,
 }
 
@@ -33,20 +35,18 @@ pub(crate) async fn list(
     let limit = request.max_event_bytes.saturating_mul(PAGE_EVENTS);
     let body = answer.body(limit).await?;
     let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
-    let answer: Answer =
+    let Answer { records, cursor } =
         serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;
-    let records = answer.records.iter().filter_map(|raw| {
-        let record = wire::decode_record(raw.get());
-        let record = record.inspect_err(|error| warn!(%error, "skipped a record"));
-        record.ok()
-    });
-    let records: Vec<Record> = records.collect();
-    Ok(Listed {
-        is_empty: answer.records.is_empty(),
-        unreadable: Vec::new(),
-        records,
-        cursor: answer.cursor,
-    })
+    Ok(read_page(records, cursor))
+}
+
+/// A page of what could be read. One line tells of all that could not.
+pub(super) fn read_page(records: Records, cursor: Option<String>) -> Listed {
+    if let Some(error) = records.unreadable.first() {
+        let count = records.unreadable.len();
+        warn!(count, %error, "skipped unreadable records");
+    }
+    records.into_page(cursor)
 }
 
 /// The same query at the sibling endpoint.

@@ -7,6 +7,8 @@ pub(crate) mod http;
 pub(crate) mod list;
 pub(crate) mod page;
 mod pool;
+mod redirects;
+mod refusal;
 pub(crate) mod sse;
 mod sse_parser;
 pub(crate) mod ws;
@@ -22,6 +24,7 @@ use crate::{
         ticket::Ticket,
         wire::{ServerEvent, WireError},
     },
+    redact::Secrets,
 };
 
 /// A bound on what one event may hold in memory, in bytes.
@@ -48,9 +51,18 @@ pub struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// What must not be quoted.
-    pub fn secrets(&self) -> Vec<&str> {
-        self.ticket.iter().map(Ticket::expose).collect()
+    /// What must not be quoted: the ticket, and what the URL holds of that sort.
+    pub fn secrets(&self) -> Secrets {
+        let mut secrets: Secrets = self.ticket.iter().map(Ticket::expose).collect();
+        for (name, value) in self.url.query_pairs() {
+            if matches!(&*name, "ticket" | "inviteToken") {
+                secrets.add(&value);
+            }
+        }
+        if let Some(password) = self.url.password() {
+            secrets.add(password);
+        }
+        secrets
     }
 }
 
@@ -61,6 +73,8 @@ pub enum Incoming {
     Event(ServerEvent),
     /// An event that could not be read. The connection goes on.
     Skipped(WireError),
+    /// Events may be missing, which only a snapshot can tell.
+    Gap,
     /// A fresh ticket for the same watch, in exchange for the one that was used.
     Ticket(Ticket),
 }
@@ -74,8 +88,9 @@ pub trait Transport: Send + Sync {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>>;
 }
 
-/// Why there is no connection, or no longer one. Messages carry no query string, hence no ticket.
+/// Why there is no connection, or no longer one. Words of others in it are cut short, and without query string or ticket.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// No connection came about.
     #[error("cannot connect to {origin}: {message}")]
@@ -105,10 +120,10 @@ pub enum TransportError {
         /// The target, without its query.
         to: String,
     },
-    /// More redirects than anyone needs, or one without a usable target.
+    /// Redirects in a circle, or more of them than anyone needs. Some attempts after it make no request at all.
     #[error("redirected {hops} times without arriving")]
     Redirects {
-        /// How many were followed.
+        /// How many there were.
         hops: usize,
     },
     /// 401: the ticket is missing, malformed, expired or forged.
@@ -154,6 +169,12 @@ pub enum TransportError {
     /// Silence for too long.
     #[error("nothing heard for {} s", after.as_secs_f32())]
     IdleTimeout {
+        /// The bound.
+        after: Duration,
+    },
+    /// Signs of life, but no snapshot, or no end of one.
+    #[error("no snapshot for {} s", after.as_secs_f32())]
+    NoSnapshot {
         /// The bound.
         after: Duration,
     },
@@ -203,7 +224,7 @@ impl TransportError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::NotEventStream { .. } => ErrorKind::NotEventStream,
             Self::EventTooLarge { .. } => ErrorKind::EventTooLarge,
-            Self::IdleTimeout { .. } => ErrorKind::IdleTimeout,
+            Self::IdleTimeout { .. } | Self::NoSnapshot { .. } => ErrorKind::IdleTimeout,
             Self::BadHandshake { .. } => ErrorKind::BadHandshake,
             Self::BadPage { .. } => ErrorKind::BadPage,
             Self::NoWebSocket | Self::NoPages => ErrorKind::Unsupported,
@@ -224,6 +245,7 @@ impl TransportError {
     }
 
     /// What it means for ticket and access, if anything.
+    #[doc(hidden)]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::AuthRequired { .. }

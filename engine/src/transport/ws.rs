@@ -12,7 +12,6 @@ use reqwest::{
     },
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -29,23 +28,28 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
     http::{Http, bare},
+    list,
     page::Page,
 };
 use crate::{
     pure::protocol::{
-        listed::Listed,
+        listed::Records,
         ticket::Ticket,
         wire::{self, ServerEvent, WireError},
     },
-    redact::quoted,
+    redact::Secrets,
 };
 
 /// Between two pings of ours: a server in a Durable Object never says anything by itself.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A handshake carries up to 200 records: it may be this many times larger than one event.
 const HANDSHAKE_EVENTS: usize = 4;
+/// Longest URL of a socket. It is the watch's with a ticket more.
+const MAX_SOCKET_URL_BYTES: usize = 64 * 1024;
 /// Bytes read at once. The library's default would cost each idle connection 128 KiB.
 const READ_BUFFER: usize = 16 * 1024;
+/// A server in a Durable Object forgets what it would replay: after an upgrade that comes so late there may be a gap.
+const LATE: Duration = Duration::from_secs(5);
 /// A close without a code, as the standard names it.
 const NO_STATUS: u16 = 1005;
 
@@ -67,9 +71,13 @@ impl Ws {
         handshake: Handshake,
         request: &ConnectRequest,
     ) -> Result<Events, TransportError> {
-        let url = socket_url(&request.url, &handshake.ws_url)?;
-        let socket = self.upgrade(url, request).await?;
-        Ok(events(socket, handshake, request))
+        let mut secrets = request.secrets();
+        secrets.add(handshake.ticket.as_deref().unwrap_or_default());
+        let url = socket_url(&request.url, &handshake.ws_url, &secrets)?;
+        let of_socket = url.query_pairs().filter(|(name, _)| name == "ticket");
+        of_socket.for_each(|(_, ticket)| secrets.add(&ticket));
+        let socket = self.upgrade(url, request, &secrets).await?;
+        Ok(events(socket, handshake, request, secrets))
     }
 
     /// The first step: asks for the snapshot and the socket's URL.
@@ -100,19 +108,19 @@ impl Ws {
         &self,
         url: Url,
         request: &ConnectRequest,
+        secrets: &Secrets,
     ) -> Result<WebSocketStream<Upgraded>, TransportError> {
         let key = generate_key();
-        let response = self
-            .http
-            .upgrade(url, upgrade_headers(&key)?, request)
-            .await;
+        let headers = upgrade_headers(&key)?;
+        let response = self.http.upgrade(url, headers, &request.guard, secrets);
+        let response = response.await;
         let response = response.map_err(no_websocket)?;
         check_accept(&response, &key)?;
         let upgraded = response
             .upgrade()
             .await
             .map_err(|error| TransportError::Cut {
-                message: cause(&error.without_url()),
+                message: cause(&error.without_url(), secrets),
             })?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = READ_BUFFER;
@@ -141,22 +149,16 @@ pub(super) struct Handshake {
     snapshot: Snapshot,
     ticket: Option<String>,
     ws_url: String,
+    /// When it was answered.
+    #[serde(skip, default = "Instant::now")]
+    at: Instant,
 }
 
 impl Handshake {
     /// Its snapshot alone, for one who opens no socket.
     pub(super) fn into_page(self) -> Page {
         let Snapshot { records, cursor } = self.snapshot;
-        let decoded: Vec<_> = records
-            .iter()
-            .filter_map(|raw| wire::decode_record(raw.get()).ok())
-            .collect();
-        let listed = Listed {
-            is_empty: records.is_empty(),
-            unreadable: Vec::new(),
-            records: decoded,
-            cursor,
-        };
+        let listed = list::read_page(records, cursor);
         let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
         (listed, ticket)
     }
@@ -164,7 +166,7 @@ impl Handshake {
 
 #[derive(Deserialize)]
 struct Snapshot {
-    records: Vec<Box<RawValue>>,
+    records: Records,
     cursor: Option<String>,
 }
 
@@ -176,16 +178,24 @@ fn no_websocket(error: TransportError) -> TransportError {
 }
 
 /// Where the socket is. It carries the ticket: nothing but the watch's own origin may get it.
-fn socket_url(watch: &Url, ws_url: &str) -> Result<Url, TransportError> {
+fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, TransportError> {
     let refuse = |message: String| Err(TransportError::BadHandshake { message });
+    let shown = |words: &str| secrets.quoted(words);
+    if ws_url.len() > MAX_SOCKET_URL_BYTES {
+        let length = ws_url.len();
+        return refuse(format!(
+            "wsUrl has {length} bytes, it may have {MAX_SOCKET_URL_BYTES}"
+        ));
+    }
     let Ok(url) = watch.join(ws_url) else {
         return refuse("wsUrl is not a URL".to_owned());
     };
     if !matches!(url.scheme(), "http" | "https") {
-        return refuse(format!("wsUrl has the scheme {}", url.scheme()));
+        return refuse(format!("wsUrl has the scheme {}", shown(url.scheme())));
     }
     if url.origin() != watch.origin() {
-        return refuse(format!("wsUrl leads to another origin, {}", bare(&url)));
+        let to = shown(&bare(&url));
+        return refuse(format!("wsUrl leads to another origin, {to}"));
     }
     Ok(url)
 }
@@ -223,6 +233,7 @@ struct Reader {
     deadline: Instant,
     /// The handshake's snapshot, to be told first.
     ready: VecDeque<Incoming>,
+    secrets: Secrets,
     ended: bool,
 }
 
@@ -231,20 +242,21 @@ fn events(
     socket: WebSocketStream<Upgraded>,
     handshake: Handshake,
     request: &ConnectRequest,
+    secrets: Secrets,
 ) -> Events {
-    let mut ready = VecDeque::with_capacity(handshake.snapshot.records.len() + 3);
+    let Snapshot { records, cursor } = handshake.snapshot;
+    let cursor = wire::bounded_cursor(cursor);
+    let Records { read, unreadable } = records;
+    let mut ready = VecDeque::with_capacity(read.len() + unreadable.len() + 3);
     // One that is no ticket changes nothing: the one at hand goes on.
     let ticket = handshake.ticket.and_then(|text| Ticket::parse(&text).ok());
     ready.extend(ticket.map(Incoming::Ticket));
     ready.push_back(Incoming::Event(ServerEvent::SnapshotStart));
-    ready.extend(handshake.snapshot.records.iter().map(|raw| {
-        match wire::decode_record(raw.get()) {
-            Ok(record) => Incoming::Event(ServerEvent::SnapshotRecord(record)),
-            Err(error) => Incoming::Skipped(error),
-        }
-    }));
-    let cursor = handshake.snapshot.cursor;
+    ready.extend(unreadable.into_iter().map(Incoming::Skipped));
+    let record = |record| Incoming::Event(ServerEvent::SnapshotRecord(record));
+    ready.extend(read.into_iter().map(record));
     ready.push_back(Incoming::Event(ServerEvent::SnapshotEnd { cursor }));
+    ready.extend((handshake.at.elapsed() > LATE).then_some(Incoming::Gap));
     // A ping and its answer must fit into the silence that is allowed.
     let mut ping = tokio::time::interval(PING_INTERVAL.min(request.idle_timeout / 2));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -256,6 +268,7 @@ fn events(
         max_event_bytes: request.max_event_bytes,
         deadline: Instant::now() + request.idle_timeout,
         ready,
+        secrets,
         ended: false,
     };
     stream::unfold(reader, |mut reader| async move {
@@ -308,7 +321,7 @@ impl Reader {
         message: Option<Result<Message, SocketError>>,
     ) -> Option<Result<Incoming, TransportError>> {
         match message {
-            Some(Ok(Message::Text(text))) => match wire::decode_frame(&text) {
+            Some(Ok(Message::Text(text))) => match wire::decode_frame(&text, &self.secrets) {
                 Ok(Some(event)) => Some(Ok(Incoming::Event(event))),
                 Ok(None) => None,
                 Err(error) => Some(Ok(Incoming::Skipped(error))),
@@ -316,7 +329,7 @@ impl Reader {
             Some(Ok(Message::Binary(_))) => Some(Ok(Incoming::Skipped(WireError::Frame {
                 message: "it is binary".to_owned(),
             }))),
-            Some(Ok(Message::Close(frame))) => Some(Err(closed(frame))),
+            Some(Ok(Message::Close(frame))) => Some(Err(closed(frame, &self.secrets))),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
             Some(Err(error)) => Some(Err(self.broken(error))),
             None => {
@@ -340,15 +353,15 @@ impl Reader {
                 }
             }
             other => TransportError::Cut {
-                message: other.to_string(),
+                message: self.secrets.quoted(&other.to_string()),
             },
         }
     }
 }
 
-fn closed(frame: Option<CloseFrame>) -> TransportError {
+fn closed(frame: Option<CloseFrame>, secrets: &Secrets) -> TransportError {
     let (code, reason) = match frame {
-        Some(frame) => (frame.code.into(), quoted(&frame.reason, &[])),
+        Some(frame) => (frame.code.into(), secrets.quoted(&frame.reason)),
         None => (NO_STATUS, String::new()),
     };
     TransportError::Closed { code, reason }
@@ -363,7 +376,8 @@ mod tests {
         let watch: Url = "https://appview.example/xrpc/x.watchRecords?a=b"
             .parse()
             .unwrap();
-        let url = socket_url(&watch, "/xrpc/x.watchRecords?a=b&ticket=t").unwrap();
+        let secrets: Secrets = ["mellon-mellon"].into_iter().collect();
+        let url = socket_url(&watch, "/xrpc/x.watchRecords?a=b&ticket=t", &secrets).unwrap();
         assert_eq!(
             url.as_str(),
             "https://appview.example/xrpc/x.watchRecords?a=b&ticket=t"
@@ -377,12 +391,37 @@ mod tests {
             "wss://appview.example/x",
             "https://[",
         ] {
-            let error = socket_url(&watch, bad).unwrap_err();
+            let error = socket_url(&watch, bad, &secrets).unwrap_err();
             assert!(
                 matches!(error, TransportError::BadHandshake { .. }),
                 "{bad}"
             );
             assert!(!error.to_string().contains("ticket"), "{error}");
         }
+        let long = format!("/xrpc/{}", "x".repeat(MAX_SOCKET_URL_BYTES));
+        let error = socket_url(&watch, &long, &secrets).unwrap_err();
+        assert!(error.to_string().ends_with("bytes, it may have 65536"));
+        // Neither the host nor the path of others is told at any length, or with a secret.
+        let long = format!("https://evil.example/{}/mellon-mellon", "x/".repeat(500));
+        let error = socket_url(&watch, &long, &secrets).unwrap_err().to_string();
+        assert!(error.len() < 400 && !error.contains("mellon"), "{error}");
+        let told = socket_url(&watch, "https://evil.example/mellon%2Dmellon", &secrets);
+        let told = told.unwrap_err().to_string();
+        assert!(told.ends_with("https://evil.example/…"), "{told}");
+    }
+
+    #[test]
+    fn a_close_reason_is_told_without_the_connections_secrets() {
+        let frame = |reason: &str| {
+            let (code, reason) = (4000.into(), reason.to_owned().into());
+            Some(CloseFrame { code, reason })
+        };
+        let secrets: Secrets = ["mellon-mellon-mellon"].into_iter().collect();
+        // A reason has 123 bytes at most, so the server cuts what it quotes.
+        let told = closed(frame("no:\u{7} mellon-mellon-mell"), &secrets);
+        assert_eq!(
+            told.to_string(),
+            "the server closed the connection: code 4000, no:  …"
+        );
     }
 }

@@ -9,6 +9,7 @@ use super::{SECRET_MAX, Secret, items::Items, state::Failure};
 
 /// How a vault lays its secrets out in the keyring's items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layout {
     /// One item per secret, and one that lists their names.
     PerName,

@@ -42,6 +42,7 @@ const QUEUE: usize = 64;
 
 /// How a vault uses the keyring.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VaultOptions {
     /// How secrets are laid out in the keyring's items; what suits the platform by default.
     pub layout: Layout,
@@ -125,7 +126,7 @@ impl Vault {
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
         check_name(name)?;
         let before = self.remembered().writes();
-        match self.ask(Op::Get(name.into())).await {
+        match self.ask(|_| Some(Op::Get(name.into()))).await {
             Ok(found) => {
                 self.remembered().learn(before, name, found.clone());
                 Ok(found)
@@ -141,13 +142,36 @@ impl Vault {
     /// # Errors
     /// [`VaultError::TooLarge`], [`VaultError::InvalidName`], [`VaultError::Full`].
     pub async fn set(&self, name: &str, secret: Secret) -> Result<(), VaultError> {
+        self.set_while(name, secret, || true).await
+    }
+
+    /// [`Vault::set`], unless it is not wanted any more when its turn comes. What makes it unwanted before it deletes or
+    /// clears can rely on it: the secret does not come back.
+    ///
+    /// # Errors
+    /// As [`Vault::set`].
+    pub(crate) async fn set_while(
+        &self,
+        name: &str,
+        secret: Secret,
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Result<(), VaultError> {
         check_name(name)?;
         let len = secret.expose().len();
         if len > SECRET_MAX {
             return Err(VaultError::TooLarge { len });
         }
-        self.remembered().keep(name, secret.clone())?;
-        match self.ask(Op::Set(name.into(), secret)).await {
+        let mut kept = Ok(());
+        let set = |memory: &mut Memory| {
+            if !is_wanted() {
+                return None;
+            }
+            kept = memory.keep(name, secret.clone());
+            kept.is_ok().then(|| Op::Set(name.into(), secret))
+        };
+        let asked = self.ask(set).await;
+        kept?;
+        match asked {
             Ok(_) | Err(Failure::Unusable { .. }) => Ok(()),
             Err(failure) => {
                 self.remembered().forget(|kept| kept == name);
@@ -162,8 +186,13 @@ impl Vault {
     /// [`VaultError::InvalidName`], [`VaultError::NotErased`].
     pub async fn delete(&self, name: &str) -> Result<(), VaultError> {
         check_name(name)?;
-        self.remembered().forget(|kept| kept == name);
-        self.erase(Op::Delete(name.into())).await
+        let forget = |memory: &mut Memory| memory.forget(|kept| kept == name);
+        forget(&mut self.remembered());
+        self.erase(|memory| {
+            forget(memory);
+            Op::Delete(name.into())
+        })
+        .await
     }
 
     /// Erases every secret whose name begins with `prefix`; all of them if it is empty.
@@ -171,13 +200,19 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::NotErased`].
     pub async fn clear(&self, prefix: &str) -> Result<(), VaultError> {
-        let known = self.remembered().forget(|kept| kept.starts_with(prefix));
-        let prefix = prefix.into();
-        self.erase(Op::Clear { prefix, known }).await
+        let forget = |memory: &mut Memory| memory.forget(|kept| kept.starts_with(prefix));
+        let mut known = forget(&mut self.remembered());
+        self.erase(|memory| {
+            known.extend(forget(memory));
+            let prefix = prefix.into();
+            Op::Clear { prefix, known }
+        })
+        .await
     }
 
-    async fn erase(&self, op: Op) -> Result<(), VaultError> {
-        match self.ask(op).await {
+    /// Has been forgotten at once, and is again when it is the keyring's turn.
+    async fn erase(&self, op: impl FnOnce(&mut Memory) -> Op) -> Result<(), VaultError> {
+        match self.ask(|memory| Some(op(memory))).await {
             Ok(_) => Ok(()),
             // Nothing was ever there to be erased.
             Err(Failure::Unusable {
@@ -188,16 +223,28 @@ impl Vault {
         }
     }
 
-    /// Has the keyring's thread do it. An unusable keyring has been given up when this returns.
-    async fn ask(&self, op: Op) -> Result<Option<Secret>, Failure> {
+    /// Changes what is remembered and has the keyring's thread do the same, in one step: of calls at once the same one is
+    /// the last, here and there. Without an operation the keyring is not asked. An unusable one has been given up when this
+    /// returns.
+    async fn ask(
+        &self,
+        change: impl FnOnce(&mut Memory) -> Option<Op>,
+    ) -> Result<Option<Secret>, Failure> {
         let Inner {
             standing, options, ..
         } = &*self.inner;
         let mut state = self.watch_state();
+        let mut change = Some(change);
         let answer = async {
+            let place = self.owner().reserve().await.ok()?;
             let (reply, answer) = oneshot::channel();
-            let sent = self.owner().send(Command { op, reply }).await;
-            sent.ok()?;
+            {
+                let mut memory = self.remembered();
+                match change.take()?(&mut memory) {
+                    Some(op) => place.send(Command { op, reply }),
+                    None => return Some(Ok(None)),
+                }
+            }
             answer.await.ok()
         };
         let answer = tokio::select! {
@@ -211,6 +258,10 @@ impl Vault {
                 }
             },
         };
+        if let Some(change) = change {
+            // There was no place for it at the keyring: it is remembered all the same.
+            change(&mut self.remembered());
+        }
         match answer {
             Some(Err(Failure::Unusable { .. })) | None => {
                 // Without an answer and without a reason, the thread has died.
@@ -265,3 +316,7 @@ fn check_name(name: &str) -> Result<(), VaultError> {
         Err(VaultError::InvalidName)
     }
 }
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

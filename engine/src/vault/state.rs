@@ -8,6 +8,7 @@ use super::{NAME_MAX, SECRET_MAX};
 
 /// Where a vault keeps its secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VaultState {
     /// In the keyring. Also the state before the first call, which is the first to look for one.
     Keyring,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use super::error::WatchError;
+use super::{error::WatchError, presence::Alive};
 use crate::{
     pure::{
         ledger::delta::{Delta, State},
@@ -17,6 +17,7 @@ use crate::{
 pub(crate) enum Command {
     /// Join.
     Subscribe {
+        alive: Alive,
         minter: Option<Arc<dyn Minter>>,
         reply: oneshot::Sender<Admission>,
     },
@@ -54,27 +55,8 @@ pub(crate) enum Command {
     Wake,
     /// Close the connection until `Wake`, write what is not in the cache yet, and say when that is done.
     Suspend { done: oneshot::Sender<()> },
-    /// Somebody logs out: forget the ticket, and end if nobody follows any more.
-    ForgetTicket { done: oneshot::Sender<()> },
-    /// The rows of this key and account are cleared: write nothing of what was, and end if nobody follows any
-    /// more.
-    ForgetRows {
-        key: Option<String>,
-        account: Option<String>,
-        done: oneshot::Sender<()>,
-    },
     /// Write what is not in the cache yet, and say when that is done.
     Flush { done: oneshot::Sender<()> },
-}
-
-/// Says that a subscription is gone, without a queue that could be full.
-#[derive(Debug)]
-pub(crate) struct Alive(pub Arc<Notify>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
 }
 
 /// What a watch's task gives a new follower.

@@ -1,12 +1,18 @@
 //! The connection of a watch, from the attempt to its end, as one source of happenings.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::error::WatchError;
 use crate::{
     failure::Failure,
-    pure::{lifecycle::machine::Input, protocol::ticket::Ticket},
+    pure::{
+        lifecycle::machine::{Input, SNAPSHOT_SPACING},
+        protocol::{ticket::Ticket, wire::WireError},
+    },
     transport::{Events, Incoming, TransportError},
 };
 
@@ -19,7 +25,20 @@ pub(super) enum Happening {
 pub(super) enum Connection {
     None,
     Opening(BoxFuture<'static, Result<Events, WatchError>>),
-    Open(Events),
+    Open(Events, Skips),
+}
+
+/// Events of a connection that are warned of one by one. A server that sends one bad event may send a million.
+const WARNED_OF: u64 = 3;
+/// Between two warnings of how many more there were.
+const SUMMED_UP: Duration = Duration::from_secs(60);
+
+/// The unreadable events of one connection, told in a few lines however many there are.
+pub(super) struct Skips {
+    count: u64,
+    /// Those that no warning has told of.
+    untold: u64,
+    told: Instant,
 }
 
 impl Connection {
@@ -29,13 +48,13 @@ impl Connection {
             match self {
                 Self::None => return std::future::pending().await,
                 Self::Opening(opening) => match opening.await {
-                    Ok(events) => *self = Self::Open(events),
+                    Ok(events) => *self = Self::Open(events, Skips::new()),
                     Err(error) => {
                         *self = Self::None;
                         return Happening::Input(Input::Failed(Failure::from(&error)));
                     }
                 },
-                Self::Open(events) => return incoming(events.next().await),
+                Self::Open(events, skips) => return incoming(events.next().await, skips),
             }
         }
     }
@@ -43,21 +62,134 @@ impl Connection {
     /// What has arrived already.
     pub(super) fn ready(&mut self) -> Option<Happening> {
         match self {
-            Self::Open(events) => events.next().now_or_never().map(incoming),
+            Self::Open(events, skips) => {
+                let item = events.next().now_or_never()?;
+                Some(incoming(item, skips))
+            }
             _ => None,
         }
     }
 }
 
-fn incoming(item: Option<Result<Incoming, TransportError>>) -> Happening {
+impl Skips {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            untold: 0,
+            told: Instant::now(),
+        }
+    }
+
+    fn skipped(&mut self, error: &WireError) {
+        self.count += 1;
+        if self.count <= WARNED_OF {
+            warn!(%error, "skipped an event");
+            return;
+        }
+        self.untold += 1;
+        if self.told.elapsed() >= SUMMED_UP {
+            self.sum_up();
+        }
+    }
+
+    fn sum_up(&mut self) {
+        if self.untold > 0 {
+            warn!(more = self.untold, "skipped unreadable events");
+        }
+        self.untold = 0;
+        self.told = Instant::now();
+    }
+}
+
+impl Drop for Skips {
+    fn drop(&mut self) {
+        self.sum_up();
+    }
+}
+
+fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -> Happening {
     Happening::Input(match item {
         Some(Ok(Incoming::Event(event))) => Input::Event(event),
         Some(Ok(Incoming::Skipped(error))) => {
-            warn!(%error, "skipped an event");
-            Input::Skipped(None)
+            skips.skipped(&error);
+            Input::Skipped(error.uri().cloned())
         }
+        Some(Ok(Incoming::Gap)) => Input::NeedSnapshot(SNAPSHOT_SPACING),
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Err(error)) => Input::Failed(Failure::from(&error)),
         None => Input::Failed(Failure::from(&WatchError::Disconnected)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use futures_util::stream;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// The lines that are logged meanwhile.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        fn lines(&self) -> Vec<String> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            let text = String::from_utf8(bytes).unwrap();
+            text.lines().map(ToOwned::to_owned).collect()
+        }
+    }
+
+    fn logged() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        (log, tracing::subscriber::set_default(subscriber.finish()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_events_are_unreadable_a_few_lines_tell_of_them() {
+        let (log, _guard) = logged();
+        let bad = || Ok(Incoming::Skipped(WireError::NotUtf8));
+        let events = stream::repeat_with(bad).boxed();
+        let mut connection = Connection::Open(events, Skips::new());
+        for _ in 0..100_000 {
+            connection.next().await;
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len() as u64, WARNED_OF, "{lines:?}");
+
+        advance(SUMMED_UP).await;
+        connection.ready();
+        connection.ready();
+        let lines = log.lines();
+        assert!(
+            lines.len() == 1 && lines[0].contains("more=99998"),
+            "{lines:?}"
+        );
+        connection = Connection::None;
+        let lines = log.lines();
+        assert!(lines.len() == 1 && lines[0].contains("more=1"), "{lines:?}");
+        drop(connection);
+        assert!(log.lines().is_empty());
+    }
 }

@@ -33,6 +33,12 @@ pub enum WatchError {
         /// The bound.
         limit: usize,
     },
+    /// The engine holds as many watches as it may, and somebody follows each of them.
+    #[error("too many watches: {limit} are followed at once")]
+    TooManyWatches {
+        /// The bound.
+        limit: usize,
+    },
 }
 
 impl WatchError {
@@ -45,6 +51,7 @@ impl WatchError {
             Self::Ended => ErrorKind::UnknownWatch,
             Self::Nameless => ErrorKind::InvalidOptions,
             Self::TooMany { .. } => ErrorKind::TooMany,
+            Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
         }
     }
 

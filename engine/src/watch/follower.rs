@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use super::command::Alive;
+use super::presence::Alive;
 use crate::{
     pure::{
         ledger::{

@@ -5,9 +5,11 @@ mod connection;
 pub(crate) mod error;
 mod first_frame;
 mod follower;
+pub(crate) mod keys;
 mod older;
 mod pager;
 pub(crate) mod persist;
+pub(crate) mod presence;
 pub(crate) mod settings;
 pub(crate) mod spec;
 pub(crate) mod statistics;
@@ -17,7 +19,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tracing::debug;
@@ -29,7 +31,7 @@ use crate::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::{listed::Listed, wire::ServerEvent},
+        protocol::listed::Listed,
         replica::{Action, Replica},
         store::{
             Store,
@@ -44,13 +46,14 @@ use crate::{
     timer::Timer,
     transport::{ConnectRequest, Events, Transport, http, http::Http},
 };
-use command::{Admission, Alive, Command};
+use command::{Admission, Command};
 use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
 use follower::Follower;
 use pager::Pager;
 use persist::{News, Persist};
+use presence::Presence;
 use settings::Settings;
 use spec::WatchSpec;
 
@@ -79,7 +82,7 @@ pub(crate) struct Watch {
     first_frame: FirstFrame,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
-    gone: Arc<Notify>,
+    presence: Arc<Presence>,
     followers: HashMap<u64, Follower>,
     next_follower: u64,
     lingering: Timer,
@@ -94,7 +97,7 @@ impl Watch {
         desk: DeskConfig,
         transport: Arc<dyn Transport>,
         commands: mpsc::Receiver<Command>,
-        gone: Arc<Notify>,
+        presence: Arc<Presence>,
     ) -> Self {
         let rng = settings
             .seed
@@ -102,6 +105,7 @@ impl Watch {
         let home = Home::of(&spec.url);
         let options = MachineOptions {
             spans_spaces: home.any_space,
+            compare_every: settings.compare_every,
             reconnect: spec.reconnect,
             can_mint: spec.tickets.can_mint(),
             account: spec.account.clone(),
@@ -113,6 +117,7 @@ impl Watch {
             spec.url.clone(),
             spec.account.clone(),
             spec.guard.clone(),
+            &spec.guard_id,
         );
         Self {
             desk: Arc::new(desk),
@@ -133,7 +138,7 @@ impl Watch {
             first_frame: FirstFrame::default(),
             epoch: Instant::now(),
             commands,
-            gone,
+            presence,
             followers: HashMap::new(),
             next_follower: 0,
             lingering: Timer::default(),
@@ -150,7 +155,7 @@ impl Watch {
                     Some(command) => self.command(command),
                     None => break,
                 },
-                () = self.gone.notified() => self.sweep(),
+                () = self.presence.changed() => self.sweep(),
                 happening = self.connection.next() => self.burst(happening),
                 news = persist::next(&mut self.persist) => self.cached(news),
                 paged = self.pager.next() => self.paged(paged),
@@ -176,10 +181,14 @@ impl Watch {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Subscribe { minter, reply } => {
+            Command::Subscribe {
+                alive,
+                minter,
+                reply,
+            } => {
                 let id = self.next_follower;
                 self.next_follower += 1;
-                let alive = Arc::new(Alive(self.gone.clone()));
+                let alive = Arc::new(alive);
                 self.followers
                     .insert(id, Follower::new(Arc::downgrade(&alive), minter));
                 self.lingering.stop();
@@ -230,21 +239,6 @@ impl Watch {
                 self.input(if alone { Input::Stop } else { Input::Suspend });
                 self.write_now(done);
             }
-            Command::ForgetTicket { done } => {
-                self.desk.clear();
-                self.end_if_alone();
-                let _ = done.send(());
-            }
-            Command::ForgetRows { key, account, done } => {
-                self.note_changes();
-                if let Some(persist) = &mut self.persist
-                    && persist.is_meant(key.as_deref(), account.as_deref())
-                {
-                    persist.discard();
-                    self.end_if_alone();
-                }
-                let _ = done.send(());
-            }
             Command::Flush { done } => self.write_now(done),
         }
     }
@@ -267,15 +261,15 @@ impl Watch {
         })
     }
 
-    /// Ends instead of lingering: whoever comes next starts anew.
-    fn end_if_alone(&mut self) {
-        self.sweep();
-        self.ended = self.followers.is_empty();
-    }
-
     fn sweep(&mut self) {
         self.followers.retain(|_, it| it.alive.strong_count() > 0);
-        if self.followers.is_empty() {
+        self.note_changes();
+        if let Some(persist) = &mut self.persist {
+            persist.heed_clears();
+        }
+        if self.presence.is_over() {
+            self.ended = true;
+        } else if self.followers.is_empty() {
             // A connection lingers; an attempt at one ends with those who wanted it.
             if !matches!(self.status(), Status::Snapshot | Status::Live) {
                 self.input(Input::Stop);
@@ -323,10 +317,6 @@ impl Watch {
 
     fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
-            Happening::Input(Input::Event(ServerEvent::Error { message })) => {
-                let message = self.desk.redact(message);
-                self.input_at(now, Input::Event(ServerEvent::Error { message }));
-            }
             Happening::Input(input) => self.input_at(now, input),
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }
@@ -408,10 +398,10 @@ impl Watch {
                     self.page();
                 }
             }
-            Action::PurgeSpace => {
+            Action::PurgeSpace { space } => {
                 self.note_changes();
                 if let Some(persist) = &mut self.persist {
-                    persist.purge_space();
+                    persist.purge_space(space);
                 }
             }
             Action::Purge { kicked } => {

@@ -2,28 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
-use sha2::{Digest, Sha256};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::debug;
 
-use super::spec::WatchSpec;
+use super::{keys, spec::WatchSpec};
 use crate::{
-    cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Row},
+    cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Lease, Row, Standing},
     clock::now_ms,
     pure::{
         ledger::rows::{RowChanges, RowLedger},
         protocol::record::Record,
         store::{Store, change::Change, entry::Entry},
-        view::View,
     },
     timer::{Timer, or_never},
-    transport::http,
 };
 
 /// Changes of this long become one write.
@@ -41,20 +37,8 @@ const FIRST_PAINT: Duration = Duration::from_millis(33);
 const ONE_PAGE: usize = 200;
 /// Longest wait for the last write of a watch that ends.
 const LAST_WRITE: Duration = Duration::from_millis(500);
-
-/// What a watch is called in the file. URLs can carry invite tokens, which do not belong there.
-pub(crate) fn cache_key(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
-}
-
-/// Another view keeps other rows. `clear` of a key finds them all by their beginning.
-fn rows_key(key: &str, view: &View) -> String {
-    let key = cache_key(key);
-    match *view == View::default() {
-        true => key,
-        false => format!("{key}.{}", cache_key(&format!("{view:?}"))),
-    }
-}
+/// After its rows were cleared, a watch writes nothing for so long: those who cleared them may be about to let go of it.
+const QUIET: Duration = Duration::from_secs(5);
 
 impl Cacheable for Entry {
     fn record(&self) -> &Record {
@@ -80,16 +64,19 @@ pub(super) enum News {
 pub(super) struct Persist {
     cache: Cache,
     key: CacheKey,
+    lease: Arc<Lease>,
     /// What the cache has not heard yet.
     ledger: RowLedger,
     pages: Option<BoxStream<'static, Vec<Row>>>,
+    /// The store has heard the server: rows of last time know less.
+    outdated: bool,
     due: Timer,
     /// When the write under way began, and until when to rest after the last one.
     began: Instant,
     rested: Instant,
+    /// Until when nothing is written after a clear.
+    quiet: Instant,
     writing: Option<BoxFuture<'static, Result<(), CacheError>>>,
-    /// What is being written is a purge: until it is done, there is nothing to read.
-    purging: bool,
     flushing: Vec<oneshot::Sender<()>>,
 }
 
@@ -101,37 +88,30 @@ pub(super) async fn next(persist: &mut Option<Persist>) -> News {
 impl Persist {
     /// Of a watch that wants one, where there is a cache.
     pub(super) fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
-        let options = spec.cache.as_ref()?;
-        let key = CacheKey {
-            key: rows_key(
-                options.key.as_deref().unwrap_or(spec.url.as_str()),
-                &spec.view,
-            ),
-            // One who names another's key gets nothing from it.
-            source: http::bare(&spec.url),
-            account: spec.account.clone(),
-        };
-        Some(Self::new(cache?.clone(), key, options.max_records))
+        let max_records = spec.cache.as_ref()?.max_records;
+        Some(Self::new(cache?.clone(), keys::rows_of(spec)?, max_records))
     }
 
     fn new(cache: Cache, key: CacheKey, max_records: usize) -> Self {
         Self {
+            lease: cache.lease(key.clone()),
             cache,
             key,
             ledger: RowLedger::new(max_records),
             pages: None,
+            outdated: false,
             due: Timer::default(),
             began: Instant::now(),
             rested: Instant::now(),
+            quiet: Instant::now(),
             writing: None,
-            purging: false,
             flushing: Vec::new(),
         }
     }
 
     /// Starts to read what there was last time, beside the connection.
     pub(super) fn read(&mut self) {
-        if self.ledger.is_synced() || self.pages.is_some() {
+        if self.outdated || self.pages.is_some() {
             return;
         }
         let (cache, key) = (self.cache.clone(), self.key.clone());
@@ -161,6 +141,7 @@ impl Persist {
     /// The snapshot is complete: the records are the server's, and what was cached matters no more.
     pub(super) fn synced(&mut self) {
         self.pages = None;
+        self.outdated = true;
         self.ledger.synced();
         self.debounce();
     }
@@ -171,54 +152,55 @@ impl Persist {
         self.debounce();
     }
 
-    /// The rows are being cleared: what is not written yet is not written any more.
-    pub(super) fn discard(&mut self) {
+    /// Looks whether the rows were cleared. Then what is not written yet is not written any more.
+    pub(super) fn heed_clears(&mut self) {
+        match self.lease.standing() {
+            Standing::Good => return,
+            Standing::Cleared => self.ledger.discard(),
+            Standing::Lost => self.ledger.purge(),
+        }
         self.pages = None;
         self.due.stop();
-        self.ledger.discard();
+        self.quiet = Instant::now() + QUIET;
+        self.lease = self.cache.lease(self.key.clone());
     }
 
-    /// Whether a clear of this key or account, hashed as in the file, means this watch.
-    pub(super) fn is_meant(&self, key: Option<&str>, account: Option<&str>) -> bool {
-        let mine = &self.key.key;
-        key.is_none_or(|key| {
-            mine.strip_prefix(key)
-                .is_some_and(|it| it.is_empty() || it.starts_with('.'))
-        }) && account.is_none_or(|account| self.key.account.as_deref() == Some(account))
-    }
-
-    /// Access is gone: nothing may be left.
+    /// Access is gone: nothing may be left, in no view.
     pub(super) fn purge(&mut self) {
-        self.discard();
+        self.pages = None;
+        self.outdated = false;
+        self.due.stop();
         self.ledger.purge();
-        self.purging = true;
-        let (cache, key) = (self.cache.clone(), self.key.clone());
+        self.clear(self.cache.purge(&self.key));
+        self.lease = self.cache.lease(self.key.clone());
+    }
+
+    /// Access to one of several spaces is gone: no view may keep its rows.
+    pub(super) fn purge_space(&mut self, space: String) {
+        self.pages = None;
+        let account = self.key.account.clone();
+        self.clear(self.cache.purge_space(account, space));
+    }
+
+    /// Clears after what is being written.
+    fn clear(&mut self, clearing: impl Future<Output = Result<(), CacheError>> + Send + 'static) {
         let before = self.writing.take();
         self.writing = Some(
             async move {
                 if let Some(before) = before {
                     let _ = before.await;
                 }
-                cache.purge(&key).await
+                clearing.await
             }
             .boxed(),
         );
     }
 
-    /// Access to one of several spaces is gone: no other view may keep its rows, and this one is written anew.
-    pub(super) fn purge_space(&mut self) {
-        let synced = self.ledger.is_synced();
-        self.purge();
-        if synced {
-            self.ledger.synced();
-        }
-    }
-
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> News {
-        let (idle, purging) = (self.writing.is_none(), self.purging);
+        let idle = self.writing.is_none();
         let news = tokio::select! {
-            page = or_never(self.pages.as_mut().map(StreamExt::next)), if !purging => News::Page(page),
+            page = or_never(self.pages.as_mut().map(StreamExt::next)) => News::Page(page),
             () = self.due.elapsed(), if idle => News::Due,
             done = or_never(self.writing.as_mut()) => News::Written(done),
         };
@@ -227,7 +209,6 @@ impl Persist {
             News::Page(Some(_)) | News::Due => {}
             News::Written(result) => {
                 self.writing = None;
-                self.purging = false;
                 let rest = (self.began.elapsed() * REST).min(LONGEST_REST);
                 self.rested = Instant::now() + rest;
                 self.written(result);
@@ -239,14 +220,21 @@ impl Persist {
     fn written(&mut self, result: &Result<(), CacheError>) {
         match result {
             Ok(()) => {}
-            // Somebody cleared the cache meanwhile: what is here is still the truth.
+            Err(CacheError::Cleared) => self.heed_clears(),
+            // Another hand was at the rows: what is here is still the truth.
             Err(CacheError::Incomplete) => {
                 self.ledger.start_over();
+                self.debounce();
+            }
+            Err(CacheError::TooLarge) => {
+                self.ledger.keep_fewer();
                 self.debounce();
             }
             Err(error) => {
                 debug!(%error, "not cached");
                 self.ledger.start_over();
+                // Nobody is to wait for the next attempt: it comes with the next change.
+                self.flushed();
             }
         }
         if !self.ledger.is_dirty() {
@@ -262,14 +250,17 @@ impl Persist {
         if self.writing.is_some() {
             return self.debounce();
         }
-        if !self.ledger.is_dirty() {
+        self.heed_clears();
+        let is_quiet = Instant::now() < self.quiet;
+        if is_quiet || !self.ledger.is_dirty() {
+            self.debounce();
             return self.flushed();
         }
         self.due.stop();
         self.began = Instant::now();
         let changes = self.changes(store);
-        let (cache, key) = (self.cache.clone(), self.key.clone());
-        self.writing = Some(async move { cache.write(&key, changes).await }.boxed());
+        let (cache, lease) = (self.cache.clone(), self.lease.clone());
+        self.writing = Some(async move { cache.write(&lease, changes).await }.boxed());
     }
 
     /// Writes at once, and says so when it is done.
@@ -301,14 +292,14 @@ impl Persist {
             gone,
             cursor: store.cursor().cloned(),
             synced_at: now_ms(),
-            keep: self.ledger.keep(),
             replace,
         }
     }
 
     fn debounce(&mut self) {
         if !self.due.is_set() && self.ledger.is_dirty() {
-            self.due.at(self.rested.max(Instant::now() + DEBOUNCE));
+            let soon = Instant::now() + DEBOUNCE;
+            self.due.at(soon.max(self.rested).max(self.quiet));
         }
     }
 
@@ -318,3 +309,7 @@ impl Persist {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "persist_tests.rs"]
+mod tests;

@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub max_event_bytes: usize,
     /// Most bytes of JSON that the records of one watch may have.
     pub(crate) max_watch_bytes: usize,
+    /// Longest time between two comparisons with the server.
+    pub(crate) compare_every: Duration,
     /// What is counted.
     pub(crate) statistics: Counters,
     /// Seed of the jitter; `None` takes one from the system.

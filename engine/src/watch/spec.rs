@@ -10,12 +10,18 @@ use crate::{
     transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
 };
 
+/// Below it no server can show a sign of life in time.
+const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
+/// An hour of not noticing is not noticing.
+const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// How a watch reaches the server.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, rename = "Transport"))]
+#[non_exhaustive]
 pub enum TransportKind {
     /// Server-sent events.
     #[default]
@@ -27,7 +33,36 @@ pub enum TransportKind {
 }
 
 /// One watch, as the engine needs it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use contrail_sync_engine::{
+///     CacheOptions, HttpMinter, NamedMinter, Path, Sort, SortBy, TicketSource, TransportKind, WatchSpec,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let space = "ats://did:plc:alice/com.example.space/lounge";
+/// let url = format!("https://appview.example/xrpc/com.example.message.watchRecords?spaceUri={space}");
+/// let url: url::Url = url.parse()?;
+/// // Redirects stay where the watch is.
+/// let origin = url.origin();
+/// let mut spec = WatchSpec::new(url, Arc::new(move |it| it.origin() == origin));
+///
+/// spec.transport = TransportKind::Auto;
+/// spec.account = Some("did:plc:alice".into());
+/// let minter = HttpMinter::post("https://appview.example/api/ticket".parse()?).bearer("session");
+/// spec.tickets = TicketSource::Minter(NamedMinter::new("api", minter));
+/// // Where the engine has a cache.
+/// spec.cache = Some(CacheOptions::default());
+///
+/// let score = Path::parse("value.score").ok_or("that is no path")?;
+/// spec.view.sort = Sort::descending(SortBy::Value(score));
+/// spec.view.max_records = Some(100);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct WatchSpec {
     /// The absolute `watchRecords` URL with its query, without a ticket.
     pub url: Url,
@@ -39,7 +74,7 @@ pub struct WatchSpec {
     pub tickets: TicketSource,
     /// Whether to connect again after a failure.
     pub reconnect: bool,
-    /// Longest silence before a connection counts as dead.
+    /// Longest silence before a connection counts as dead: from 100 ms to an hour, beyond which the nearest is taken.
     pub idle_timeout: Duration,
     /// What may be requested: asked for the URL and every redirect.
     pub guard: UrlGuard,
@@ -52,7 +87,7 @@ pub struct WatchSpec {
 }
 
 impl WatchSpec {
-    /// A public watch over server-sent events that may request what `guard` allows.
+    /// A watch without a ticket, over server-sent events, that may request what `guard` allows.
     pub fn new(url: Url, guard: UrlGuard) -> Self {
         Self {
             url,
@@ -66,6 +101,13 @@ impl WatchSpec {
             view: View::default(),
             guard_id: String::new(),
         }
+    }
+
+    /// Brings what callers may have set to any value to one that makes sense.
+    pub(crate) fn within_bounds(mut self) -> Self {
+        let clamped = self.idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);
+        self.idle_timeout = clamped;
+        self
     }
 
     pub(crate) fn key(&self) -> WatchKey {
@@ -85,6 +127,7 @@ impl WatchSpec {
 
 /// How a watch is cached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// Names the watch in the cache; its URL by default.
     pub key: Option<String>,
@@ -104,7 +147,7 @@ impl Default for CacheOptions {
 /// What must agree for two followers to share a watch. A static ticket is part of it: its holder shares with
 /// those who hold the same one. A minter is known by its name, and followers that mint count as one another's
 /// equals: `account` is what tells their users apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct WatchKey {
     url: Url,
     transport: TransportKind,

@@ -8,15 +8,78 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    command::{Admission, Alive, Command},
+    command::{Admission, Command},
     error::WatchError,
+    presence::Alive,
 };
 use crate::pure::{
     ledger::delta::{Delta, State},
+    lifecycle::machine::Status,
     store::edit::Edit,
 };
 
 /// One follower of a watch. Dropping it ends it; the watch goes on for the others.
+///
+/// A delta says what changed since the one before: who applies it has the list without fetching it anew.
+///
+/// ```
+/// use std::sync::Arc;
+/// use contrail_sync_engine::{Edit, EditRecord, Engine, EngineConfig, Entry, Status, WatchSpec};
+/// use serde_json::value::to_raw_value;
+///
+/// fn apply(list: &mut Vec<Arc<Entry>>, delta: contrail_sync_engine::Delta) {
+///     let is_old = |id| delta.removed.contains(&id) || delta.changed.iter().any(|it| it.entry.id == id);
+///     list.retain(|it| !is_old(it.id));
+///     for changed in delta.changed {
+///         list.insert(changed.index, changed.entry);
+///     }
+///     assert_eq!(list.len(), delta.len);
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let appview = appview::Server::start(appview::Options::default()).await?;
+/// # let space = appview.open_space("lounge", "did:plc:alice")?;
+/// # let say = |rkey: &str, text: &str| {
+/// #     appview.put(appview::Put {
+/// #         space_uri: Some(space.uri.clone()),
+/// #         collection: "message".into(),
+/// #         did: "did:plc:alice".into(),
+/// #         rkey: rkey.into(),
+/// #         record: serde_json::json!({ "text": text }),
+/// #         ..Default::default()
+/// #     })
+/// # };
+/// # say("1", "hello")?;
+/// # let url = format!("{}/xrpc/com.example.message.watchRecords?{}", appview.url(), space.query);
+/// # let url: url::Url = url.parse()?;
+/// # let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default())?;
+/// let watch = engine.watch(WatchSpec::new(url, Arc::new(|_| true))).await;
+/// let mut list = watch.state().await.ok_or("the engine ended")?.entries;
+/// loop {
+///     let delta = watch.next().await.ok_or("the engine ended")?;
+///     let status = delta.status;
+///     apply(&mut list, delta);
+///     if status == Status::Live {
+///         break;
+///     }
+/// }
+///
+/// // Shown before the server has it, to all who follow the watch.
+/// let body = to_raw_value(&serde_json::json!({ "text": "hello to you" }))?;
+/// let record = EditRecord::new("did:plc:alice", "2", body);
+/// watch.edit(Edit::Add { record }).await?;
+/// apply(&mut list, watch.next().await.ok_or("the engine ended")?);
+/// assert_eq!(list[0].record.value.get(), r#"{"text":"hello to you"}"#);
+/// assert!(list[0].optimistic.is_some());
+///
+/// // The server's own takes its place.
+/// # say("2", "hello to you")?;
+/// apply(&mut list, watch.next().await.ok_or("the engine ended")?);
+/// assert!(list[0].optimistic.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     id: u64,
@@ -25,7 +88,9 @@ pub struct Subscription {
     seen: AtomicU64,
     /// About how many bytes of JSON a delta may have.
     budget: usize,
-    _alive: Arc<Alive>,
+    /// Why there is nothing to follow.
+    refused: Option<WatchError>,
+    _alive: Option<Arc<Alive>>,
 }
 
 impl Subscription {
@@ -35,7 +100,8 @@ impl Subscription {
             commands,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
-            _alive: admission.alive,
+            refused: None,
+            _alive: Some(admission.alive),
         }
     }
 
@@ -46,7 +112,17 @@ impl Subscription {
             commands: mpsc::channel(1).0,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
-            _alive: Arc::new(Alive(Arc::default())),
+            refused: None,
+            _alive: None,
+        }
+    }
+
+    /// A subscription to a watch that is closed from the beginning. `engine` closes with the engine.
+    pub(crate) fn refused(why: WatchError, engine: mpsc::Sender<Command>) -> Self {
+        Self {
+            commands: engine,
+            refused: Some(why),
+            ..Self::ended()
         }
     }
 
@@ -59,6 +135,14 @@ impl Subscription {
 
     /// The whole state, in parts the first one. Deltas after it build on it. `None` once the engine is gone.
     pub async fn state(&self) -> Option<State> {
+        if let Some(why) = &self.refused {
+            let closed = State {
+                status: Status::Closed,
+                error: Some(why.payload()),
+                ..State::default()
+            };
+            return (!self.commands.is_closed()).then_some(closed);
+        }
         let (reply, state) = oneshot::channel();
         let command = Command::State {
             id: self.id,
@@ -85,6 +169,12 @@ impl Subscription {
     }
 
     async fn pull(&self, now: bool) -> Option<Delta> {
+        if self.refused.is_some() {
+            if !now {
+                self.commands.closed().await;
+            }
+            return None;
+        }
         let (reply, delta) = oneshot::channel();
         let command = Command::Pull {
             id: self.id,
@@ -120,6 +210,9 @@ impl Subscription {
         command: Command,
         answer: oneshot::Receiver<Result<T, WatchError>>,
     ) -> Result<T, WatchError> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let sent = self.commands.send(command).await;
         sent.map_err(|_| WatchError::Ended)?;
         answer.await.map_err(|_| WatchError::Ended)?

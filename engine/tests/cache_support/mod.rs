@@ -6,7 +6,7 @@ pub(crate) mod session;
 use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
 use contrail_sync_engine::{
-    Cache, CacheConfig, CacheWarning, Record, WarningKind,
+    Cache, CacheConfig, CacheError, CacheWarning, Record, WarningKind,
     internals::{CacheKey, Cacheable, Changes, Loaded, Row},
 };
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -17,7 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn key(name: &str) -> CacheKey {
     CacheKey {
-        source: "https://appview.example/xrpc".into(),
+        source: "a query of the appview".into(),
+        realm: format!("the space of {name}"),
         key: format!("http://127.0.0.1/xrpc/com.example.{name}.watchRecords"),
         account: Some("did:plc:alice".into()),
     }
@@ -53,18 +54,25 @@ pub(crate) fn changes(set: Vec<Record>, replace: bool) -> Changes {
         gone: Vec::new(),
         cursor: Some("older".into()),
         synced_at: 1_795_000_000_000,
-        keep: 10_000,
         replace,
     }
 }
 
+/// Writes as a hand that has written nothing before.
+pub(crate) async fn write(
+    cache: &Cache,
+    key: &CacheKey,
+    changes: Changes,
+) -> Result<(), CacheError> {
+    cache.write(&cache.lease(key.clone()), changes).await
+}
+
 /// A cache that gives up waiting soon, and tries again soon.
 pub(crate) fn config(path: &Path) -> CacheConfig {
-    CacheConfig {
-        busy_timeout: Duration::from_millis(100),
-        retry_after: Duration::from_millis(50),
-        ..CacheConfig::new(Some(path.to_owned()))
-    }
+    let mut config = CacheConfig::new(Some(path.to_owned()));
+    config.busy_timeout = Duration::from_millis(100);
+    config.retry_after = Duration::from_millis(50);
+    config
 }
 
 pub(crate) fn open(path: &Path) -> Cache {

@@ -19,7 +19,7 @@ pub(crate) async fn seeded() -> (TempDir, PathBuf) {
     let cache = open(&path);
     for (name, body) in [("small", SMALL), ("large", LARGE)] {
         let whole = changes(records(ROWS, 1, body), true);
-        cache.write(&key(name), whole).await.unwrap();
+        write(&cache, &key(name), whole).await.unwrap();
     }
     cache.close().await.unwrap();
     (dir, path)
@@ -68,10 +68,10 @@ pub(crate) async fn start(case: &str, path: &Path) -> Outcome {
 /// The whole watch anew, as after a snapshot.
 pub(crate) async fn resync(cache: &Cache, name: &str, rows: usize, body: usize) {
     let whole = || changes(records(rows, 2, body), true);
-    cache.write(&key(name), whole()).await.unwrap();
+    write(cache, &key(name), whole()).await.unwrap();
     // The trouble may show only now; what is in use then must be whole all the same.
     if all(cache, &key(name)).await.is_none() {
-        cache.write(&key(name), whole()).await.unwrap();
+        write(cache, &key(name), whole()).await.unwrap();
     }
     let read = all(cache, &key(name)).await.unwrap();
     assert_eq!(read.len(), rows);

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use appview::{Options, Put, Server, TicketFor};
 use contrail_sync_engine::{
-    BackoffPolicy, Cache, CacheConfig, Engine, EngineConfig, ErrorKind, State, Status,
-    Subscription, Ticket, TicketSource, WatchSpec,
+    Cache, CacheConfig, Engine, EngineConfig, ErrorKind, State, Status, Subscription, Ticket,
+    TicketSource, WatchSpec,
     rustls::{self, ClientConfig, RootCertStore, pki_types::CertificateDer},
 };
 use url::Url;
@@ -20,14 +20,10 @@ pub fn engine() -> Engine {
 }
 
 pub fn engine_with(change: impl FnOnce(&mut EngineConfig)) -> Engine {
-    let mut config = EngineConfig {
-        backoff: BackoffPolicy {
-            base: Duration::from_millis(20),
-            cap: Duration::from_millis(100),
-        },
-        seed: Some(7),
-        ..EngineConfig::default()
-    };
+    let mut config = EngineConfig::default();
+    config.backoff.base = Duration::from_millis(20);
+    config.backoff.cap = Duration::from_millis(100);
+    config.seed = Some(7);
     change(&mut config);
     Engine::new(tokio::runtime::Handle::current(), config).unwrap()
 }
@@ -98,20 +94,6 @@ impl Lounge {
         self.put(ALICE, "message", rkey, serde_json::json!({ "text": text }));
     }
 
-    /// A message of the `second`th second.
-    pub fn say_at(&self, second: i64, rkey: &str, text: &str) {
-        let put = Put {
-            space_uri: Some(self.space.clone()),
-            collection: "message".into(),
-            did: ALICE.into(),
-            rkey: rkey.into(),
-            record: serde_json::json!({ "text": text }),
-            created_at: Some(1_795_432_906_000 + 1000 * second),
-            ..Put::default()
-        };
-        self.server.put(put).unwrap();
-    }
-
     pub fn put(&self, did: &str, collection: &str, rkey: &str, record: serde_json::Value) {
         let put = Put {
             space_uri: Some(self.space.clone()),
@@ -158,7 +140,7 @@ pub fn trusting(certificates: impl IntoIterator<Item = CertificateDer<'static>>)
         .with_no_client_auth()
 }
 
-/// A public watch that may request anything.
+/// A watch without a ticket that may request anything.
 pub fn anywhere(url: Url) -> WatchSpec {
     WatchSpec::new(url, Arc::new(|_| true))
 }

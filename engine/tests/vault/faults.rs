@@ -9,9 +9,10 @@ use super::session::{Machine, Outside, SERVICE, Session, TIMEOUT, on};
 use super::*;
 
 fn impatient(millis: u64) -> Vault {
-    let timeout = Duration::from_millis(millis);
-    let layout = Layout::PerName;
-    Vault::keyring_with(SERVICE, VaultOptions { layout, timeout })
+    let mut options = VaultOptions::default();
+    options.layout = Layout::PerName;
+    options.timeout = Duration::from_millis(millis);
+    Vault::keyring_with(SERVICE, options)
 }
 
 /// Without a keyring that answers, the vault is one in memory, at once and after one warning.

@@ -45,8 +45,8 @@ fn two_vaults_of_one_service_see_each_other_and_another_service_does_not() {
     on(Machine::Keyring, async |_| {
         for layout in LAYOUTS {
             let (a, b) = (vault(layout), vault(layout));
-            let timeout = Duration::from_secs(5);
-            let options = VaultOptions { layout, timeout };
+            let mut options = VaultOptions::default();
+            options.layout = layout;
             let other = Vault::keyring_with("org.example.other", options);
             a.set("n", secret(1, 4000)).await.unwrap();
             assert_eq!(b.get("n").await, Ok(Some(secret(1, 4000))));

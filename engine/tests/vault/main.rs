@@ -21,8 +21,9 @@ const LAYOUTS: [Layout; 3] = [
 ];
 
 fn vault(layout: Layout) -> Vault {
-    let timeout = Duration::from_secs(5);
-    Vault::keyring_with(SERVICE, VaultOptions { layout, timeout })
+    let mut options = VaultOptions::default();
+    options.layout = layout;
+    Vault::keyring_with(SERVICE, options)
 }
 
 /// A secret of `len` bytes that no other `seed` gives.

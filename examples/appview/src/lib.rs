@@ -1,6 +1,9 @@
 //! A development appview: `watchRecords` as a contrail appview serves it, over SSE and WebSocket, with the
 //! records in memory. It binds loopback only and believes `Authorization: Bearer <did>`: never expose it.
 //!
+//! It does what the real server does, slips and [`Losses`] included. What the real one does not do has to be asked for
+//! by name: [`Lenient`]. A watch that needs no ticket is one of a [`Server::open_space`].
+//!
 //! ```no_run
 //! # async fn run() -> Result<(), appview::Error> {
 //! let server = appview::Server::start(appview::Options::default()).await?;

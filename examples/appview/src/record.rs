@@ -12,7 +12,7 @@ use crate::world::World;
 
 /// A stored record.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub(crate) struct Record {
     /// The space it lives in; `None` for a public record.
     pub space: Option<Arc<str>>,
     /// Its collection.
@@ -36,7 +36,7 @@ pub struct Record {
 
 impl Record {
     /// `at://<did>/<collection>/<rkey>`.
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         record_uri(&self.did, self.collection, &self.rkey)
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn record_uri(did: &str, collection: &Collection, rkey: &str) -> Stri
 
 /// Something that happened.
 #[derive(Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// When, in Unix milliseconds.
     pub at_ms: i64,
     /// The space it happened in; `None` for a public record.
@@ -59,7 +59,7 @@ pub struct Change {
 
 /// What happened.
 #[derive(Debug)]
-pub enum What {
+pub(crate) enum What {
     /// A record was written, for the first time or again.
     Put(Arc<Record>),
     /// A record was deleted, whether it existed or not.

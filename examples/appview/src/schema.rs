@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 /// Namespace of the XRPC methods.
-pub const NAMESPACE: &str = "com.example";
+pub(crate) const NAMESPACE: &str = "com.example";
 
 /// One collection: its short name in method names, its NSID in record URIs.
 #[derive(Debug)]
-pub struct Collection {
+pub(crate) struct Collection {
     /// `message` in `com.example.message.watchRecords`.
     pub short: &'static str,
     /// `com.example.chat.message` in `at://…/com.example.chat.message/…`.
@@ -22,7 +22,7 @@ pub struct Collection {
 
 /// A field of the body that queries may name.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     /// The query parameter: `replyUri` for `reply.uri`.
     pub param: &'static str,
     /// The path in the body.
@@ -33,7 +33,7 @@ pub struct Field {
 
 /// Children that name their parent in their body.
 #[derive(Debug)]
-pub struct Relation {
+pub(crate) struct Relation {
     /// Field of the hydrated parent.
     pub name: &'static str,
     /// NSID of the children.
@@ -48,7 +48,7 @@ pub struct Relation {
 
 /// Children in groups.
 #[derive(Debug)]
-pub struct Groups {
+pub(crate) struct Groups {
     /// Path in the child's body that names the group.
     pub by: &'static str,
     /// The groups that have a counter: (its part of the counter's name, the value in the body).
@@ -57,7 +57,7 @@ pub struct Groups {
 
 /// What a child's matching field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Match {
+pub(crate) enum Match {
     /// The parent's URI.
     Uri,
     /// The did of the parent's author: every record of theirs is a parent.
@@ -66,7 +66,7 @@ pub enum Match {
 
 /// A record that a body points to.
 #[derive(Debug)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// Field of the hydrated record.
     pub name: &'static str,
     /// NSID of the target.
@@ -105,7 +105,7 @@ const fn by_uri(name: &'static str, child: &'static str) -> Relation {
 }
 
 /// Every collection.
-pub static COLLECTIONS: &[Collection] = &[
+pub(crate) static COLLECTIONS: &[Collection] = &[
     Collection {
         short: "message",
         nsid: MESSAGE,
@@ -201,16 +201,16 @@ pub static COLLECTIONS: &[Collection] = &[
 ];
 
 /// The collection with this short name.
-pub fn by_short_name(short: &str) -> Option<&'static Collection> {
+pub(crate) fn by_short_name(short: &str) -> Option<&'static Collection> {
     COLLECTIONS.iter().find(|known| known.short == short)
 }
 
 /// What a counter counts: children of a collection, or those of them in one group.
-pub type Counted = (&'static str, Option<&'static str>);
+pub(crate) type Counted = (&'static str, Option<&'static str>);
 
 /// A counter that records of a collection carry.
 #[derive(Debug)]
-pub struct Counter {
+pub(crate) struct Counter {
     /// `rsvpsCount`, `rsvpsGoingCount`; also what `sort` calls it.
     pub name: String,
     /// What it counts.
@@ -219,7 +219,7 @@ pub struct Counter {
 
 impl Collection {
     /// Its counters in the order of the wire. Relations on one child collection share theirs, which the last one names.
-    pub fn counters(&self) -> Vec<Counter> {
+    pub(crate) fn counters(&self) -> Vec<Counter> {
         let mut counters: Vec<Counter> = Vec::new();
         for counter in self.relations.iter().flat_map(Relation::counters) {
             match counters
@@ -236,7 +236,7 @@ impl Collection {
 
 impl Relation {
     /// The counter of all its children, then those of its groups.
-    pub fn counters(&self) -> impl Iterator<Item = Counter> {
+    pub(crate) fn counters(&self) -> impl Iterator<Item = Counter> {
         let counted = self.groups.iter().flat_map(|groups| groups.counted);
         let groups = counted.map(|(short, value)| (*short, Some(*value)));
         std::iter::once(("", None))
@@ -249,7 +249,7 @@ impl Relation {
 }
 
 /// `reactions` → `hydrateReactions`.
-pub fn hydrate_param(name: &str) -> String {
+pub(crate) fn hydrate_param(name: &str) -> String {
     let mut chars = name.chars();
     let first = chars.next().map(|first| first.to_ascii_uppercase());
     format!(
@@ -260,11 +260,11 @@ pub fn hydrate_param(name: &str) -> String {
 }
 
 /// The value at a dotted path.
-pub fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+pub(crate) fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| value.get(key))
 }
 
 /// The string at a dotted path.
-pub fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+pub(crate) fn text_at<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     at_path(value, path)?.as_str()
 }

@@ -50,9 +50,9 @@ pub struct Losses {
     /// A Durable Object that nothing has been asked of for so long, in milliseconds, falls asleep and forgets what it
     /// would replay, so that an upgrade that comes late gets nothing. 10,000; absent: it never sleeps.
     pub object_sleeps_after_ms: Option<i64>,
-    /// Over SSE and a worker's WebSocket, live events begin only once the snapshot is read: what happens meanwhile is
-    /// lost. By chance, so off.
-    pub late_subscription: bool,
+    /// Over SSE and a worker's WebSocket, live events begin only so many milliseconds after the query has run: what
+    /// happens in between is in no snapshot and in no event. By chance, so absent.
+    pub subscribes_after_ms: Option<u64>,
     /// A watch that falls behind by more than this loses the oldest events in silence; the real one's bound is 1,024.
     /// By chance, so absent: then a watch that falls far behind is cut.
     pub queue_bound: Option<usize>,
@@ -65,7 +65,7 @@ impl Default for Losses {
             space_deletion: true,
             replayed_kicks: true,
             object_sleeps_after_ms: Some(10_000),
-            late_subscription: false,
+            subscribes_after_ms: None,
             queue_bound: None,
         }
     }

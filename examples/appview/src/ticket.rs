@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 /// What a ticket says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// The feeds it opens: `space:<uri>` or `actor:<did>`.
     pub topics: Vec<String>,
     /// The caller.
@@ -27,7 +27,7 @@ pub struct Claims {
 /// The part of a query that a ticket is bound to and that live events follow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct QuerySpec {
+pub(crate) struct QuerySpec {
     /// NSID of the collection.
     pub collection: String,
     /// The space, for a space watch.
@@ -44,7 +44,7 @@ pub struct QuerySpec {
 /// How a relation's children find their parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HydrateSpec {
+pub(crate) struct HydrateSpec {
     /// NSID of the children.
     pub child_collection: String,
     /// Path in the child's body that names the parent.
@@ -66,14 +66,14 @@ fn mac(secret: &[u8; 32], payload: &str) -> Hmac<Sha256> {
 }
 
 /// Signs the claims.
-pub fn sign(secret: &[u8; 32], claims: &Claims) -> Result<String, serde_json::Error> {
+pub(crate) fn sign(secret: &[u8; 32], claims: &Claims) -> Result<String, serde_json::Error> {
     let payload = base64(&serde_json::to_vec(claims)?);
     let signature = base64(&mac(secret, &payload).finalize().into_bytes());
     Ok(format!("{payload}.{signature}"))
 }
 
 /// The claims of a ticket that we signed and that has not expired; malformed, forged and expired look alike.
-pub fn verify(secret: &[u8; 32], ticket: &str, now_ms: i64) -> Option<Claims> {
+pub(crate) fn verify(secret: &[u8; 32], ticket: &str, now_ms: i64) -> Option<Claims> {
     let (payload, signature) = ticket.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     mac(secret, payload).verify_slice(&signature).ok()?;

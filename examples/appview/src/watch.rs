@@ -129,7 +129,8 @@ impl Watch {
     ) -> Result<impl Iterator<Item = Event> + use<>, Event> {
         let read = read_snapshot(&self.world, &self.query, &self.reach, fault).await;
         let read = read.map_err(|message| Event::error(&message))?;
-        if self.losses.late_subscription {
+        if let Some(ms) = self.losses.subscribes_after_ms {
+            wait(Some(ms)).await;
             self.changes = self.changes.resubscribe();
         }
         self.tracker.see(&self.query, &read.records);

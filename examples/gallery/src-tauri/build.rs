@@ -1,3 +1,5 @@
+//! Puts the configuration and the capabilities of the app into its program.
+
 fn main() {
     println!("cargo::rerun-if-changed=../dist");
     if !std::path::Path::new("../dist/react.html").exists() {

@@ -1,8 +1,11 @@
 import { createWatchStore } from "tauri-plugin-contrail-sync-api";
 
-/** What alice has written, newest first. All windows ask for the same, so they share one connection. */
+/**
+ * What alice has written in her space, newest first. Her space and what opens it are in the page's own URL. All windows
+ * ask for the same, so they share one connection.
+ */
 export const notes = createWatchStore<{ text: string }>({
-  url: "/xrpc/com.example.message.watchRecords?actor=did:plc:alice&limit=50",
+  url: `/xrpc/com.example.message.watchRecords${location.search}&limit=50`,
   logger: console,
 });
 

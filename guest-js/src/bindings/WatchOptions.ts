@@ -43,7 +43,7 @@ idleTimeout?: number,
  */
 cache?: boolean, 
 /**
- * Names the watch in the cache; its URL by default.
+ * Names the watch in the cache; its URL by default. Another query of the same name erases what is there.
  */
 cacheKey?: string, 
 /**

@@ -12,12 +12,12 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    BackoffPolicy, Edit, EditError, EditRecord, Filter, Path, Sort, SortBy, View,
+    BackoffPolicy, Edit, EditError, EditRecord, Filter, Path, SortBy, View,
     pure::{
         ledger::follower::FollowerLedger,
         lifecycle::{
             backoff::Backoff,
-            machine::{Input, Machine, MachineOptions},
+            machine::{COMPARE_EVERY, Input, Machine, MachineOptions},
         },
         protocol::{
             listed::Listed,
@@ -112,6 +112,7 @@ impl<'a> Life<'a> {
             can_mint: false,
             account: None,
             spans_spaces: false,
+            compare_every: COMPARE_EVERY,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), rng.clone());
         let mut life = Self {
@@ -265,15 +266,11 @@ impl<'a> Life<'a> {
             Some(row) if self.rng.u8(..) < 40 => row.value.clone(),
             _ => self.body(),
         };
-        let record = EditRecord {
-            rkey: rkey.into(),
-            did: did.into(),
-            collection: Some("c".into()),
-            value: to_raw_value(&value).unwrap(),
-            time_us: Some(self.now),
-            uri: Some(format!("at://{did}/c/{rkey}")),
-            space: space.map(Into::into),
-        };
+        let mut record = EditRecord::new(did, rkey, to_raw_value(&value).unwrap());
+        record.collection = Some("c".into());
+        record.time_us = Some(self.now);
+        record.uri = Some(format!("at://{did}/c/{rkey}"));
+        record.space = space.map(Into::into);
         self.model.edit(did, rkey, space, self.now, &value);
         let edit = Edit::Add { record };
         self.replica.store_mut().edit(edit, self.now).unwrap();
@@ -293,10 +290,7 @@ impl<'a> Life<'a> {
         let did = self.rng.bool().then(|| *self.rng.choice(&DIDS).unwrap());
         let edit = if self.rng.bool() {
             self.model.fail(rkey, did);
-            let error = EditError {
-                name: "Error".into(),
-                message: "no".into(),
-            };
+            let error = EditError::new("Error", "no");
             Edit::Fail {
                 rkey: rkey.into(),
                 did: did.map(Into::into),
@@ -375,7 +369,8 @@ impl<'a> Life<'a> {
     fn send_snapshot(&mut self, rows: usize) {
         self.hear(ServerEvent::SnapshotStart);
         self.model.begin_snapshot();
-        for row in self.rows[..rows].to_vec() {
+        for at in 0..rows {
+            let row = self.rows[at].clone();
             self.hear(ServerEvent::SnapshotRecord(row.whole()));
             self.model.confirm(&row);
         }
@@ -486,14 +481,12 @@ fn view(rng: &mut fastrand::Rng) -> View {
         0 => Filter::new(vec![(path("value.room"), 1.into())]),
         _ => Filter::default(),
     };
-    View {
-        sort: Sort {
-            by,
-            ascending: rng.bool(),
-        },
-        filter,
-        max_records: (rng.u8(..3) == 0).then(|| rng.usize(2..8)),
-    }
+    let mut view = View::default();
+    view.sort.by = by;
+    view.sort.ascending = rng.bool();
+    view.filter = filter;
+    view.max_records = (rng.u8(..3) == 0).then(|| rng.usize(2..8));
+    view
 }
 
 /// What a reader sees of records, in order.

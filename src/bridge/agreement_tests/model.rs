@@ -354,7 +354,7 @@ impl Model {
             true => order,
             false => order.reverse(),
         };
-        match self.view.sort.by {
+        match &self.view.sort.by {
             SortBy::TimeUs => directed(time()),
             SortBy::Rkey => {
                 directed((&a.rkey, a.time_us, rest(a)).cmp(&(&b.rkey, b.time_us, rest(b))))
@@ -363,6 +363,7 @@ impl Model {
                 let n = |it: &Row| it.value["n"].as_i64();
                 directed(n(a).cmp(&n(b))).then(time().reverse())
             }
+            other => panic!("no order that a watch is given here: {other:?}"),
         }
     }
 }

@@ -65,7 +65,7 @@ const PROMISES: [Promise; 10] = {
 };
 
 /// Adds to each row what was promised of it: `promises`, a list of `{terms, measured, kept}`.
-pub fn check(rows: &mut [Value]) {
+pub(super) fn check(rows: &mut [Value]) {
     for promise in &PROMISES {
         let number = |case: &str, n: u64, who: &str| {
             let row = rows.iter().find(|row| row["case"] == case && row["n"] == n);

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// Rows that compare us with a base.
-pub struct HotPaths<'a>(pub &'a [Value]);
+pub(super) struct HotPaths<'a>(pub &'a [Value]);
 
 impl fmt::Display for HotPaths<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +33,7 @@ impl fmt::Display for HotPaths<'_> {
 }
 
 /// Rows of the window, which compare us with two yardsticks.
-pub struct Windows<'a>(pub &'a [Value]);
+pub(super) struct Windows<'a>(pub &'a [Value]);
 
 impl fmt::Display for Windows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +60,7 @@ impl fmt::Display for Windows<'_> {
 }
 
 /// What the window's rows promise, and whether they keep it.
-pub struct Promises<'a>(pub &'a [Value]);
+pub(super) struct Promises<'a>(pub &'a [Value]);
 
 impl fmt::Display for Promises<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

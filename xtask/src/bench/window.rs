@@ -14,7 +14,7 @@ const MARK: &str = "bench-sample ";
 const CONTESTANTS: [&str; 3] = ["ours", "naive", "floor"];
 
 /// What runs.
-pub struct Programs {
+pub(super) struct Programs {
     window: PathBuf,
     appview: PathBuf,
     page: PathBuf,
@@ -22,7 +22,7 @@ pub struct Programs {
 
 impl Programs {
     /// Builds the page and, as they would be shipped, the programs.
-    pub fn build() -> Result<Self> {
+    pub(super) fn build() -> Result<Self> {
         let page = build::target().join("bench-window");
         // The tools are those of guest-js, whose sources the page is built from.
         let words = ["exec", "--", "vite", "build", "--logLevel", "warn"];
@@ -46,7 +46,7 @@ impl Programs {
 }
 
 /// What came out.
-pub struct Measured {
+pub(super) struct Measured {
     /// `{case, n, unit, ours, naive, floor}`, in the order in which they were measured.
     pub rows: Vec<Value>,
     /// What could not be measured, and why.
@@ -54,7 +54,7 @@ pub struct Measured {
 }
 
 /// Measures; about a minute if `quick`.
-pub fn measure(programs: &Programs, quick: bool) -> Result<Measured> {
+pub(super) fn measure(programs: &Programs, quick: bool) -> Result<Measured> {
     let display = cfg!(target_os = "linux")
         .then(display::Virtual::start)
         .transpose()?;

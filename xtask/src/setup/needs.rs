@@ -4,7 +4,7 @@ use crate::proc;
 
 /// What something is needed for.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Need {
+pub(crate) enum Need {
     /// Compiling the workspace and the front ends.
     Build,
     /// A window without a display, driven from outside.
@@ -15,7 +15,7 @@ pub enum Need {
 
 impl Need {
     /// Everything that has a use on this platform.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         if cfg!(target_os = "linux") {
             vec![Self::Build, Self::Window, Self::Keyring]
         } else {
@@ -44,7 +44,7 @@ impl Probe {
 }
 
 /// One thing that must be there.
-pub struct Entry {
+pub(super) struct Entry {
     need: Need,
     /// What people call it.
     pub what: &'static str,
@@ -170,7 +170,7 @@ static MACOS: [Entry; 2] = [COMPILER, NODE];
 static WINDOWS: [Entry; 1] = [NODE];
 
 /// What serves `needs` and is not there.
-pub fn missing(needs: &[Need]) -> Vec<&'static Entry> {
+pub(super) fn missing(needs: &[Need]) -> Vec<&'static Entry> {
     let here: &[Entry] = match std::env::consts::OS {
         "macos" => &MACOS,
         "windows" => &WINDOWS,
@@ -183,7 +183,7 @@ pub fn missing(needs: &[Need]) -> Vec<&'static Entry> {
 
 /// Who installs programs here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Manager {
+pub(super) enum Manager {
     Apt,
     Dnf,
     Pacman,
@@ -193,7 +193,7 @@ pub enum Manager {
 
 impl Manager {
     /// The one of this machine, if it is a known one.
-    pub fn here() -> Option<Self> {
+    pub(super) fn here() -> Option<Self> {
         match std::env::consts::OS {
             "macos" => Some(Self::Brew),
             "windows" => Some(Self::Winget),
@@ -209,12 +209,12 @@ impl Manager {
     }
 
     /// Whether installing is root's business.
-    pub fn wants_root(self) -> bool {
+    pub(super) fn wants_root(self) -> bool {
         matches!(self, Self::Apt | Self::Dnf | Self::Pacman)
     }
 
     /// The command that installs `entries`, word by word.
-    pub fn install(self, entries: &[&Entry]) -> Option<Vec<String>> {
+    pub(super) fn install(self, entries: &[&Entry]) -> Option<Vec<String>> {
         let (start, name): (&str, fn(&Entry) -> &'static str) = match self {
             Self::Apt => ("apt-get install -y --no-install-recommends", |e| e.apt),
             Self::Dnf => ("dnf install", |e| e.dnf),

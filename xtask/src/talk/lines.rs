@@ -1,7 +1,7 @@
 //! The words of the demo: a few people plan a hike.
 
 /// One message that was there before the demo began.
-pub struct Line {
+pub(super) struct Line {
     /// Index into the members.
     pub who: usize,
     pub minutes_ago: u64,
@@ -34,14 +34,14 @@ impl Line {
     }
 }
 
-pub const EMOJI: [&str; 6] = ["👍", "❤️", "😂", "🎉", "🥾", "👀"];
+pub(super) const EMOJI: [&str; 6] = ["👍", "❤️", "😂", "🎉", "🥾", "👀"];
 
 const A: usize = 0;
 const B: usize = 1;
 const C: usize = 2;
 const D: usize = 3;
 
-pub const OPENING: &[Line] = &[
+pub(super) const OPENING: &[Line] = &[
     line(
         A,
         190,
@@ -135,7 +135,7 @@ pub const OPENING: &[Line] = &[
     .reply(1),
 ];
 
-pub const LATER: &[(usize, &str)] = &[
+pub(super) const LATER: &[(usize, &str)] = &[
     (B, "Fine, no rope. More room for snacks"),
     (C, "Snacks are the real safety equipment"),
     (A, "I am making those oat bars again"),

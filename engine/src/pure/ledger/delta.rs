@@ -7,8 +7,9 @@ use crate::{
     pure::{lifecycle::machine::Status, store::entry::Entry},
 };
 
-/// Everything about a watch at one moment.
-#[derive(Debug, Clone)]
+/// Everything about a watch at one moment; by default, of one that has not started.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct State {
     /// Revision for this subscriber; the next delta has the next one.
     pub rev: u64,
@@ -26,6 +27,7 @@ pub struct State {
 
 /// What changed since the revision before.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Delta {
     /// One more than the revision this applies to.
     pub rev: u64,
@@ -47,6 +49,7 @@ pub struct Delta {
 
 /// A record with the index it has once the delta is applied.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Changed {
     /// Final index.
     pub index: usize,

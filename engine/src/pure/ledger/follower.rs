@@ -305,7 +305,7 @@ mod tests {
     use crate::pure::{
         lifecycle::{
             backoff::{Backoff, BackoffPolicy},
-            machine::{Input, MachineOptions},
+            machine::{COMPARE_EVERY, Input, MachineOptions},
         },
         protocol::record::Record,
     };
@@ -316,6 +316,7 @@ mod tests {
             can_mint: false,
             account: None,
             spans_spaces: false,
+            compare_every: COMPARE_EVERY,
         };
         let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
         let mut machine = Machine::new(options, backoff);

@@ -12,6 +12,7 @@ use crate::pure::{
 
 /// A record and its body.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TypedRecord<'a, T> {
     /// Everything but the body, and whether it is optimistic.
     pub entry: &'a Arc<Entry>,
@@ -22,6 +23,7 @@ pub struct TypedRecord<'a, T> {
 /// A record's body is not of the type that was asked for.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the body of {uri} is of another type: {message}")]
+#[non_exhaustive]
 pub struct NotOfType {
     /// `at://` URI of the record.
     pub uri: Arc<str>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// Bounds of the delays between connects.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct BackoffPolicy {
     /// Upper end of the first delay.
     pub base: Duration,

@@ -3,136 +3,20 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::{
+    backoff::Backoff,
+    compare::{Compare, Verdict},
+};
 use crate::{
     failure::{ErrorKind, ErrorPayload, Failure, Refusal},
-    pure::protocol::{
-        record::{AtUri, Record},
-        wire::{ChildAdded, ChildRemoved, ServerEvent},
-    },
+    pure::protocol::wire::{self, ServerEvent},
 };
 
-/// Where a watch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
-pub enum Status {
-    /// Not started.
-    Idle,
-    /// The first connection is being made.
-    Connecting,
-    /// A snapshot is arriving.
-    Snapshot,
-    /// The records are the server's, and follow it.
-    Live,
-    /// The connection failed; another attempt follows.
-    Reconnecting,
-    /// Stopped, or ended for good: `error` says why.
-    Closed,
-}
+pub use super::{
+    compare::{COMPARE_EVERY, DOUBT_SPACING, FIRST_COMPARE, SNAPSHOT_SPACING},
+    signals::{Effect, Input, MachineOptions, Status},
+};
 
-/// What happens to a watch.
-#[derive(Debug)]
-pub enum Input {
-    /// Someone wants the records.
-    Start,
-    /// Nobody does any more.
-    Stop,
-    /// The server said something.
-    Event(ServerEvent),
-    /// The server said something unreadable, which was skipped; the record that it was about, where that can be told.
-    Skipped(Option<AtUri>),
-    /// The attempt to connect, or the connection, ended.
-    Failed(Failure),
-    /// The wait that [`Effect::Wait`] asked for is over.
-    Waited,
-    /// The network may be back.
-    Wake,
-    /// The app goes to sleep: no connection until [`Input::Wake`].
-    Suspend,
-    /// The store cannot know its truth without a fresh snapshot; at most one in this time.
-    NeedSnapshot(Duration),
-    /// The wait that [`Effect::CompareAfter`] asked for is over.
-    CompareDue,
-    /// The quiet snapshot that [`Effect::Compare`] asked for is in the store.
-    Compared,
-    /// It could not be had.
-    NotCompared,
-}
-
-/// What the driver is to do, in order.
-#[derive(Debug)]
-pub enum Effect {
-    /// Get a ticket where one is needed, and connect.
-    Connect,
-    /// Drop the connection, or the attempt at one. Nothing of it may arrive afterwards.
-    Disconnect,
-    /// Send [`Input::Waited`] after this time.
-    Wait(Duration),
-    /// Send [`Input::CompareDue`] after this time, in the place of an earlier one.
-    CompareAfter(Duration),
-    /// Fetch a quiet snapshot beside the open stream.
-    Compare,
-    /// Forget the ticket: the server does not take it.
-    DropTicket,
-    /// Mark every record as unconfirmed.
-    BeginSnapshot,
-    /// Confirm one record with the snapshot's content.
-    SnapshotRecord(Record),
-    /// The server has this record, but what it says of it cannot be read.
-    Spare(AtUri),
-    /// The snapshot is complete.
-    EndSnapshot {
-        /// Where older records begin.
-        cursor: Option<String>,
-    },
-    /// Insert or update a record.
-    Upsert(Record),
-    /// Delete a record.
-    Delete {
-        /// Its `at://` URI.
-        uri: String,
-    },
-    /// Add or change a hydrated child.
-    AddChild(Box<ChildAdded>),
-    /// Remove a hydrated child.
-    RemoveChild(ChildRemoved),
-    /// Access to one of several spaces is gone: forget its records.
-    PurgeSpace {
-        /// The space, `ats://<owner did>/<type>/<key>`.
-        space: String,
-    },
-    /// Access is gone: forget records, cached rows and ticket.
-    Purge {
-        /// The account was removed: its ticket may still be valid to the server, and must not be used.
-        kicked: bool,
-    },
-}
-
-/// What the machine has to know of the watch's options.
-#[derive(Debug, Clone)]
-pub struct MachineOptions {
-    /// Whether to connect again after a failure.
-    pub reconnect: bool,
-    /// Whether a fresh ticket can be had after a refusal.
-    pub can_mint: bool,
-    /// Whose watch it is, where known.
-    pub account: Option<String>,
-    /// Whether its records live in several spaces: then a kick from one takes only that one's.
-    pub spans_spaces: bool,
-}
-
-/// Between two fresh snapshots that the store needs.
-pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(2);
-/// Between two of which it could do without, but for a count that may be wrong.
-pub const DOUBT_SPACING: Duration = Duration::from_secs(300);
-/// Servers lose events by themselves, most of them while a connection opens: so long after it went live, at most, a
-/// watch compares itself with a quiet snapshot …
-pub const FIRST_COMPARE: Duration = Duration::from_secs(10);
-/// … and then again and again.
-pub const COMPARE_EVERY: Duration = Duration::from_secs(600);
-/// The same where changes may never be published.
-pub const COMPARE_SPACES_EVERY: Duration = Duration::from_secs(120);
 /// Whole snapshots that one connection may bring: a socket that ends in a worker brings two.
 const MAX_SNAPSHOTS: u32 = 16;
 
@@ -166,41 +50,12 @@ pub struct Machine {
     compare: Compare,
 }
 
-/// When the watch compares itself with a quiet snapshot.
-#[derive(Debug)]
-struct Compare {
-    /// Bounds how often.
-    backoff: Backoff,
-    /// A quiet snapshot is wanted at this time, or is on its way.
-    stage: Stage,
-    /// The store cannot know its truth without one …
-    needed: bool,
-    /// … which is why one is on its way.
-    serves_need: bool,
-    /// When the last one was asked for.
-    last: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Not while there is no live connection.
-    Off,
-    Due(Duration),
-    UnderWay,
-}
-
 impl Machine {
     /// A watch that has not started.
     pub fn new(options: MachineOptions, mut backoff: Backoff) -> Self {
         Self {
+            compare: Compare::new(&options, backoff.fork()),
             options,
-            compare: Compare {
-                backoff: backoff.fork(),
-                stage: Stage::Off,
-                needed: false,
-                serves_need: false,
-                last: None,
-            },
             backoff,
             phase: Phase::Stopped,
             status: Status::Idle,
@@ -219,6 +74,11 @@ impl Machine {
     /// The last failure, until the watch is live again.
     pub fn error(&self) -> Option<&ErrorPayload> {
         self.error.as_ref()
+    }
+
+    /// Quiet snapshots of this server are not what its stream says: from now on a new connection tells instead.
+    pub fn distrust_quiet_snapshots(&mut self) {
+        self.compare.distrust();
     }
 
     /// Takes one input at time `now` and appends what is to be done to `out`.
@@ -250,7 +110,8 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
@@ -274,18 +135,24 @@ impl Machine {
                 self.status = Status::Reconnecting;
                 self.phase = Phase::Suspended;
             }
-            Input::NeedSnapshot(spacing) => self.need_snapshot(now, spacing, out),
-            Input::CompareDue => self.compare_now(now, out),
-            Input::Compared if self.compare.stage == Stage::UnderWay => {
-                let wait = match self.compare.needed {
-                    true => SNAPSHOT_SPACING,
-                    false => self.compare_every(),
-                };
-                self.compare_after(now, wait, out);
+            Input::NeedSnapshot(spacing) => {
+                out.extend(self.compare.need(now, spacing, live_since.is_some()));
             }
-            Input::NotCompared => self.not_compared(now, live_since, out),
+            Input::CompareDue => {
+                let verdict = self.compare.due(now);
+                self.compared(now, verdict, out);
+            }
+            Input::Compared => out.extend(self.compare.done(now)),
+            Input::NotCompared => {
+                let verdict = self.compare.not_to_be_had(now);
+                self.compared(now, verdict, out);
+            }
+            Input::NotBelieved => {
+                let verdict = self.compare.not_believed(now);
+                self.compared(now, verdict, out);
+            }
             // It runs, and knows by itself when its connection is dead; nothing of these is under way.
-            Input::Start | Input::Wake | Input::Waited | Input::Compared => {}
+            Input::Start | Input::Wake | Input::Waited => {}
         }
     }
 
@@ -307,7 +174,8 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
@@ -325,68 +193,25 @@ impl Machine {
             | Input::NeedSnapshot(_)
             | Input::CompareDue
             | Input::Compared
-            | Input::NotCompared => {}
+            | Input::NotCompared
+            | Input::NotBelieved => {}
         }
     }
 
-    /// The store wants to be sure. While a snapshot arrives, that is waited for.
-    fn need_snapshot(&mut self, now: Duration, spacing: Duration, out: &mut Vec<Effect>) {
-        self.compare.needed = true;
-        let last = self.compare.last;
-        let wanted = last.map_or(Duration::ZERO, |last| (last + spacing).saturating_sub(now));
-        match self.compare.stage {
-            Stage::Due(due) if now + wanted < due => self.compare_after(now, wanted, out),
-            Stage::Due(_) | Stage::UnderWay | Stage::Off => {}
+    fn compared(&mut self, now: Duration, verdict: Verdict, out: &mut Vec<Effect>) {
+        match verdict {
+            Verdict::Do(effect) => out.extend(effect),
+            // What the store cannot do without comes with a new connection, as soon as the bounds allow. Until then the
+            // one there is is worth more than none.
+            Verdict::Reconnect => match self.backoff.limit(now, Duration::ZERO) {
+                Duration::ZERO => {
+                    self.disconnect(now, self.live_since(), out);
+                    self.status = Status::Reconnecting;
+                    self.connect(now, out);
+                }
+                delay => out.extend(self.compare.again(now, delay)),
+            },
         }
-    }
-
-    fn compare_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {
-        let delay = self.compare.backoff.limit(now, wanted);
-        self.compare.stage = Stage::Due(now + delay);
-        out.push(Effect::CompareAfter(delay));
-    }
-
-    fn compare_now(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        if matches!(self.compare.stage, Stage::Due(_)) {
-            self.compare.backoff.connecting(now);
-            self.compare.stage = Stage::UnderWay;
-            self.compare.serves_need = std::mem::take(&mut self.compare.needed);
-            self.compare.last = Some(now);
-            out.push(Effect::Compare);
-        }
-    }
-
-    /// A quiet snapshot could not be had. What the store cannot do without comes with a new connection then.
-    fn not_compared(&mut self, now: Duration, live_since: Option<Duration>, out: &mut Vec<Effect>) {
-        if self.compare.stage != Stage::UnderWay {
-            return;
-        }
-        self.compare.stage = Stage::Off;
-        if !self.compare.serves_need {
-            let wait = self.compare_every();
-            return self.compare_after(now, wait, out);
-        }
-        match self.backoff.limit(now, Duration::ZERO) {
-            Duration::ZERO => {
-                self.disconnect(now, live_since, out);
-                self.status = Status::Reconnecting;
-                self.connect(now, out);
-            }
-            // Until then the connection is worth more than none.
-            delay => {
-                self.compare.needed = true;
-                self.compare_after(now, delay, out);
-            }
-        }
-    }
-
-    /// How long until the next comparison, with jitter: watches that began together shall not ask together.
-    fn compare_every(&mut self) -> Duration {
-        let every = match self.options.spans_spaces {
-            true => COMPARE_SPACES_EVERY,
-            false => COMPARE_EVERY,
-        };
-        self.compare.backoff.jitter(every)
     }
 
     fn event(&mut self, now: Duration, event: ServerEvent, out: &mut Vec<Effect>) {
@@ -408,7 +233,7 @@ impl Machine {
                 if ours && self.options.spans_spaces {
                     out.push(Effect::PurgeSpace { space });
                 } else if ours {
-                    let message = format!("no longer a member of {space}");
+                    let message = format!("no longer a member of {}", wire::shown(&space));
                     let lost = Failure::losing_access(ErrorKind::AccessLost, message);
                     self.failed(now, lost, out);
                 }
@@ -439,13 +264,7 @@ impl Machine {
             return;
         };
         live_since.get_or_insert(now);
-        if self.compare.stage == Stage::Off {
-            let first = match self.compare.needed {
-                true => SNAPSHOT_SPACING,
-                false => self.compare.backoff.jitter(FIRST_COMPARE),
-            };
-            self.compare_after(now, first, out);
-        }
+        out.extend(self.compare.live(now));
     }
 
     fn begin_snapshot(&mut self, out: &mut Vec<Effect>) {
@@ -459,11 +278,7 @@ impl Machine {
     }
 
     fn failed(&mut self, now: Duration, failure: Failure, out: &mut Vec<Effect>) {
-        let live_since = match self.phase {
-            Phase::Connected { live_since } => live_since,
-            _ => None,
-        };
-        self.disconnect(now, live_since, out);
+        self.disconnect(now, self.live_since(), out);
         let Failure {
             payload,
             refusal,
@@ -513,12 +328,17 @@ impl Machine {
         out.push(Effect::Disconnect);
     }
 
+    fn live_since(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Connected { live_since } => live_since,
+            Phase::Stopped | Phase::Waiting | Phase::Suspended => None,
+        }
+    }
+
     fn leave_connection(&mut self) {
         self.snapshot = false;
         self.snapshots = 0;
-        self.compare.stage = Stage::Off;
-        // The next connection brings a snapshot anyway.
-        self.compare.needed = false;
+        self.compare.off();
     }
 
     fn connect_after(&mut self, now: Duration, wanted: Duration, out: &mut Vec<Effect>) {

@@ -1,7 +1,10 @@
 //! `docs/lifecycle.md` and the machine agree, cell by cell.
 
 use super::*;
-use crate::pure::lifecycle::backoff::BackoffPolicy;
+use crate::pure::{
+    lifecycle::backoff::BackoffPolicy,
+    protocol::record::{AtUri, Record},
+};
 
 /// The columns: phases, told apart by what has arrived on a connection.
 const PHASES: [&str; 6] = [
@@ -20,6 +23,7 @@ fn machine(phase: &str, spans_spaces: bool) -> (Machine, Duration) {
         can_mint: true,
         account: Some("did:plc:me".into()),
         spans_spaces,
+        compare_every: COMPARE_EVERY,
     };
     let backoff = Backoff::new(BackoffPolicy::default(), fastrand::Rng::with_seed(1));
     let mut machine = Machine::new(options, backoff);
@@ -62,10 +66,12 @@ fn removed(did: &str) -> Input {
     })
 }
 
+/// Makes what a row is about.
+type Inputs = Box<dyn Fn() -> Vec<Input>>;
+
 /// The rows: every input, once for each way in which it is taken.
-fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
-    let one =
-        |input: fn() -> Input| -> Box<dyn Fn() -> Vec<Input>> { Box::new(move || vec![input()]) };
+fn inputs() -> Vec<(&'static str, Inputs)> {
+    let one = |input: fn() -> Input| -> Inputs { Box::new(move || vec![input()]) };
     vec![
         ("start", one(|| Input::Start)),
         ("stop", one(|| Input::Stop)),
@@ -143,6 +149,10 @@ fn inputs() -> Vec<(&'static str, Box<dyn Fn() -> Vec<Input>>)> {
         (
             "comparison due, then not to be had",
             Box::new(|| vec![Input::CompareDue, Input::NotCompared]),
+        ),
+        (
+            "comparison due, then not believed",
+            Box::new(|| vec![Input::CompareDue, Input::NotBelieved]),
         ),
         (
             "snapshot needed and due, then not to be had",

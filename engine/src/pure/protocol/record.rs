@@ -9,6 +9,13 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::{
+    bound::{Bound, MAX_FIELDS, MAX_RECORD_BYTES},
+    extra::{Extra, Extras},
+    json::Name,
+    wire::nests_deeper,
+};
+
 /// Below this a `time_us` is really milliseconds: 10^14 µs is March 1973, before any AT Protocol record.
 const FIRST_MICROSECOND_VALUE: u64 = 100_000_000_000_000;
 
@@ -27,6 +34,7 @@ pub fn to_micros(time: i64) -> i64 {
 /// hydrated (relations, references, counts, labels, profiles) stay the JSON text that the server sent.
 /// It serializes to the shape the server uses, with `time_us` always in microseconds.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Record {
     /// Where it lives.
     pub uri: AtUri,
@@ -37,9 +45,9 @@ pub struct Record {
     /// Creation time in microseconds since the Unix epoch.
     pub time_us: i64,
     /// The record's body, raw JSON.
-    pub value: Box<RawValue>,
-    /// Every other field, by name: hydrated relations and references, counts, labels, …
-    pub extra: Vec<(Box<str>, Box<RawValue>)>,
+    pub value: Arc<RawValue>,
+    /// Every other field: hydrated relations and references, counts, labels, …
+    pub(crate) extras: Extras,
 }
 
 /// (space, uri): what identifies a record.
@@ -132,38 +140,52 @@ impl Record {
     }
 
     /// The raw JSON of a field that is not one of the named ones.
-    pub fn extra(&self, name: &str) -> Option<&RawValue> {
-        let (_, raw) = self.extra.iter().find(|(key, _)| &**key == name)?;
-        Some(raw)
+    pub fn extra(&self, name: &str) -> Option<Cow<'_, RawValue>> {
+        self.extras.get(name).map(Extra::raw)
+    }
+
+    /// All such fields, by name.
+    pub fn extras(&self) -> impl Iterator<Item = (&str, Cow<'_, RawValue>)> {
+        self.extras
+            .iter()
+            .map(|(name, extra)| (&**name, extra.raw()))
+    }
+
+    /// About how many bytes of JSON it is.
+    pub(crate) fn bytes(&self) -> usize {
+        let space = self.space.as_ref().map_or(0, |it| it.len());
+        // Names of fields, numbers, and the content hash.
+        140 + self.uri.as_str().len() + space + self.value.get().len() + self.extras.bytes()
     }
 
     /// What identifies it.
+    #[doc(hidden)]
     pub fn identity(&self) -> Identity {
         (self.space.clone(), self.uri.shared().clone())
     }
 
-    /// Adds the fields of `known` that `self` does not mention.
+    /// Adds the fields of `known` that `self` does not mention, unless that would pass a bound.
     ///
     /// A live update carries the bare record: what the snapshot hydrated is absent from it, not gone.
-    pub fn keep_unmentioned(&mut self, known: &Record) {
-        for (name, raw) in &known.extra {
-            if self.extra(name).is_none() {
-                self.extra.push((name.clone(), raw.clone()));
-            }
-        }
+    #[doc(hidden)]
+    pub fn keep_unmentioned(&mut self, known: &Record) -> Result<(), Bound> {
+        self.extras
+            .add_unmentioned(&known.extras, MAX_RECORD_BYTES.saturating_sub(self.bytes()))
     }
 
     /// Whether both say the same to a reader, byte for byte.
+    #[doc(hidden)]
     pub fn same_content(&self, other: &Record) -> bool {
         self.time_us == other.time_us
             && self.cid == other.cid
             && self.value.get() == other.value.get()
-            && self.extra.len() == other.extra.len()
-            && self.extra.iter().all(|(name, raw)| {
-                other
-                    .extra(name)
-                    .is_some_and(|theirs| theirs.get() == raw.get())
-            })
+            && self.extras.same(&other.extras)
+    }
+
+    /// Leaves out what nests deeper than `levels` beside its body. Says whether the body does not.
+    pub(super) fn prune(&mut self, levels: usize) -> bool {
+        self.extras.prune(levels - 1);
+        !nests_deeper(self.value.get(), levels - 1)
     }
 }
 
@@ -201,11 +223,12 @@ impl Record {
     }
 
     /// Writes its other fields.
+    #[doc(hidden)]
     pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("value", &*self.value)?;
         map.serialize_entry("time_us", &self.time_us)?;
-        for (name, raw) in &self.extra {
-            map.serialize_entry(&**name, raw)?;
+        for (name, extra) in self.extras.iter() {
+            map.serialize_entry(&**name, extra)?;
         }
         Ok(())
     }
@@ -219,7 +242,7 @@ impl<'de> Deserialize<'de> for Record {
 
 /// A string that is copied only where it has escapes.
 #[derive(Deserialize)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Hand-written because `RawValue` cannot pass through serde's `flatten`.
 struct RecordVisitor;
@@ -233,22 +256,27 @@ impl<'de> Visitor<'de> for RecordVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
         let (mut uri, mut space) = (None::<Text<'de>>, None::<Text<'de>>);
-        let (mut cid, mut time, mut value, mut do_body) = (None, None::<f64>, None, None);
-        let mut extra = Vec::new();
-        while let Some(Text(key)) = map.next_key()? {
-            match &*key {
-                "uri" => uri = Some(map.next_value()?),
-                "space" => space = map.next_value()?,
+        let (mut cid, mut time) = (None, None::<f64>);
+        let (mut value, mut do_body) = (None::<Box<RawValue>>, None);
+        let mut extras = Vec::new();
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            match &*name.0 {
+                b"uri" => uri = Some(map.next_value()?),
+                b"space" => space = map.next_value()?,
                 // The URI says them all.
-                "did" | "collection" | "rkey" => drop(map.next_value::<IgnoredAny>()?),
-                "cid" => cid = map.next_value()?,
-                "time_us" => time = map.next_value()?,
-                "value" => value = Some(map.next_value()?),
+                b"did" | b"collection" | b"rkey" => drop(map.next_value::<IgnoredAny>()?),
+                b"cid" => cid = map.next_value()?,
+                b"time_us" => time = map.next_value()?,
+                b"value" => value = Some(map.next_value()?),
                 // A socket ended in a Durable Object carries the body under `record`.
-                "record" => do_body = Some(map.next_value()?),
+                b"record" => do_body = Some(map.next_value()?),
                 // What only this side of the wire says of a record.
-                "optimistic" | "optimisticError" => drop(map.next_value::<IgnoredAny>()?),
-                _ => extra.push((key.into(), map.next_value::<Box<RawValue>>()?)),
+                b"optimistic" | b"optimisticError" => drop(map.next_value::<IgnoredAny>()?),
+                _ if extras.len() >= MAX_FIELDS => return Err(A::Error::custom(Bound::Fields)),
+                _ => {
+                    let raw: Box<RawValue> = map.next_value()?;
+                    extras.push((name.text().into(), Extra::Raw(raw.into())));
+                }
             }
         }
         let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
@@ -261,8 +289,9 @@ impl<'de> Visitor<'de> for RecordVisitor {
             time_us: to_micros(time.ok_or_else(|| A::Error::missing_field("time_us"))? as i64),
             value: value
                 .or(do_body)
-                .ok_or_else(|| A::Error::missing_field("value"))?,
-            extra,
+                .ok_or_else(|| A::Error::missing_field("value"))?
+                .into(),
+            extras: Extras::new(extras),
         })
     }
 }
@@ -327,6 +356,26 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Record>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn half_an_emoji_in_the_name_of_a_field_hides_no_other() {
+        let text = SNAPSHOT.replace(r#""reactionsCount":2"#, r#""\ud83d":1,"reactionsCount":2"#);
+        let record: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.extra("reactionsCount").unwrap().get(), "2");
+        let back = serde_json::to_string(&record).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&back).is_ok());
+    }
+
+    #[test]
+    fn of_fields_of_one_name_the_last_one_counts() {
+        let twice = SNAPSHOT.replace(r#""reactionsCount":2"#, r#""n":1,"a":2,"n":3"#);
+        let record: Record = serde_json::from_str(&twice).unwrap();
+        let fields: Vec<_> = record
+            .extras()
+            .map(|(name, it)| format!("{name}={it}"))
+            .collect();
+        assert_eq!(fields, ["a=2", "n=3"]);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::{fmt, sync::Arc};
 /// Longest ticket that is taken from a minter or a server, in bytes.
 pub const MAX_TICKET_BYTES: usize = 8 * 1024;
 
+/// How more than that is refused.
+pub(crate) const TOO_LONG: NotATicket = NotATicket("more than 8192 bytes");
+
 /// A ticket as the server gave it: opaque, secret, and absent from every kind of output.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ticket(Arc<str>);
@@ -12,6 +15,7 @@ pub struct Ticket(Arc<str>);
 /// A text is no ticket. Says what it is instead, without quoting it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {0}")]
+#[non_exhaustive]
 pub struct NotATicket(pub &'static str);
 
 impl Ticket {
@@ -32,7 +36,7 @@ impl Ticket {
             return Err(NotATicket("nothing"));
         }
         if text.len() > MAX_TICKET_BYTES {
-            return Err(NotATicket("far too much"));
+            return Err(TOO_LONG);
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(NotATicket("several words"));
@@ -61,7 +65,9 @@ mod tests {
         let ticket = Ticket::parse(" a.b\r\n").unwrap();
         assert_eq!(ticket.expose(), "a.b");
         assert_eq!(format!("{ticket:?}"), "Ticket(…)");
+        assert!(TOO_LONG.0.contains(&MAX_TICKET_BYTES.to_string()));
         let long = "x".repeat(MAX_TICKET_BYTES + 1);
+        assert_eq!(Ticket::parse(&long), Err(TOO_LONG));
         for text in ["", " \n", "a b", "a\0b", &long] {
             let error = Ticket::parse(text).unwrap_err();
             assert!(error.to_string().len() < 30);

@@ -1,16 +1,26 @@
 //! Decoding: an event's name and JSON text to a [`ServerEvent`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::record::Record;
+use super::{
+    bound::Bound,
+    listed,
+    record::{AtUri, Record},
+    shallow,
+};
+use crate::redact::Secrets;
 
 /// Deepest nesting of objects and arrays that an event may have.
 ///
 /// Raw bodies travel unparsed to the webview, whose `JSON.parse` must be able to read what we pass on.
 pub const MAX_NESTING: usize = 128;
+/// Longest cursor. It goes to every window, and back to the server in a URL.
+const MAX_CURSOR_BYTES: usize = 4 * 1024;
+/// Longest name of a space, as the AT Protocol bounds URIs.
+const MAX_SPACE_BYTES: usize = 8 * 1024;
 
 /// What the server says, over either transport.
 #[derive(Debug, Clone)]
@@ -37,14 +47,14 @@ pub enum ServerEvent {
     HydrationRemoved(ChildRemoved),
     /// A member left the space: the caller, as the server tells nobody else.
     MemberRemoved {
-        /// The space that was left.
+        /// The space that was left, as records name it.
         space: String,
         /// Who left it.
         did: String,
     },
     /// The server failed and will end the stream.
     Error {
-        /// The server's own words.
+        /// The server's own words, as they may be shown.
         message: String,
     },
     /// Nothing but a sign of life.
@@ -52,7 +62,7 @@ pub enum ServerEvent {
 }
 
 /// Body of `hydration.added`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChildAdded {
     /// `at://` URI of the parent; rkey `_` stands for every record of that DID.
@@ -61,6 +71,16 @@ pub struct ChildAdded {
     pub relation: String,
     /// The child as sent, raw JSON.
     pub child: Box<RawValue>,
+}
+
+impl fmt::Debug for ChildAdded {
+    // Bodies are the users' own words: they do not belong in debug output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildAdded")
+            .field("parent_uri", &self.parent_uri)
+            .field("relation", &self.relation)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Body of `hydration.removed`.
@@ -77,22 +97,26 @@ pub struct ChildRemoved {
     pub child_did: Option<String>,
 }
 
-/// Why an event could not be read. The stream goes on after it.
+/// Why an event could not be read. The stream goes on after it. Nothing in it is the server's words.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The data is not the JSON that this kind of event carries.
     #[error("`{kind}` event with unreadable data: {message}")]
     Data {
         /// The event's name.
-        kind: String,
+        kind: &'static str,
         /// What was wrong, without the data itself.
         message: String,
+        /// Of the record that it carries, where that much could be read.
+        uri: Option<AtUri>,
     },
     /// The data nests deeper than [`MAX_NESTING`].
     #[error("`{kind}` event nested deeper than {MAX_NESTING} levels")]
     TooDeep {
         /// The event's name.
-        kind: String,
+        kind: &'static str,
+        /// Of the record that it carries, where that much could be read.
+        uri: Option<AtUri>,
     },
     /// The bytes of an event or frame are not UTF-8 text.
     #[error("event that is not valid UTF-8")]
@@ -105,39 +129,66 @@ pub enum WireError {
     },
 }
 
-/// Decodes one event. `Ok(None)` is an event of a kind that this version does not know: skip it.
-pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> {
-    let failed = |error: serde_json::Error| WireError::Data {
-        kind: kind.to_owned(),
-        message: describe(&error),
-    };
-    if nests_too_deep(data) {
-        return Err(WireError::TooDeep {
-            kind: kind.to_owned(),
-        });
-    }
-    let event = match kind {
-        "snapshot.start" => ServerEvent::SnapshotStart,
-        "snapshot.record" => ServerEvent::SnapshotRecord(one_record(data).map_err(failed)?),
-        "snapshot.end" => {
-            let end: SnapshotEnd = serde_json::from_str(data).map_err(failed)?;
-            ServerEvent::SnapshotEnd { cursor: end.cursor }
+impl WireError {
+    /// The record that was told of, where that much could be read: it is still there, whatever it holds.
+    pub fn uri(&self) -> Option<&AtUri> {
+        match self {
+            Self::Data { uri, .. } | Self::TooDeep { uri, .. } => uri.as_ref(),
+            Self::NotUtf8 | Self::Frame { .. } => None,
         }
-        "record.created" => ServerEvent::Created(one_record(data).map_err(failed)?),
+    }
+}
+
+/// The events that this version knows.
+const KINDS: [&str; 10] = [
+    "snapshot.start",
+    "snapshot.record",
+    "snapshot.end",
+    "record.created",
+    "record.deleted",
+    "hydration.added",
+    "hydration.removed",
+    "member.removed",
+    "error",
+    "$keepalive",
+];
+
+/// Decodes one event, where there are no secrets. `Ok(None)` is an event of a kind that this version does not know: skip
+/// it.
+pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> {
+    decode_hiding(kind, data, &Secrets::default())
+}
+
+/// Decodes one event. What it says to people holds none of the connection's secrets.
+pub(crate) fn decode_hiding(
+    kind: &str,
+    data: &str,
+    secrets: &Secrets,
+) -> Result<Option<ServerEvent>, WireError> {
+    // From here on the name is ours, and can stand in messages.
+    let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else {
+        return Ok(None);
+    };
+    Ok(Some(match kind {
+        "snapshot.start" => ServerEvent::SnapshotStart,
+        "snapshot.record" => ServerEvent::SnapshotRecord(one_record(kind, data)?),
+        "snapshot.end" => {
+            let end: SnapshotEnd = read(kind, data)?;
+            ServerEvent::SnapshotEnd {
+                cursor: bounded_cursor(end.cursor),
+            }
+        }
+        "record.created" => ServerEvent::Created(one_record(kind, data)?),
         "record.deleted" => {
-            let deleted: Deleted = serde_json::from_str(data).map_err(failed)?;
+            let deleted: Deleted = read(kind, data)?;
             ServerEvent::Deleted { uri: deleted.uri }
         }
-        "hydration.added" => {
-            ServerEvent::HydrationAdded(serde_json::from_str(data).map_err(failed)?)
-        }
-        "hydration.removed" => {
-            ServerEvent::HydrationRemoved(serde_json::from_str(data).map_err(failed)?)
-        }
+        "hydration.added" => ServerEvent::HydrationAdded(read(kind, data)?),
+        "hydration.removed" => ServerEvent::HydrationRemoved(read(kind, data)?),
         "member.removed" => {
-            let member: Member = serde_json::from_str(data).map_err(failed)?;
+            let member: Member = read(kind, data)?;
             ServerEvent::MemberRemoved {
-                space: member.space,
+                space: space(member.space, secrets),
                 did: member.did,
             }
         }
@@ -145,33 +196,92 @@ pub fn decode(kind: &str, data: &str) -> Result<Option<ServerEvent>, WireError> 
         "error" => {
             let failure: Option<Failure> = serde_json::from_str(data).ok();
             let message = failure.and_then(|f| f.message).unwrap_or_default();
-            let message = crate::redact::quoted(&message, &[]);
-            ServerEvent::Error { message }
+            ServerEvent::Error {
+                message: secrets.quoted(&message),
+            }
         }
         "$keepalive" => ServerEvent::Keepalive,
         _ => return Ok(None),
-    };
-    Ok(Some(event))
+    }))
 }
 
 /// Decodes a record that stands alone, as in a handshake's snapshot.
 pub fn decode_record(data: &str) -> Result<Record, WireError> {
     let kind = "snapshot.record";
-    if nests_too_deep(data) {
-        return Err(WireError::TooDeep { kind: kind.into() });
+    let record = read_named(kind, data, shallow::uri_of_record)?;
+    without_what_is_deep(record, data, MAX_NESTING, kind)
+}
+
+/// A record that may nest too deep, without what does: that hides neither the record nor its other children.
+fn without_what_is_deep(
+    mut record: Record,
+    data: &str,
+    levels: usize,
+    kind: &'static str,
+) -> Result<Record, WireError> {
+    if nests_deeper(data, MAX_NESTING) && !record.prune(levels) {
+        let uri = Some(record.uri);
+        return Err(WireError::TooDeep { kind, uri });
     }
-    serde_json::from_str(data).map_err(|error| WireError::Data {
-        kind: kind.into(),
-        message: describe(&error),
-    })
+    Ok(record)
 }
 
 /// Decodes one WebSocket text frame, `{"kind": …, "data": …}`.
-pub fn decode_frame(text: &str) -> Result<Option<ServerEvent>, WireError> {
+pub(crate) fn decode_frame(
+    text: &str,
+    secrets: &Secrets,
+) -> Result<Option<ServerEvent>, WireError> {
     let frame: Frame = serde_json::from_str(text).map_err(|error| WireError::Frame {
         message: describe(&error),
     })?;
-    decode(&frame.kind, frame.data.map_or("{}", RawValue::get))
+    decode_hiding(&frame.kind, frame.data.map_or("{}", RawValue::get), secrets)
+}
+
+/// Somebody's words as they may stand in a message, where there are no secrets.
+pub(crate) fn shown(words: &str) -> String {
+    Secrets::default().quoted(words)
+}
+
+/// Where the next page begins, if that can be said in a request.
+pub(crate) fn bounded_cursor(cursor: Option<String>) -> Option<String> {
+    cursor.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES)
+}
+
+/// A space as records name it. What is none, or tells a secret, can name no record's space: it is only for people.
+fn space(text: String, secrets: &Secrets) -> String {
+    let is_one = text.starts_with("ats://")
+        && text.len() <= MAX_SPACE_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_one && !secrets.occur_in(&text) {
+        true => text,
+        false => secrets.quoted(&text),
+    }
+}
+
+fn one_record(kind: &'static str, data: &str) -> Result<Record, WireError> {
+    let one: OneRecord = read_named(kind, data, shallow::uri_of_event)?;
+    // The event around it is a level, too.
+    without_what_is_deep(one.record, data, MAX_NESTING - 1, kind)
+}
+
+fn read<'a, T: Deserialize<'a>>(kind: &'static str, data: &'a str) -> Result<T, WireError> {
+    if nests_deeper(data, MAX_NESTING) {
+        return Err(WireError::TooDeep { kind, uri: None });
+    }
+    read_named(kind, data, |_| None)
+}
+
+/// Reads an event's data, or at least finds the record that it tells of.
+fn read_named<'a, T: Deserialize<'a>>(
+    kind: &'static str,
+    data: &'a str,
+    uri: impl Fn(&str) -> Option<AtUri>,
+) -> Result<T, WireError> {
+    serde_json::from_str(data).map_err(|error| WireError::Data {
+        kind,
+        message: describe(&error),
+        uri: uri(data),
+    })
 }
 
 #[derive(Deserialize)]
@@ -208,10 +318,6 @@ struct Failure {
     message: Option<String>,
 }
 
-fn one_record(data: &str) -> Result<Record, serde_json::Error> {
-    serde_json::from_str::<OneRecord>(data).map(|one| one.record)
-}
-
 /// serde_json's message, which names fields and positions; for wrong types it may quote a value, so only
 /// the category is kept there: bodies do not belong in logs.
 pub(crate) fn describe(error: &serde_json::Error) -> String {
@@ -219,16 +325,24 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
     match error.classify() {
         serde_json::error::Category::Eof => format!("it ends too early, {at}"),
         serde_json::error::Category::Syntax => format!("it is not JSON, {at}"),
-        _ if error.to_string().starts_with("missing field") => error.to_string(),
-        _ => format!("a field has an unexpected type or value, {at}"),
+        _ => {
+            let message = error.to_string();
+            let fields = Bound::Fields.to_string();
+            let is_ours = ["missing field", listed::TOO_MANY, &fields];
+            match is_ours.iter().any(|ours| message.starts_with(ours)) {
+                true => message,
+                false => format!("a field has an unexpected type or value, {at}"),
+            }
+        }
     }
 }
 
-fn nests_too_deep(text: &str) -> bool {
+/// Whether objects and arrays nest deeper than this.
+pub(super) fn nests_deeper(text: &str, levels: usize) -> bool {
     let bytes = text.as_bytes();
     // Fewer brackets than levels allowed: the common case, decided at memchr's speed.
     let opened = memchr::memchr2_iter(b'{', b'[', bytes);
-    if opened.take(MAX_NESTING + 1).count() <= MAX_NESTING {
+    if opened.take(levels + 1).count() <= levels {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -242,7 +356,7 @@ fn nests_too_deep(text: &str) -> bool {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_NESTING {
+        if depth > levels {
             return true;
         }
     }
@@ -252,8 +366,13 @@ fn nests_too_deep(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::protocol::bound::MAX_FIELDS;
 
     const RECORD: &str = r#"{"record":{"uri":"at://did:plc:alice/c/a","time_us":1795432907591000,"value":{"text":"v1"}}}"#;
+
+    fn frame(text: &str) -> Result<Option<ServerEvent>, WireError> {
+        decode_frame(text, &Secrets::default())
+    }
 
     #[test]
     fn every_kind_of_the_protocol_decodes() {
@@ -292,7 +411,89 @@ mod tests {
     #[test]
     fn unknown_kinds_are_skipped_whatever_they_carry() {
         assert!(decode("future.thing", "not json").unwrap().is_none());
-        assert!(decode_frame(r#"{"kind":"future"}"#).unwrap().is_none());
+        assert!(frame(r#"{"kind":"future"}"#).unwrap().is_none());
+        // Their names are anybody's words, so no error may need them.
+        let deep = "[".repeat(MAX_NESTING + 1);
+        for name in ["eyJ\u{1b}[2J", &"x".repeat(4 << 20)] {
+            assert!(decode(name, &deep).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_to_people_is_told_without_secrets_and_then_cut_short() {
+        let ticket = "0123456789abcdef-".repeat(15);
+        let secrets: Secrets = [&*ticket].into_iter().collect();
+        let data = format!(r#"{{"message":"{} {ticket} \u001b[2J."}}"#, "x".repeat(290));
+        let event = decode_hiding("error", &data, &secrets).unwrap();
+        let Some(ServerEvent::Error { message }) = event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(
+            message,
+            format!("{} … {}", "x".repeat(290), " [2J.".split_at(5).0)
+        );
+    }
+
+    #[test]
+    fn a_space_is_told_as_records_name_it_and_nothing_else_is() {
+        let secrets: Secrets = ["mellon-mellon-mellon"].into_iter().collect();
+        let left = |space: &str| {
+            let data = serde_json::json!({ "space": space, "did": "did:plc:bob" }).to_string();
+            match decode_hiding("member.removed", &data, &secrets) {
+                Ok(Some(ServerEvent::MemberRemoved { space, .. })) => space,
+                other => panic!("{other:?}"),
+            }
+        };
+        let long = format!("ats://did:web:{}.example/c.e.space/k", "l".repeat(60));
+        for space in ["ats://did:plc:alice/com.example.space/lounge", &long] {
+            assert_eq!(left(space), space);
+        }
+        assert_eq!(left("ats://a/t/mellon-mellon-mellon"), "ats://a/t/…");
+        assert_eq!(left("ats://a/t/k\u{1b}[2J\n"), "ats://a/t/k [2J ");
+        let huge = left(&format!("ats://a/t/{}", "k".repeat(3 << 20)));
+        assert_eq!(huge.chars().count(), 300);
+        assert!(shown(&format!("ats://a/t/{}", "k".repeat(8000))).len() <= 300);
+    }
+
+    #[test]
+    fn a_cursor_that_fits_into_no_request_is_none() {
+        let cursor = |length: usize| {
+            let data = format!(r#"{{"cursor":"{}"}}"#, "c".repeat(length));
+            match decode("snapshot.end", &data) {
+                Ok(Some(ServerEvent::SnapshotEnd { cursor })) => cursor.map(|it| it.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(cursor(MAX_CURSOR_BYTES), Some(MAX_CURSOR_BYTES));
+        assert_eq!(cursor(MAX_CURSOR_BYTES + 1), None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_keeps_its_uri_as_far_as_that_can() {
+        let record = |inner: &str| {
+            format!(
+                r#"{{"record":{{"uri":"at://did:plc:alice/c/a","time_us":1,"value":{inner}}}}}"#
+            )
+        };
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let odd = record("1").replace(":1,", ":[],");
+        for kind in ["snapshot.record", "record.created"] {
+            for data in [record(&deep), record("{"), odd.clone()] {
+                let error = decode(kind, &data).unwrap_err();
+                assert_eq!(error.uri().unwrap().rkey(), "a", "{data:.90}");
+            }
+            assert!(decode(kind, &deep).unwrap_err().uri().is_none());
+        }
+        let alone = record(&deep);
+        let alone = &alone[r#"{"record":"#.len()..alone.len() - 1];
+        assert_eq!(decode_record(alone).unwrap_err().uri().unwrap().rkey(), "a");
+    }
+
+    #[test]
+    fn debug_output_shows_no_child() {
+        let data = r#"{"parentUri":"at://a/c/r","relation":"reactions","child":{"text":"psst"}}"#;
+        let event = decode("hydration.added", data).unwrap().unwrap();
+        assert!(!format!("{event:?}").contains("psst"));
     }
 
     #[test]
@@ -335,17 +536,67 @@ mod tests {
     }
 
     #[test]
+    fn what_nests_too_deep_beside_a_body_hides_neither_the_record_nor_its_neighbours() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let fields = format!(
+            r#""likes":[{{"did":"a","rkey":"1","value":{deep}}},{{"did":"b","rkey":"1"}}],"odd":{{"x":{deep}}},"n":1,
+            "rsvps":{{"x":[{{"did":"a","rkey":"1","value":{deep}}}],"y":[{{"did":"b","rkey":"1"}}]}}"#
+        );
+        let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},{fields}}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::SnapshotRecord(told))) = decode("snapshot.record", &event) else {
+            panic!("it decodes");
+        };
+        let alone = decode_record(&record).unwrap();
+        for record in [told, alone] {
+            let fields: Vec<_> = record
+                .extras()
+                .map(|(name, raw)| (name.to_owned(), raw.get().to_owned()))
+                .collect();
+            let expected = [
+                ("likes", r#"[{"did":"b","rkey":"1"}]"#),
+                ("n", "1"),
+                ("rsvps", r#"{"y":[{"did":"b","rkey":"1"}]}"#),
+            ];
+            assert_eq!(
+                fields,
+                expected.map(|(name, raw)| (name.to_owned(), raw.to_owned()))
+            );
+        }
+        // What is left may be as deep as any event.
+        let most = MAX_NESTING - 5;
+        let deep = "[".repeat(most) + &"]".repeat(most);
+        let child = format!(r#"{{"did":"a","rkey":"1","value":{deep}}}"#);
+        let record =
+            format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},"likes":[{child}]}}"#);
+        let event = format!(r#"{{"record":{record}}}"#);
+        let Ok(Some(ServerEvent::Created(told))) = decode("record.created", &event) else {
+            panic!("it decodes");
+        };
+        assert_eq!(told.extra("likes").unwrap().get(), format!("[{child}]"));
+    }
+
+    #[test]
+    fn a_record_with_too_many_fields_is_refused_by_the_bounds_name() {
+        let record = |fields: usize| {
+            let fields: String = (0..fields).map(|it| format!(r#","f{it}":1"#)).collect();
+            let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":1{fields}}}"#);
+            decode_record(&record)
+        };
+        assert!(record(MAX_FIELDS).is_ok());
+        let error = record(MAX_FIELDS + 1).unwrap_err();
+        assert!(error.to_string().contains("1000 fields"), "{error}");
+    }
+
+    #[test]
     fn frames_that_are_not_objects_with_a_kind_are_typed_errors() {
         for text in ["", "[]", "{}", "{\"data\":{}}", "\"x\"", "{\"kind\":1}"] {
             assert!(
-                matches!(decode_frame(text), Err(WireError::Frame { .. })),
+                matches!(frame(text), Err(WireError::Frame { .. })),
                 "{text}"
             );
         }
-        let frame = format!(r#"{{"kind":"record.created","data":{RECORD}}}"#);
-        assert!(matches!(
-            decode_frame(&frame),
-            Ok(Some(ServerEvent::Created(_)))
-        ));
+        let good = format!(r#"{{"kind":"record.created","data":{RECORD}}}"#);
+        assert!(matches!(frame(&good), Ok(Some(ServerEvent::Created(_)))));
     }
 }

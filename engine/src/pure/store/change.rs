@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
+use crate::pure::protocol::bound::Bound;
 
 /// What one change did to the records, for those who follow them.
 #[derive(Debug, Clone)]
@@ -31,4 +32,16 @@ pub enum Unknowable {
     Ambiguous,
     /// It did what is likely; a count may be wrong.
     Doubtful,
+    /// It did nothing: that would have passed a bound.
+    TooMuch(Bound),
+}
+
+impl Unknowable {
+    /// Of two answers the one that asks for more.
+    pub(super) fn and(a: Result<(), Self>, b: Result<(), Self>) -> Result<(), Self> {
+        match (a, b) {
+            (Ok(()), other) | (other, Ok(())) | (Err(Self::Doubtful), other) => other,
+            (a, _) => a,
+        }
+    }
 }

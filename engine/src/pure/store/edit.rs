@@ -27,6 +27,7 @@ const MAX_ERROR_MESSAGE_CHARS: usize = 1000;
     derive(ts_rs::TS),
     ts(export, tag = "op", rename_all = "lowercase", optional_fields)
 )]
+#[non_exhaustive]
 pub enum Edit {
     /// Shows a record at once, as pending; in the place of a record that is there already. The real one replaces it.
     Add {
@@ -55,6 +56,7 @@ pub enum Edit {
 /// named here is ignored.
 #[derive(Clone, Deserialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export, optional_fields))]
+#[non_exhaustive]
 pub struct EditRecord {
     /// Record key, at most 512 bytes.
     pub rkey: String,
@@ -75,6 +77,21 @@ pub struct EditRecord {
     pub space: Option<String>,
 }
 
+impl EditRecord {
+    /// A record of this author under this key, with this body; the rest by default.
+    pub fn new(did: impl Into<String>, rkey: impl Into<String>, value: Box<RawValue>) -> Self {
+        Self {
+            rkey: rkey.into(),
+            did: did.into(),
+            collection: None,
+            value,
+            time_us: None,
+            uri: None,
+            space: None,
+        }
+    }
+}
+
 impl fmt::Debug for EditRecord {
     // Bodies are the users' own words: they do not belong in debug output.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,11 +106,22 @@ impl fmt::Debug for EditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
 pub struct EditError {
     /// The error's name, at most 100 characters.
     pub name: String,
     /// What happened, at most 1,000 characters.
     pub message: String,
+}
+
+impl EditError {
+    /// A failure of this name, in these words.
+    pub fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            message: message.into(),
+        }
+    }
 }
 
 /// An edit that cannot be what was meant. Says why, without a word of it.

@@ -34,7 +34,7 @@ pub struct Optimistic {
     /// The server's version, which a rollback restores; `None` for a new record.
     pub(super) base: Option<Arc<Entry>>,
     /// Bodies that this one replaced before the server confirmed them: their arrival confirms nothing.
-    pub(super) earlier: Vec<Box<RawValue>>,
+    pub(super) earlier: Vec<Arc<RawValue>>,
     /// Collection or space are a guess: the record is known by did and rkey alone.
     pub(super) guessed: bool,
     /// When a new record was added, in microseconds since the Unix epoch.
@@ -76,12 +76,7 @@ impl Entry {
 
     /// About how many bytes of JSON it is, or less where it has much in common with others.
     pub(crate) fn size(&self) -> usize {
-        let Record { uri, space, .. } = &self.record;
-        let extra = self.record.extra.iter();
-        let extra: usize = extra.map(|(name, raw)| name.len() + raw.get().len()).sum();
-        let space = space.as_ref().map_or(0, |it| it.len());
-        // Names of fields, numbers, and the content hash.
-        140 + uri.as_str().len() + space + self.record.value.get().len() + extra
+        self.record.bytes()
     }
 }
 
@@ -106,7 +101,7 @@ impl Optimistic {
     }
 
     /// One more body took the place of `body`.
-    pub(super) fn remember(&mut self, body: Box<RawValue>) {
+    pub(super) fn remember(&mut self, body: Arc<RawValue>) {
         if self.earlier.len() >= MAX_EARLIER {
             self.earlier.remove(0);
         }
@@ -152,6 +147,7 @@ impl Serialize for Entry {
 
 impl Entry {
     /// Writes what does not identify it into an object that may hold more.
+    #[doc(hidden)]
     pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         self.record.serialize_content(map)?;
         if let Some(optimistic) = &self.optimistic {

@@ -1,6 +1,6 @@
 //! Where a watch's records live.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use url::Url;
 
@@ -13,6 +13,8 @@ pub struct Home {
     pub(crate) any_space: bool,
     /// Whether the server lists the newest first.
     pub(super) newest_first: bool,
+    /// Relations, and how many children of each group the server hydrates.
+    pub(super) hydrated: Vec<(Box<str>, usize)>,
 }
 
 impl Default for Home {
@@ -22,6 +24,7 @@ impl Default for Home {
             space: None,
             any_space: true,
             newest_first: true,
+            hydrated: Vec::new(),
         }
     }
 }
@@ -39,9 +42,44 @@ impl Home {
         Self {
             collection: method.strip_suffix(".watchRecords").map(Into::into),
             any_space: space.is_none(),
-            space,
-            newest_first: param("order").is_none_or(|it| it == "desc")
+            // Over several spaces the server sorts milliseconds among microseconds.
+            newest_first: space.is_some()
+                && param("order").is_none_or(|it| it == "desc")
                 && param("sort").is_none_or(|it| it == "time_us"),
+            space,
+            hydrated: url.query_pairs().filter_map(hydrated).collect(),
         }
+    }
+
+    /// How many children of each group of a relation a snapshot has at most, where the watch's URL says it.
+    pub(super) fn limit(&self, relation: &str) -> Option<usize> {
+        let known = self.hydrated.iter().find(|(name, _)| **name == *relation);
+        known.map(|(_, limit)| *limit)
+    }
+}
+
+/// Most children of a group that a server hydrates.
+const MOST_HYDRATED: usize = 50;
+
+/// `hydrateReactions=5` hydrates five children of `reactions`. Of a reference, `true`, there is but one.
+fn hydrated((name, value): (Cow<'_, str>, Cow<'_, str>)) -> Option<(Box<str>, usize)> {
+    let mut name = name.strip_prefix("hydrate")?.chars();
+    let first = name.next()?.to_lowercase();
+    let limit: usize = value.parse().ok()?;
+    let name: String = first.chain(name).collect();
+    Some((name.into(), limit.min(MOST_HYDRATED)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_says_how_many_children_are_hydrated() {
+        let url = "https://x.test/xrpc/a.b.watchRecords?hydrateRsvps=5&hydrateParent=true&hydrateBadges=99";
+        let home = Home::of(&url.parse().unwrap());
+        assert_eq!(home.limit("rsvps"), Some(5));
+        assert_eq!(home.limit("badges"), Some(50));
+        assert_eq!(home.limit("parent"), None);
     }
 }

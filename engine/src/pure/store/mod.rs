@@ -26,7 +26,7 @@ use order::Order;
 use window::Window;
 
 /// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
-pub const MAX_BYTES: usize = 48 * 1024 * 1024;
+pub const MAX_BYTES: usize = 40 * 1024 * 1024;
 
 /// Records by identity and in order.
 ///
@@ -130,11 +130,6 @@ impl Store {
         self.entries.at(slot)
     }
 
-    /// The server's version of the record of an id, if it has one.
-    pub(crate) fn confirmed(&self, id: u64) -> Option<&Arc<Entry>> {
-        self.entries.get(id)?.confirmed()
-    }
-
     /// The record in a slot, with its index in the order, if it shows it.
     pub(crate) fn at(&self, slot: usize) -> Option<(usize, &Arc<Entry>)> {
         let entry = self.entries.at(slot)?;
@@ -220,6 +215,7 @@ impl Store {
         {
             return;
         }
+        self.children.earn(record.bytes());
         // A snapshot under way has yet to name it: it must not push out what was.
         if let Some(unnamed) = &mut self.unnamed {
             *unnamed += 1;
@@ -239,14 +235,20 @@ impl Store {
         self.entries.name(slot, self.snapshot.wrapping_sub(1));
     }
 
-    /// A record was created or updated.
-    pub fn upsert(&mut self, mut record: Record) {
+    /// A record was created or updated. Returns what only a snapshot can tell, if anything.
+    pub fn upsert(&mut self, mut record: Record) -> Option<Unknowable> {
         self.window.touched(record.uri.as_str());
+        self.children.earn(record.bytes());
         let known = self.known(&record);
-        if let Some(known) = known.as_ref().and_then(Entry::confirmed) {
-            record.keep_unmentioned(&known.record);
-        }
+        let doubt = match known.as_ref().and_then(Entry::confirmed) {
+            Some(known) => {
+                let kept = record.keep_unmentioned(&known.record);
+                kept.err().map(Unknowable::TooMuch)
+            }
+            None => self.inherit(&mut record),
+        };
         self.arrive(known, record, true, false);
+        doubt
     }
 
     /// A record was deleted; the event does not say in which space.
@@ -261,6 +263,7 @@ impl Store {
             return Err(Unknowable::Ambiguous);
         }
         drop(spaces);
+        self.window.top = self.window.top.saturating_sub(1);
         self.lose(entry);
         Ok(())
     }
@@ -298,6 +301,9 @@ impl Store {
     ) {
         if let Some(known) = &known {
             self.name(known.slot);
+        }
+        if is_stored {
+            self.children.earn(record.bytes());
         }
         let matches = self.filter.matches(&record);
         let Some(known) = known else {
@@ -449,7 +455,8 @@ impl Store {
             (false, true) => self.optimistic.push(entry.id),
             _ => {}
         }
-        self.children.moved(known.map(|it| &**it), Some(entry));
+        self.children
+            .moved(known.map(|it| &**it), Some(entry), &self.home);
     }
 
     fn count(&mut self, old: Option<&Arc<Entry>>, new: Option<&Arc<Entry>>) {
@@ -488,7 +495,7 @@ impl Store {
         if entry.optimistic.is_some() {
             self.optimistic.retain(|id| *id != entry.id);
         }
-        self.children.moved(Some(&entry), None);
+        self.children.moved(Some(&entry), None, &self.home);
         if was_shown {
             self.changes.push(Change::Gone(entry));
             self.enter_at(self.shown - 1);

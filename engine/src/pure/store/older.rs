@@ -42,6 +42,7 @@ impl Store {
         pages: usize,
     ) {
         let window = &mut self.window;
+        window.top = listed.count;
         (window.stale, window.refresh) = (FastSet::default(), None);
         let cursor = cursor.filter(|it| listed.count > 0 && it.len() <= MAX_CURSOR);
         let Some(cursor) = cursor else {
@@ -92,6 +93,16 @@ impl Store {
         };
         window.meanwhile = Some(Meanwhile::default());
         Some(page)
+    }
+
+    /// Whether a quiet snapshot would take away most of what the last snapshot had.
+    pub fn is_implausible(&self, listed: &Listed) -> bool {
+        listed.records.len() + listed.unreadable.len() < self.window.top.div_ceil(2)
+    }
+
+    /// The page on its way is not wanted any more.
+    pub fn drop_page(&mut self) {
+        self.window.meanwhile = None;
     }
 
     /// A page arrived. Says whether it told anything new.

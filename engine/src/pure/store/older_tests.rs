@@ -223,7 +223,9 @@ fn with_a_filter_pages_are_looked_through_down_to_where_the_list_was_known() {
     let in_room = |n: i64, room: &str| -> Record {
         let value = format!(r#"{{"room":"{room}"}}"#);
         Record {
-            value: serde_json::value::RawValue::from_string(value).unwrap(),
+            value: serde_json::value::RawValue::from_string(value)
+                .unwrap()
+                .into(),
             ..record(n, "")
         }
     };
@@ -375,7 +377,10 @@ fn an_unreadable_record_is_all_that_a_snapshot_or_a_page_spares() {
 #[test]
 fn what_happens_to_children_while_a_page_is_on_its_way_is_not_lost() {
     let mut store = Store::default();
-    snapshot(&mut store, 10..20, Some("10"));
+    store.begin_snapshot();
+    let likes = r#"{"uri":"at://d/c/020","time_us":1,"value":1,"likes":[{"did":"b","rkey":"1"}]}"#;
+    store.confirm(serde_json::from_str(likes).unwrap());
+    store.end_snapshot(Some("10".into()));
     let page = store.begin_page(OLDER).unwrap();
     let added = r#"{"parentUri":"at://d/c/007","relation":"likes","child":{"did":"a","rkey":"1"}}"#;
     store

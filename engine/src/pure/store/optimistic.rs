@@ -8,7 +8,10 @@ use super::{
     entry::{Entry, Optimistic, same_json},
 };
 use crate::pure::{
-    protocol::record::{AtUri, Record},
+    protocol::{
+        extra::Extras,
+        record::{AtUri, Record},
+    },
     view::sort::SortBy,
 };
 
@@ -174,8 +177,8 @@ impl Store {
             space: space.or_else(|| self.home.space.clone()),
             cid: None,
             time_us: new.time_us.unwrap_or_else(|| self.after_newest(now_us)),
-            value: new.value.clone(),
-            extra: Vec::new(),
+            value: new.value.clone().into(),
+            extras: Extras::default(),
         })
     }
 

@@ -204,20 +204,18 @@ fn the_confirmation_of_an_earlier_edit_does_not_undo_a_later_one() {
 #[test]
 fn an_edit_stands_while_the_record_under_it_changes_or_goes() {
     let mut store = store();
-    snapshot(&mut store, [record(ALICE, "a", T, "one")]);
+    let reactions = r#","reactions":[{"did":"y","rkey":"1"}],"reactionsCount":1"#;
+    snapshot(&mut store, [with(ALICE, "a", T, "one", reactions)]);
     add(&mut store, ALICE, "a", "two");
     let child = r#"{"parentUri":"at://did:plc:alice/c/a","relation":"reactions","child":{"did":"x","rkey":"1"}}"#;
     store
         .add_child(&serde_json::from_str(child).unwrap())
         .unwrap();
-    assert!(
-        store
-            .entries()
-            .next()
-            .unwrap()
-            .record
-            .extra("reactions")
-            .is_some()
+    let entry = store.entries().next().unwrap();
+    let reactions = entry.record.extra("reactions").unwrap();
+    assert_eq!(
+        reactions.get(),
+        r#"[{"did":"x","rkey":"1"},{"did":"y","rkey":"1"}]"#
     );
     store.delete("at://did:plc:alice/c/a").unwrap();
     assert_eq!(shown(&store), ["alice/a=two?"]);

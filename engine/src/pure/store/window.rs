@@ -32,6 +32,8 @@ pub(super) struct Window {
     pub(super) depth: Depth,
     /// The snapshot under way: how far down it has come.
     pub(super) listed: Listing,
+    /// How many records the last snapshot had, without those that went since.
+    pub(super) top: usize,
     /// Ids below the last snapshot that it could not confirm.
     pub(super) stale: FastSet<u64>,
     /// The pages that can.
@@ -176,6 +178,7 @@ impl Window {
             cursor: None,
             depth: Depth::Nothing,
             listed: Listing::default(),
+            top: 0,
             stale: FastSet::default(),
             refresh: None,
             meanwhile: None,

@@ -9,6 +9,7 @@ use sort::Sort;
 
 /// What a watch shows of what the server sends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct View {
     /// What the records are sorted by.
     pub sort: Sort,

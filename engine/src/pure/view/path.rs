@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
-use crate::pure::protocol::record::Text;
+use crate::pure::protocol::json::Name;
 
 /// Deepest path.
 const MAX_STEPS: usize = 16;
@@ -55,8 +55,8 @@ impl<'de> Visitor<'de> for Seek<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(Text(key)) = map.next_key()? {
-            if key == self.0 {
+        while let Some(Name(key)) = map.next_key()? {
+            if *key == *self.0.as_bytes() {
                 // Of a field that stands there twice the last one counts, as in JSON.parse.
                 found = Some(map.next_value()?);
             } else {
@@ -88,6 +88,8 @@ mod tests {
         }
         assert_eq!(at("value.a", "[1]"), None);
         assert_eq!(at("value.a", r#"{"a":1,"a":2}"#), Some(2.into()));
+        // Half an emoji in a name hides no other field.
+        assert_eq!(at("value.a", r#"{"\ud83d":1,"a":2}"#), Some(2.into()));
     }
 
     #[test]

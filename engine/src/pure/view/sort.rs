@@ -9,6 +9,7 @@ use crate::pure::protocol::record::Record;
 
 /// The order of a watch's records. It is total: (space, URI) decides where all else agrees.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Sort {
     /// What is compared first.
     pub by: SortBy,
@@ -19,6 +20,7 @@ pub struct Sort {
 
 /// What is compared first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SortBy {
     /// Creation time, then record key.
     #[default]
@@ -44,7 +46,24 @@ pub enum SortValue {
 }
 
 impl Sort {
+    /// The smallest first.
+    pub fn ascending(by: SortBy) -> Self {
+        Self {
+            by,
+            ascending: true,
+        }
+    }
+
+    /// The largest first.
+    pub fn descending(by: SortBy) -> Self {
+        Self {
+            by,
+            ascending: false,
+        }
+    }
+
     /// What `record` is compared by.
+    #[doc(hidden)]
     pub fn value(&self, record: &Record) -> SortValue {
         let SortBy::Value(path) = &self.by else {
             return SortValue::None;

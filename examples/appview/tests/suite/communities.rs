@@ -55,6 +55,9 @@ async fn a_watch_spans_the_spaces_that_the_caller_reaches_and_its_snapshot_what_
         say(&server, space, COMMUNITY, "self");
         say(&server, space, CAROL, "other");
     }
+    // Not in a space of somebody else's.
+    let foreign = server.space("foreign", BOB).unwrap();
+    say(&server, &foreign, COMMUNITY, "foreign");
     let path = actor_path(COMMUNITY, "&mode=ws");
     let seen = async |did| {
         let snapshot = get_json(&server, &path, Some(did)).await["snapshot"].clone();

@@ -55,13 +55,17 @@ async fn puts_in_a_row_have_times_of_their_own_and_are_published_a_little_later(
 async fn what_ties_at_the_edge_of_a_page_is_skipped() {
     let (server, space) = space().await;
     for n in 0..200 {
-        let put = message(&space, ALICE, &format!("{n:03}"), json!({}));
+        let put = message(&space, ALICE, &format!("{:03}", 199 - n), json!({}));
         let concurrent = true;
         server.put(Put { concurrent, ..put }).unwrap();
     }
     let all = list(&server, "message", &space, "&limit=200").await;
     let times = all["records"].as_array().unwrap().iter();
-    let times: BTreeSet<_> = times.map(|it| it["time_us"].as_i64().unwrap()).collect();
+    let times: Vec<_> = times.map(|it| it["time_us"].as_i64().unwrap()).collect();
+    // The latest first, and of the same time the first written.
+    let in_order = times.iter().map(|time| -time).zip(rkeys(&all));
+    assert!(in_order.is_sorted_by(|a, b| (a.0, b.1) < (b.0, a.1)));
+    let times: BTreeSet<_> = times.into_iter().collect();
     assert!(times.len() < 200, "some have the same time");
     let (mut seen, mut cursor) = (0, String::new());
     for _ in 0..=200 {

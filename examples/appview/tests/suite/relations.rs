@@ -276,12 +276,19 @@ async fn the_ticket_rules_what_an_object_follows_and_the_url_everything_else() {
     };
     react("r0", "old");
     put(&server, &space, "message", ALICE, "new", json!({}));
+    // A child of another collection is no reaction, whatever it names.
+    let new = "at://did:plc:alice/com.example.chat.message/new";
+    server
+        .put(child(&space, "rsvp", BOB, "r", json!({}), new))
+        .unwrap();
     react("r1", "new");
     let kinds = |events: Vec<Event>| events.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
     let [created, added] = ["record.created", "hydration.added"];
     assert_eq!(kinds(stream.take(3).await), [added, created, added]);
     // An object knows only parents that came live.
-    assert_eq!(kinds(told.take(2).await), [created, added]);
+    let seen = told.take(2).await;
+    assert_eq!(seen[1].1.at("child.rkey"), "r1");
+    assert_eq!(kinds(seen), [created, added]);
     assert_eq!(kinds(poor.take(1).await), [created]);
     poor.is_silent().await;
 }

@@ -9,7 +9,7 @@ const PEOPLE: &str = "did:plc:alice,did:plc:bob,did:plc:carol,did:plc:dave";
 /// Who can use this chat, where it lives and which space it shows.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ChatConfig {
+pub(crate) struct ChatConfig {
     /// `CHAT_APPVIEW`: the appview's base URL.
     pub appview: Url,
     /// `CHAT_SPACE`: the space's `ats://` URI.
@@ -25,7 +25,7 @@ pub struct ChatConfig {
 
 impl ChatConfig {
     /// Reads the environment; an empty variable counts as absent. Fails with a text that names the variable.
-    pub fn from_env() -> Result<Self, String> {
+    pub(crate) fn from_env() -> Result<Self, String> {
         Self::read(|name| env::var(name).ok())
     }
 
@@ -64,7 +64,7 @@ fn did(variable: &str, text: &str) -> Result<String, String> {
 
 /// What the front end needs to know.
 #[tauri::command]
-pub fn chat_config(config: State<'_, ChatConfig>) -> ChatConfig {
+pub(crate) fn chat_config(config: State<'_, ChatConfig>) -> ChatConfig {
     config.inner().clone()
 }
 

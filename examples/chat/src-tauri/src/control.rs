@@ -13,14 +13,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The appview, as the chat's Rust side talks to it.
 #[derive(Clone)]
-pub struct Appview {
+pub(crate) struct Appview {
     client: Client,
     base: Url,
 }
 
 /// Why a call failed. Reaches the front end as its text.
 #[derive(Debug, thiserror::Error)]
-pub enum AppviewError {
+pub(crate) enum AppviewError {
     #[error("the appview cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     #[error("the appview refused it: {0}")]
@@ -39,7 +39,7 @@ impl Serialize for AppviewError {
 
 impl Appview {
     /// A client that goes straight to the appview, which is on loopback, and keeps no idle connection.
-    pub fn new(base: Url) -> reqwest::Result<Self> {
+    pub(crate) fn new(base: Url) -> reqwest::Result<Self> {
         // Fails if there is a provider already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = Client::builder()
@@ -51,7 +51,7 @@ impl Appview {
     }
 
     /// `POST <base>/control/<call>`; the answer's JSON.
-    pub async fn control(&self, call: &str, body: &Value) -> Result<Value, AppviewError> {
+    pub(crate) async fn control(&self, call: &str, body: &Value) -> Result<Value, AppviewError> {
         let base = self.base.as_str().trim_end_matches('/');
         let request = self
             .client
@@ -65,7 +65,7 @@ impl Appview {
     }
 
     /// A ticket for the watch that `request` describes. `ttl_ms`: its life, else what the appview gives.
-    pub async fn mint(
+    pub(crate) async fn mint(
         &self,
         request: &MintRequest,
         ttl_ms: Option<i64>,

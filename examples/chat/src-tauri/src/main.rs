@@ -1,3 +1,5 @@
+//! The chat, as a program.
+
 // Without a console window next to the app on Windows.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 

@@ -7,7 +7,7 @@ use crate::control::{Appview, AppviewError};
 
 /// Why a message was not sent. Reaches the front end as its text.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     #[error("no space to write to: set CHAT_SPACE")]
     NoSpace,
     #[error("{0} is not one of the people: see CHAT_PEOPLE")]
@@ -25,7 +25,7 @@ impl Serialize for SendError {
 /// Stores a message of `did` in the space. The front end chooses `rkey`, so that a command that the webview
 /// delivers twice writes one message.
 #[tauri::command]
-pub async fn send_message(
+pub(crate) async fn send_message(
     config: State<'_, ChatConfig>,
     appview: State<'_, Appview>,
     did: String,

@@ -18,7 +18,7 @@ use tauri_plugin_contrail_sync::Builder;
 use crate::config::ChatConfig;
 
 const ALICE: &str = "did:plc:alice";
-const SESSION: &str = "0c8f5a3e-9f6d-4b39-8f5e-6d1f2a7b9c10";
+const SESSION: &str = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
 

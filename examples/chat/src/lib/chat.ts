@@ -35,7 +35,8 @@ export const chatConfig = (): Promise<ChatConfig> => invoke("chat_config");
 
 /**
  * The live list of a space's messages, newest first, with their reactions and the messages they answer. Its tickets
- * are minted by the app's Rust side: the page never sees one.
+ * are minted by the app's Rust side: the page never sees one. The server moves a message to the top at each edit; here
+ * it stays where it was written.
  */
 export function watchMessages(spaceUri: string, did: string, transport: Transport): WatchStore<MessageBody> {
   const query = new URLSearchParams({
@@ -47,6 +48,7 @@ export function watchMessages(spaceUri: string, did: string, transport: Transpor
   return createWatchStore<MessageBody>({
     url: `/xrpc/com.example.message.watchRecords?${query}`,
     transport,
+    sort: { by: "value.createdAt", order: "desc" },
     account: did,
     mintTicket: { minter: "appview" },
     logger: console,

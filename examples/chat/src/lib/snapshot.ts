@@ -1,5 +1,6 @@
 import type { Snapshot } from "tauri-plugin-contrail-sync-api";
 import type { MessageBody, MessageRecord } from "./chat.js";
+import { writtenAt } from "./thread.js";
 
 export type Messages = Snapshot<MessageBody>;
 
@@ -22,7 +23,7 @@ export function follow(shown: Messages, next: Messages, carried: readonly Messag
   const begins = status !== "live" && records.every((it) => it.optimistic);
   const kept = absent(begins ? shown.records : carried, records);
   if (kept.length === 0) return next;
-  return { ...next, records: [...records, ...kept].sort((a, b) => b.time_us - a.time_us) };
+  return { ...next, records: [...records, ...kept].sort((a, b) => writtenAt(b) - writtenAt(a)) };
 }
 
 /** Those of `messages` that are not among `records`. */

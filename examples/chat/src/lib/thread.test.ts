@@ -86,6 +86,14 @@ describe("a thread", () => {
     expect(row).toMatchObject({ text: "", quote: null, reactions: [] });
   });
 
+  test("says when a message was written, not when it was edited", () => {
+    const value = { text: "edited", createdAt: new Date(NOON).toISOString() };
+    const [row] = thread([message("bob", "a", 90, { value })], "");
+    expect(row?.time).toEqual(new Date(NOON));
+    const [without] = thread([message("bob", "a", 90, { value: { createdAt: "at dawn" } })], "");
+    expect(without?.time).toEqual(new Date(NOON + 90 * 60_000));
+  });
+
   test("says what became of a message that was sent", () => {
     const error = { name: "Error", message: "no answer" };
     const rows = thread(

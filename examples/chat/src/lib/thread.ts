@@ -45,7 +45,7 @@ export function thread(records: readonly MessageRecord[], me: string): Row[] {
   const byUri = new Map(records.map((record) => [record.uri, record]));
   const rows: Row[] = [];
   for (const record of records.toReversed()) {
-    const time = new Date(record.time_us / 1000);
+    const time = new Date(writtenAt(record));
     const before = rows.at(-1);
     const newDay = !before || before.time.toDateString() !== time.toDateString();
     const first =
@@ -67,6 +67,13 @@ export function thread(records: readonly MessageRecord[], me: string): Row[] {
     });
   }
   return rows;
+}
+
+/** When a message was written, in Unix milliseconds: as its body says, else as the server does. */
+export function writtenAt({ value, time_us }: MessageRecord): number {
+  const said = field(value, "createdAt");
+  const at = typeof said === "string" ? Date.parse(said) : NaN;
+  return Number.isNaN(at) ? time_us / 1000 : at;
 }
 
 /** The rows that came in since these keys were seen; those above all that were seen are merely older. */

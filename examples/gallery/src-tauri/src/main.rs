@@ -27,12 +27,19 @@ const SIZE: (f64, f64) = (800.0, 440.0);
 struct Settings {
     /// `GALLERY_APPVIEW`: the appview's base URL.
     appview: Url,
+    /// `GALLERY_QUERY`: what opens alice's space, as the appview's control call `openSpace` answers it.
+    query: String,
     /// The only window to open, if it is not all four: the first argument.
     only: Option<String>,
 }
 
 impl Settings {
-    fn read(appview: Option<String>, only: Option<String>) -> Result<Self, String> {
+    fn read(
+        appview: Option<String>,
+        query: Option<String>,
+        only: Option<String>,
+    ) -> Result<Self, String> {
+        let query = query.ok_or("GALLERY_QUERY is missing: spaceUri=…&inviteToken=…")?;
         let appview = appview.unwrap_or_else(|| "http://127.0.0.1:8788".into());
         let known = |only: &String| FRAMEWORKS.iter().any(|(label, _)| label == only);
         if let Some(stranger) = only.as_ref().filter(|only| !known(only)) {
@@ -42,6 +49,7 @@ impl Settings {
         }
         Ok(Self {
             appview: Url::parse(&appview).map_err(|error| format!("GALLERY_APPVIEW: {error}"))?,
+            query,
             only,
         })
     }
@@ -64,30 +72,35 @@ fn run() -> Result<(), Box<dyn Error>> {
         .with_writer(std::io::stderr)
         .init();
 
-    let appview = std::env::var("GALLERY_APPVIEW").ok();
+    let set = |name: &str| std::env::var(name).ok().filter(|it| !it.trim().is_empty());
     let settings = Settings::read(
-        appview.filter(|it| !it.trim().is_empty()),
+        set("GALLERY_APPVIEW"),
+        set("GALLERY_QUERY"),
         std::env::args().nth(1),
     )?;
-    // The list is public: there are no tickets to keep.
+    // Whoever has the invite token may watch: there are no tickets to keep.
     let plugin = tauri_plugin_contrail_sync::Builder::new()
-        .base_url(settings.appview)
+        .base_url(settings.appview.clone())
         .without_keyring();
+    let only = settings.only.clone();
     probe::add_to(tauri::Builder::default())
+        .manage(settings)
         .plugin(plugin.build())
-        .setup(move |app| Ok(open(app, settings.only.as_deref())?))
+        .setup(move |app| Ok(open(app, only.as_deref())?))
         .run(tauri::generate_context!())?;
     Ok(())
 }
 
-/// Opens the windows, two by two.
+/// Opens the windows, two by two. What a page watches is in its URL.
 fn open(app: &impl Manager<Wry>, only: Option<&str>) -> tauri::Result<()> {
+    let query = &app.state::<Settings>().query;
     let wanted = FRAMEWORKS
         .iter()
         .filter(|(label, _)| only.is_none_or(|only| only == *label));
     for (i, (label, title)) in wanted.enumerate() {
         let (column, row) = ((i % 2) as f64, (i / 2) as f64);
-        WebviewWindowBuilder::new(app, *label, WebviewUrl::App(format!("{label}.html").into()))
+        let page = WebviewUrl::App(format!("{label}.html?{query}").into());
+        WebviewWindowBuilder::new(app, *label, page)
             .title(format!("{title} · Contrail gallery"))
             .inner_size(SIZE.0, SIZE.1)
             .min_inner_size(320.0, 240.0)
@@ -102,7 +115,8 @@ mod tests {
     use super::*;
 
     fn read(appview: Option<&str>, only: Option<&str>) -> Result<Settings, String> {
-        Settings::read(appview.map(Into::into), only.map(Into::into))
+        let query = Some("spaceUri=ats://a/b/c&inviteToken=t".into());
+        Settings::read(appview.map(Into::into), query, only.map(Into::into))
     }
 
     #[test]
@@ -122,6 +136,8 @@ mod tests {
         assert!(error.contains("\"angular\""), "{error}");
         let error = read(Some("nowhere"), None).unwrap_err();
         assert!(error.starts_with("GALLERY_APPVIEW: "), "{error}");
+        let error = Settings::read(None, None, None).unwrap_err();
+        assert!(error.starts_with("GALLERY_QUERY "), "{error}");
     }
 
     #[test]

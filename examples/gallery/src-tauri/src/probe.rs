@@ -7,7 +7,7 @@ use tauri::{AppHandle, Builder, Manager, Wry};
 use tauri_plugin_contrail_sync::ContrailSyncExt;
 
 /// Adds the commands, if the environment asks for them.
-pub fn add_to(builder: Builder<Wry>) -> Builder<Wry> {
+pub(crate) fn add_to(builder: Builder<Wry>) -> Builder<Wry> {
     if std::env::var("GALLERY_PROBE").as_deref() != Ok("1") {
         return builder;
     }

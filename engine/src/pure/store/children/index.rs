@@ -1,122 +1,64 @@
-//! Where children of hydrated relations belong: which parents hold one, as a child that moves is only announced at its
-//! new parent; which records are of one DID, as a DID can stand for all of them; which relations are grouped.
+//! What is known of the hydrated relations of a watch, and of whose records it holds.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use smallvec::SmallVec;
-
-use crate::{
-    maps::{FastMap, FastSet},
-    pure::{protocol::wire::ChildRemoved, store::entry::Entry},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-/// Relations that are followed. A query hydrates a handful.
-const MAX_RELATIONS: usize = 16;
+use super::{allowance::Allowance, relation::Relation};
+use crate::{
+    maps::FastMap,
+    pure::{
+        protocol::{
+            bound::{Bound, MAX_RELATIONS},
+            children::{Head, each_child},
+            extra::{Extra, Extras},
+        },
+        store::{entry::Entry, home::Home},
+    },
+};
 
-/// Indices that are built when they are first needed: most watches never do.
+/// Longest name of a relation, in bytes.
+const MAX_NAME: usize = 256;
+/// Of so many children at least one can be told from the others, if they are any.
+const MAX_LOOKED_AT: usize = 8;
+
+/// What is known of hydrated relations: nothing until it is first needed, as most watches hydrate none.
 #[derive(Debug, Default)]
 pub(crate) struct ChildIndex {
-    /// Of the relations that had a child added live.
-    relations: HashMap<Box<str>, Parents>,
-    by_did: Option<FastMap<Box<str>, FastSet<u64>>>,
-    /// Whether a relation is grouped, as far as the last snapshot tells.
-    grouped: HashMap<Box<str>, bool>,
+    /// Whether any record had something that may be a relation.
+    pub(super) is_shown: bool,
+    followed: Option<Followed>,
+    pub(super) allowance: Allowance,
 }
 
-/// Ids of parents by child.
-type Parents = FastMap<Box<str>, SmallVec<[u64; 1]>>;
+/// Relations by name, and ids of records by DID, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    pub(super) relations: BTreeMap<Box<str>, Relation>,
+    by_did: FastMap<Box<str>, BTreeSet<u64>>,
+}
 
 impl ChildIndex {
-    /// Follows a relation from now on.
-    pub(crate) fn build<'a>(
-        &mut self,
-        relation: &str,
-        entries: impl Iterator<Item = &'a Arc<Entry>>,
-    ) {
-        if self.relations.contains_key(relation) || self.relations.len() >= MAX_RELATIONS {
-            return;
-        }
-        let mut parents = Parents::default();
-        for entry in entries {
-            for child in children(entry.record.extra(relation)) {
-                parents.entry(child).or_default().push(entry.id);
-            }
-        }
-        self.relations.insert(relation.into(), parents);
+    /// The server sent a record of so many bytes.
+    pub(crate) fn earn(&mut self, bytes: usize) {
+        self.allowance.earn(bytes);
     }
 
-    /// Ids of the records of a DID.
-    pub(crate) fn of_did<'a>(
-        &mut self,
-        did: &str,
-        entries: impl Iterator<Item = &'a Arc<Entry>>,
-    ) -> Vec<u64> {
-        let by_did = self.by_did.get_or_insert_with(|| {
-            let mut by_did = FastMap::<Box<str>, FastSet<u64>>::default();
-            for entry in entries {
-                let ids = by_did.entry(entry.record.did().into()).or_default();
-                ids.insert(entry.id);
-            }
-            by_did
-        });
-        by_did.get(did).into_iter().flatten().copied().collect()
-    }
-
-    /// Whether a relation is grouped in any record. One that nobody knows is taken for a list.
-    pub(crate) fn is_grouped<'a>(
-        &mut self,
-        relation: &str,
-        entries: impl Iterator<Item = &'a Arc<Entry>>,
-    ) -> bool {
-        if let Some(known) = self.grouped.get(relation) {
-            return *known;
-        }
-        let mut shown = entries.filter_map(|it| it.record.extra(relation));
-        let grouped = shown.any(|raw| raw.get().starts_with('{'));
-        if self.grouped.len() < MAX_RELATIONS {
-            self.grouped.insert(relation.into(), grouped);
-        }
-        grouped
-    }
-
-    /// A snapshot begins, which shows the relations anew.
+    /// A snapshot begins, which shows everything anew.
     pub(crate) fn begin_snapshot(&mut self) {
-        self.grouped.clear();
-    }
-
-    /// The parents that hold the child.
-    pub(crate) fn parents(&self, child: &ChildRemoved) -> SmallVec<[u64; 1]> {
-        let did = child.child_did.as_deref().unwrap_or_default();
-        let known = self.relations.get(&*child.relation);
-        let parents = known.and_then(|it| it.get(&*key(did, &child.child_rkey)));
-        parents.cloned().unwrap_or_default()
+        let followed = self.followed.iter_mut();
+        let relations = followed.flat_map(|it| it.relations.values_mut());
+        relations.for_each(Relation::forget_contradictions);
     }
 
     /// An entry took another's place, came or went.
-    pub(crate) fn moved(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
-        if let Some(by_did) = &mut self.by_did {
-            follow_dids(by_did, old, new);
+    pub(crate) fn moved(&mut self, old: Option<&Entry>, new: Option<&Entry>, home: &Home) {
+        if let Some(new) = new.filter(|_| !self.is_shown) {
+            self.is_shown = new.record.extras.iter().any(|(_, it)| it.may_be_relation());
         }
-        for (relation, parents) in &mut self.relations {
-            let before = old.and_then(|it| it.record.extra(relation));
-            let after = new.and_then(|it| it.record.extra(relation));
-            if before.map(RawValue::get) == after.map(RawValue::get) {
-                continue;
-            }
-            for child in children(before) {
-                if let Some(ids) = parents.get_mut(&child) {
-                    ids.retain(|id| old.is_none_or(|it| it.id != *id));
-                    if ids.is_empty() {
-                        parents.remove(&child);
-                    }
-                }
-            }
-            for child in children(after) {
-                let ids = parents.entry(child).or_default();
-                ids.extend(new.map(|it| it.id));
-            }
+        if let Some(followed) = &mut self.followed {
+            followed.note(old, new, home);
         }
     }
 
@@ -124,52 +66,119 @@ impl ChildIndex {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
+
+    /// Follows all relations from now on.
+    pub(super) fn follow<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        home: &Home,
+    ) -> (&mut Followed, &mut Allowance) {
+        let followed = self.followed.get_or_insert_with(|| {
+            let mut followed = Followed::default();
+            for entry in entries {
+                followed.note(None, Some(entry), home);
+            }
+            followed
+        });
+        (followed, &mut self.allowance)
+    }
+
+    /// Ids of the records of an author, the oldest first.
+    pub(super) fn of_did(&self, did: &str) -> impl DoubleEndedIterator<Item = u64> {
+        let followed = self.followed.as_ref();
+        followed.into_iter().flat_map(move |it| it.of_did(did))
+    }
+
+    /// All relations that are followed.
+    pub(super) fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.followed.iter().flat_map(|it| it.relations.values())
+    }
+
+    /// A relation that is followed.
+    pub(super) fn relation(&self, name: &str) -> Option<&Relation> {
+        self.followed.as_ref()?.relations.get(name)
+    }
 }
 
-fn follow_dids(
-    by_did: &mut FastMap<Box<str>, FastSet<u64>>,
-    old: Option<&Entry>,
-    new: Option<&Entry>,
-) {
-    if let Some(gone) = old
-        && let Some(ids) = by_did.get_mut(gone.record.did())
-    {
-        ids.remove(&gone.id);
-        if ids.is_empty() {
-            by_did.remove(gone.record.did());
+impl Followed {
+    /// The relation of this name, whether the server has shown it or not.
+    pub(super) fn named(&mut self, name: &str, home: &Home) -> Result<&mut Relation, Bound> {
+        let has_room = self.relations.len() < MAX_RELATIONS && name.len() <= MAX_NAME;
+        if !has_room && !self.relations.contains_key(name) {
+            return Err(Bound::Relations);
+        }
+        let relation = self.relations.entry(name.into());
+        Ok(relation.or_insert_with(|| Relation::new(name, home.limit(name))))
+    }
+
+    /// Ids of the records of an author, the oldest first.
+    pub(super) fn of_did(&self, did: &str) -> impl DoubleEndedIterator<Item = u64> {
+        self.by_did.get(did).into_iter().flatten().copied()
+    }
+
+    fn note(&mut self, old: Option<&Entry>, new: Option<&Entry>, home: &Home) {
+        self.note_did(old, new);
+        let none = Extras::default();
+        let had = old.map_or(&none, |it| &it.record.extras);
+        let has = new.map_or(&none, |it| &it.record.extras);
+        if let Some(entry) = new {
+            for (name, after) in has.iter() {
+                let before = had.get(name);
+                let is_same = before.is_some_and(|it| it.is_shared_with(after));
+                if !is_same && let Some(relation) = self.shown(name, after, home) {
+                    relation.note(entry.id, &entry.record, before, Some(after));
+                }
+            }
+        }
+        if let Some(entry) = old {
+            for (name, before) in had.iter().filter(|(name, _)| has.get(name).is_none()) {
+                if let Some(relation) = self.relations.get_mut(&**name) {
+                    relation.note(entry.id, &entry.record, Some(before), None);
+                }
+            }
         }
     }
-    if let Some(come) = new {
-        let ids = by_did.entry(come.record.did().into()).or_default();
-        ids.insert(come.id);
+
+    fn note_did(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
+        let did = |it: Option<&Entry>| it.map(|it| (it.record.did().to_owned(), it.id));
+        if let (Some(old), Some(new)) = (old, new)
+            && old.record.did() == new.record.did()
+        {
+            return;
+        }
+        if let Some((did, id)) = did(old)
+            && let Some(ids) = self.by_did.get_mut(&*did)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_did.remove(&*did);
+            }
+        }
+        if let Some((did, id)) = did(new) {
+            self.by_did.entry(did.into()).or_default().insert(id);
+        }
+    }
+
+    /// The relation that a record shows in this field, if it is one.
+    fn shown(&mut self, name: &str, extra: &Extra, home: &Home) -> Option<&mut Relation> {
+        let is_known = self.relations.contains_key(name);
+        (is_known || is_relation(extra)).then(|| self.named(name, home).ok())?
     }
 }
 
-/// Only what tells children apart.
-#[derive(Deserialize)]
-struct Child<'a> {
-    #[serde(borrow, default)]
-    did: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    rkey: Option<Cow<'a, str>>,
-}
-
-/// The children of a relation, an array or an object of arrays; of anything else, none.
-fn children(raw: Option<&RawValue>) -> Vec<Box<str>> {
-    let text = raw.map_or("[]", RawValue::get);
-    let list: Vec<Child> = if text.starts_with('{') {
-        let groups: HashMap<Cow<str>, Vec<Child>> = serde_json::from_str(text).unwrap_or_default();
-        groups.into_values().flatten().collect()
-    } else {
-        serde_json::from_str(text).unwrap_or_default()
+/// Whether a field holds children: labels are an array too, and a reference is an object.
+fn is_relation(extra: &Extra) -> bool {
+    let Extra::Raw(raw) = extra else {
+        return true;
     };
-    let keys = list
-        .into_iter()
-        .filter_map(|child| Some(key(&child.did?, &child.rkey?)));
-    keys.collect()
-}
-
-/// DIDs have no spaces.
-fn key(did: &str, rkey: &str) -> Box<str> {
-    format!("{did} {rkey}").into()
+    if !extra.may_be_relation() {
+        return false;
+    }
+    let (mut seen, mut found) = (0, false);
+    each_child(raw, |_, child| {
+        seen += 1;
+        found = Head::read(child).key().is_some();
+        !found && seen < MAX_LOOKED_AT
+    });
+    found
 }

@@ -7,18 +7,18 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value, for comparison.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Json {
+pub(crate) enum Json {
     Object(Vec<(String, Json)>),
     Array(Vec<Json>),
     Leaf(String),
 }
 
 impl Json {
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
 
-    pub fn get(&self, key: &str) -> Option<&Json> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
         let Self::Object(fields) = self else {
             return None;
         };
@@ -29,7 +29,7 @@ impl Json {
     }
 
     /// The text or masked number at a dotted path; array elements by index.
-    pub fn at(&self, path: &str) -> &str {
+    pub(crate) fn at(&self, path: &str) -> &str {
         let found = path.split('.').try_fold(self, |json, key| match json {
             Self::Array(items) => items.get(key.parse::<usize>().ok()?),
             json => json.get(key),
@@ -40,7 +40,7 @@ impl Json {
         }
     }
 
-    pub fn keys(&self) -> Vec<&str> {
+    pub(crate) fn keys(&self) -> Vec<&str> {
         let Self::Object(fields) = self else {
             return Vec::new();
         };
@@ -48,7 +48,7 @@ impl Json {
     }
 
     /// Of `{"kind", "data"}`, in that order.
-    pub fn kind_and_data(self) -> (String, Json) {
+    pub(crate) fn kind_and_data(self) -> (String, Json) {
         assert_eq!(self.keys(), ["kind", "data"]);
         let data = self.get("data").expect("data").clone();
         (self.at("kind").to_owned(), data)
@@ -89,13 +89,13 @@ fn decoded(base64: &str) -> String {
 }
 
 /// The time that a cursor says.
-pub fn cursor_time(cursor: &str) -> i64 {
+pub(crate) fn cursor_time(cursor: &str) -> i64 {
     let cursor: serde_json::Value = serde_json::from_str(&decoded(cursor)).expect("JSON");
     cursor["t"].as_i64().expect("a time")
 }
 
 /// What a ticket says.
-pub fn claims(ticket: &str) -> serde_json::Value {
+pub(crate) fn claims(ticket: &str) -> serde_json::Value {
     let (payload, _) = ticket.split_once('.').expect("a signature");
     serde_json::from_str(&decoded(payload)).expect("JSON")
 }

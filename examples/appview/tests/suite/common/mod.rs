@@ -13,30 +13,30 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-pub use json::{Json, claims, cursor_time};
-pub use recorded::{Exchange, exchanges, frames, parts, remarks};
+pub(crate) use json::{Json, claims, cursor_time};
+pub(crate) use recorded::{Exchange, exchanges, frames, parts, remarks};
 
-pub const ALICE: &str = "did:plc:alice";
-pub const BOB: &str = "did:plc:bob";
-pub const CAROL: &str = "did:plc:carol";
+pub(crate) const ALICE: &str = "did:plc:alice";
+pub(crate) const BOB: &str = "did:plc:bob";
+pub(crate) const CAROL: &str = "did:plc:carol";
 
 /// Nothing on loopback takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for something that must happen.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("happens soon")
 }
 
 /// Waits for something that must not happen.
-pub async fn never<T>(future: impl Future<Output = T>) {
+pub(crate) async fn never<T>(future: impl Future<Output = T>) {
     let waited = tokio::time::timeout(Duration::from_millis(300), future).await;
     assert!(waited.is_err(), "happened though it must not");
 }
 
-pub async fn start(ws: WsMode) -> Server {
+pub(crate) async fn start(ws: WsMode) -> Server {
     Server::start(Options {
         ws,
         ..Options::default()
@@ -46,7 +46,7 @@ pub async fn start(ws: WsMode) -> Server {
 }
 
 /// A put of a `message`; change what differs.
-pub fn message(space: &str, did: &str, rkey: &str, record: Value) -> Put {
+pub(crate) fn message(space: &str, did: &str, rkey: &str, record: Value) -> Put {
     Put {
         space_uri: Some(space.into()),
         collection: "message".into(),
@@ -58,7 +58,7 @@ pub fn message(space: &str, did: &str, rkey: &str, record: Value) -> Put {
 }
 
 /// A put of a child that names its parent by URI.
-pub fn child(
+pub(crate) fn child(
     space: &str,
     collection: &str,
     did: &str,
@@ -74,7 +74,7 @@ pub fn child(
 }
 
 /// A deletion that everybody hears of.
-pub fn gone(space: &str, collection: &str, did: &str, rkey: &str) -> Delete {
+pub(crate) fn gone(space: &str, collection: &str, did: &str, rkey: &str) -> Delete {
     Delete {
         space_uri: Some(space.into()),
         collection: collection.into(),
@@ -85,12 +85,12 @@ pub fn gone(space: &str, collection: &str, did: &str, rkey: &str) -> Delete {
 }
 
 /// Starts a server with these options, over plain HTTP.
-pub async fn start_with(options: Options) -> Server {
+pub(crate) async fn start_with(options: Options) -> Server {
     Server::start(options).await.expect("starts")
 }
 
 /// The rkeys of a list or of a handshake's snapshot, in order.
-pub fn rkeys(list: &Value) -> Vec<&str> {
+pub(crate) fn rkeys(list: &Value) -> Vec<&str> {
     let list = list.get("snapshot").unwrap_or(list);
     let records = list["records"].as_array().expect("records").iter();
     records
@@ -99,25 +99,25 @@ pub fn rkeys(list: &Value) -> Vec<&str> {
 }
 
 /// Path and query of a community's watch.
-pub fn actor_path(did: &str, more: &str) -> String {
+pub(crate) fn actor_path(did: &str, more: &str) -> String {
     format!("/xrpc/com.example.message.watchRecords?actor={did}{more}")
 }
 
-pub fn watch_path(collection: &str, space: &str, more: &str) -> String {
+pub(crate) fn watch_path(collection: &str, space: &str, more: &str) -> String {
     let space = url::form_urlencoded::byte_serialize(space.as_bytes()).collect::<String>();
     format!("/xrpc/com.example.{collection}.watchRecords?spaceUri={space}{more}")
 }
 
 /// A client that needs no TLS. Elsewhere in the workspace reqwest is built without a default provider for it,
 /// and would refuse to start.
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // It fails only where one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }
 
 /// A GET, with `Authorization: Bearer <did>` if given.
-pub async fn get(server: &Server, path: &str, did: Option<&str>) -> reqwest::Response {
+pub(crate) async fn get(server: &Server, path: &str, did: Option<&str>) -> reqwest::Response {
     let request = client().get(format!("{}{path}", server.url()));
     let request = match did {
         Some(did) => request.header("authorization", format!("Bearer {did}")),
@@ -126,25 +126,25 @@ pub async fn get(server: &Server, path: &str, did: Option<&str>) -> reqwest::Res
     soon(request.send()).await.expect("an answer")
 }
 
-pub async fn get_json(server: &Server, path: &str, did: Option<&str>) -> Value {
+pub(crate) async fn get_json(server: &Server, path: &str, did: Option<&str>) -> Value {
     soon(get(server, path, did).await.json())
         .await
         .expect("JSON")
 }
 
 /// Asks as recorded.
-pub async fn replay(server: &Server, exchange: &Exchange) -> reqwest::Response {
+pub(crate) async fn replay(server: &Server, exchange: &Exchange) -> reqwest::Response {
     get(server, &exchange.path, exchange.did.as_deref()).await
 }
 
 /// Opens the recorded watch; compares status, headers and nothing else yet.
-pub async fn open(server: &Server, exchange: &Exchange) -> Sse {
+pub(crate) async fn open(server: &Server, exchange: &Exchange) -> Sse {
     let response = replay(server, exchange).await;
     assert_headers(&response, exchange);
     Sse::of(response)
 }
 
-pub fn assert_headers(response: &reqwest::Response, exchange: &Exchange) {
+pub(crate) fn assert_headers(response: &reqwest::Response, exchange: &Exchange) {
     assert_eq!(response.status(), exchange.status);
     for line in &exchange.headers {
         let (name, value) = line.split_once(": ").expect("as recorded");
@@ -153,7 +153,7 @@ pub fn assert_headers(response: &reqwest::Response, exchange: &Exchange) {
 }
 
 /// Compares all of an answer that is no stream.
-pub async fn assert_answer(response: reqwest::Response, exchange: &Exchange) {
+pub(crate) async fn assert_answer(response: reqwest::Response, exchange: &Exchange) {
     assert_headers(&response, exchange);
     assert_eq!(
         response.text().await.expect("as recorded"),
@@ -164,16 +164,16 @@ pub async fn assert_answer(response: reqwest::Response, exchange: &Exchange) {
 }
 
 /// One event or frame: its name and its data.
-pub type Event = (String, Json);
+pub(crate) type Event = (String, Json);
 
 /// An event stream being read.
-pub struct Sse {
+pub(crate) struct Sse {
     response: reqwest::Response,
     buffer: String,
 }
 
 impl Sse {
-    pub fn of(response: reqwest::Response) -> Self {
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         assert_eq!(response.status(), 200);
         Self {
             response,
@@ -181,12 +181,12 @@ impl Sse {
         }
     }
 
-    pub async fn open(server: &Server, path: &str, did: &str) -> Self {
+    pub(crate) async fn open(server: &Server, path: &str, did: &str) -> Self {
         Self::of(get(server, path, Some(did)).await)
     }
 
     /// The next block of the stream; `None` at a clean end.
-    pub async fn block(&mut self) -> Result<Option<String>, reqwest::Error> {
+    pub(crate) async fn block(&mut self) -> Result<Option<String>, reqwest::Error> {
         loop {
             if let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let block = block.to_owned();
@@ -206,7 +206,7 @@ impl Sse {
     }
 
     /// The next event.
-    pub async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         let block = self.block().await.expect("no cut").expect("no end");
         let (name, data) = block.split_once('\n').expect("two lines");
         let name = name.strip_prefix("event: ").expect("an event");
@@ -216,7 +216,7 @@ impl Sse {
         )
     }
 
-    pub async fn take(&mut self, n: usize) -> Vec<Event> {
+    pub(crate) async fn take(&mut self, n: usize) -> Vec<Event> {
         let mut events = Vec::new();
         while events.len() < n {
             events.push(self.next().await);
@@ -225,7 +225,7 @@ impl Sse {
     }
 
     /// Reads on until the snapshot ends.
-    pub async fn snapshot(&mut self) -> Vec<Event> {
+    pub(crate) async fn snapshot(&mut self) -> Vec<Event> {
         let mut events = vec![self.next().await];
         while events
             .last()
@@ -237,12 +237,12 @@ impl Sse {
     }
 
     /// The server ends the stream cleanly.
-    pub async fn ends(&mut self) {
+    pub(crate) async fn ends(&mut self) {
         assert_eq!(self.block().await.expect("no cut"), None);
     }
 
     /// The connection is cut in the middle; answers what came before.
-    pub async fn is_cut(&mut self) -> String {
+    pub(crate) async fn is_cut(&mut self) -> String {
         while let Ok(block) = self.block().await {
             assert!(block.is_some(), "cut, not ended");
         }
@@ -250,22 +250,26 @@ impl Sse {
     }
 
     /// Nothing more comes.
-    pub async fn is_silent(&mut self) {
+    pub(crate) async fn is_silent(&mut self) {
         never(self.response.chunk()).await;
     }
 }
 
 /// A WebSocket being read.
-pub struct Ws(pub WebSocketStream<TcpStream>);
+pub(crate) struct Ws(pub WebSocketStream<TcpStream>);
 
 /// How a connection attempt went wrong.
-pub struct Refused {
+pub(crate) struct Refused {
     pub status: u16,
     pub body: String,
 }
 
 impl Ws {
-    pub async fn connect(server: &Server, path: &str, did: Option<&str>) -> Result<Self, Refused> {
+    pub(crate) async fn connect(
+        server: &Server,
+        path: &str,
+        did: Option<&str>,
+    ) -> Result<Self, Refused> {
         let url = format!("{}{path}", server.url().replacen("http", "ws", 1));
         let mut request = url.into_client_request().expect("a request");
         if let Some(did) = did {
@@ -292,7 +296,7 @@ impl Ws {
         }
     }
 
-    pub async fn open(server: &Server, path: &str, did: Option<&str>) -> Self {
+    pub(crate) async fn open(server: &Server, path: &str, did: Option<&str>) -> Self {
         match Self::connect(server, path, did).await {
             Ok(socket) => socket,
             Err(refused) => panic!("refused: {} {}", refused.status, refused.body),
@@ -300,18 +304,18 @@ impl Ws {
     }
 
     /// The next frame, raw.
-    pub async fn message(&mut self) -> Option<Message> {
+    pub(crate) async fn message(&mut self) -> Option<Message> {
         soon(self.0.next()).await.and_then(Result::ok)
     }
 
-    pub async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         let message = self.message().await.expect("no end");
         let frame = message.into_text().expect("text");
         let (kind, data) = Json::parse(&frame).kind_and_data();
         (kind, data)
     }
 
-    pub async fn take(&mut self, n: usize) -> Vec<Event> {
+    pub(crate) async fn take(&mut self, n: usize) -> Vec<Event> {
         let mut events = Vec::new();
         while events.len() < n {
             events.push(self.next().await);
@@ -320,7 +324,7 @@ impl Ws {
     }
 
     /// The close frame that comes next: its code (1005 without one) and reason.
-    pub async fn close(&mut self) -> (u16, String) {
+    pub(crate) async fn close(&mut self) -> (u16, String) {
         match self.message().await {
             Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
             Some(Message::Close(None)) => (1005, String::new()),
@@ -328,11 +332,11 @@ impl Ws {
         }
     }
 
-    pub async fn send(&mut self, message: Message) {
+    pub(crate) async fn send(&mut self, message: Message) {
         self.0.send(message).await.expect("sends");
     }
 
-    pub async fn is_silent(&mut self) {
+    pub(crate) async fn is_silent(&mut self) {
         never(self.0.next()).await;
     }
 }

@@ -9,7 +9,7 @@ const FOLDER: &str = concat!(
 
 /// One recorded HTTP request and its answer.
 #[derive(Debug, Default)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// Path and query.
     pub path: String,
     /// Who the bearer names.
@@ -33,7 +33,7 @@ fn lines(name: &str) -> Vec<String> {
 }
 
 /// Every exchange of a recording made with curl.
-pub fn exchanges(name: &str) -> Vec<Exchange> {
+pub(crate) fn exchanges(name: &str) -> Vec<Exchange> {
     let mut all: Vec<Exchange> = Vec::new();
     for line in lines(name) {
         if line.starts_with("$ curl") {
@@ -52,7 +52,7 @@ pub fn exchanges(name: &str) -> Vec<Exchange> {
 }
 
 /// Every part of a recording that has titles instead of requests.
-pub fn parts(name: &str) -> Vec<Exchange> {
+pub(crate) fn parts(name: &str) -> Vec<Exchange> {
     let mut all: Vec<Exchange> = Vec::new();
     for line in lines(name) {
         if line.starts_with("### ") {
@@ -66,7 +66,7 @@ pub fn parts(name: &str) -> Vec<Exchange> {
 }
 
 /// The lines of a recording that are remarks on what came of a request: (what was asked, what came).
-pub fn remarks(name: &str) -> Vec<(String, String)> {
+pub(crate) fn remarks(name: &str) -> Vec<(String, String)> {
     let lines = lines(name).into_iter();
     let remarks = lines.filter_map(|line| {
         let (asked, came) = line.split_once(": status=200 ")?;
@@ -109,7 +109,7 @@ fn request(line: &str) -> Exchange {
 
 /// A recording of WebSockets: what the server said, in order.
 #[derive(Debug, Default)]
-pub struct Frames {
+pub(crate) struct Frames {
     /// Handshake answers: status and body.
     pub handshakes: Vec<(u16, Json)>,
     /// Text frames.
@@ -121,7 +121,7 @@ pub struct Frames {
 }
 
 /// Reads a recording of WebSockets.
-pub fn frames(name: &str) -> Frames {
+pub(crate) fn frames(name: &str) -> Frames {
     let mut all = Frames::default();
     for line in lines(name) {
         let Some((_, line)) = line.split_once("] ") else {

@@ -1,5 +1,6 @@
 //! Watches of the app's own Rust code, for which no window has to be open.
 
+use appview::OpenSpace;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tauri::test::mock_builder;
@@ -19,8 +20,9 @@ fn texts(state: &State) -> Vec<String> {
     messages.map(|it| it.unwrap().value.text).collect()
 }
 
-fn put(server: &Server, rkey: &str) {
+fn put(server: &Server, space: &OpenSpace, rkey: &str) {
     let message = Put {
+        space_uri: Some(space.uri.clone()),
         collection: "message".into(),
         did: ALICE.into(),
         rkey: rkey.into(),
@@ -43,11 +45,12 @@ async fn until(watch: &WatchHandle, wanted: impl Fn(&State) -> bool) -> State {
     tokio::time::timeout(LATE, found).await.unwrap()
 }
 
-/// An app without a window, on an appview where alice wrote a, b and c in public.
-fn windowless() -> (App<MockRuntime>, Server) {
+/// An app without a window, on an appview where alice wrote a, b and c in a space that anybody may watch.
+fn windowless() -> (App<MockRuntime>, Server, OpenSpace) {
     let server = async_runtime::block_on(Server::start(Options::default())).unwrap();
+    let space = server.open_space("lounge", ALICE).unwrap();
     for rkey in ["a", "b", "c"] {
-        put(&server, rkey);
+        put(&server, &space, rkey);
     }
     let config = ChatConfig {
         appview: server.url().parse().unwrap(),
@@ -58,13 +61,19 @@ fn windowless() -> (App<MockRuntime>, Server) {
     };
     let plugin = Builder::new().without_keyring().without_cache();
     let app = crate::set_up(mock_builder(), plugin, config).unwrap();
-    (app.build(crate::context()).unwrap(), server)
+    (app.build(crate::context()).unwrap(), server, space)
 }
 
-const URL: &str = "/xrpc/com.example.message.watchRecords?actor=did:plc:alice&limit=2";
+/// A watch of the last two messages.
+fn messages(space: &OpenSpace) -> WatchOptions {
+    let query = &space.query;
+    WatchOptions::new(format!(
+        "/xrpc/com.example.message.watchRecords?{query}&limit=2"
+    ))
+}
 
-async fn live(app: &App<MockRuntime>) -> WatchHandle {
-    let watch = app.contrail_sync().watch(WatchOptions::new(URL)).await;
+async fn live(app: &App<MockRuntime>, space: &OpenSpace) -> WatchHandle {
+    let watch = app.contrail_sync().watch(messages(space)).await;
     let watch = watch.unwrap();
     watch.live().await.unwrap();
     watch
@@ -72,13 +81,13 @@ async fn live(app: &App<MockRuntime>) -> WatchHandle {
 
 #[test]
 fn rust_code_follows_a_watch_without_a_window() {
-    let (app, server) = windowless();
+    let (app, server, space) = windowless();
     async_runtime::block_on(async {
-        let watch = live(&app).await;
+        let watch = live(&app, &space).await;
         assert_eq!(texts(&watch.state().await.unwrap()), ["c", "b"]);
         let (state, changes) = watch.changes().await.unwrap();
         let mut changes = std::pin::pin!(changes);
-        put(&server, "d");
+        put(&server, &space, "d");
         let delta = tokio::time::timeout(LATE, changes.next())
             .await
             .unwrap()
@@ -95,25 +104,14 @@ fn rust_code_follows_a_watch_without_a_window() {
 
 #[test]
 fn rust_code_edits_before_the_server_does() {
-    let (app, _server) = windowless();
+    let (app, _server, space) = windowless();
     async_runtime::block_on(async {
-        let watch = live(&app).await;
+        let watch = live(&app, &space).await;
         let value = serde_json::value::to_raw_value(&json!({ "text": "edited" })).unwrap();
-        let edit = EditRecord {
-            rkey: "b".into(),
-            did: ALICE.into(),
-            collection: None,
-            value,
-            time_us: None,
-            uri: None,
-            space: None,
-        };
+        let edit = EditRecord::new(ALICE, "b", value);
         watch.add_optimistic(edit.clone()).await.unwrap();
         until(&watch, |it| texts(it) == ["c", "edited"]).await;
-        let error = EditError {
-            name: "Error".into(),
-            message: "offline".into(),
-        };
+        let error = EditError::new("Error", "offline");
         watch
             .mark_failed("b", Some(ALICE), error.clone())
             .await
@@ -127,10 +125,8 @@ fn rust_code_edits_before_the_server_does() {
         watch.remove_optimistic("b", None).await.unwrap();
         until(&watch, |it| texts(it) == ["c", "b"]).await;
 
-        let nobody = EditRecord {
-            did: String::new(),
-            ..edit
-        };
+        let mut nobody = edit;
+        nobody.did.clear();
         let refused = watch.add_optimistic(nobody).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidOptions);
     });
@@ -138,7 +134,7 @@ fn rust_code_edits_before_the_server_does() {
 
 #[test]
 fn what_cannot_be_watched_or_read_is_a_typed_error() {
-    let (app, _server) = windowless();
+    let (app, _server, space) = windowless();
     async_runtime::block_on(async {
         let open = async |options| app.contrail_sync().watch(options).await;
         let refused = open(WatchOptions::new("ftp://a.example/x"))
@@ -146,23 +142,19 @@ fn what_cannot_be_watched_or_read_is_a_typed_error() {
             .err()
             .unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidUrl);
-        let minting = WatchOptions {
-            mint: Some(true),
-            ..WatchOptions::new(URL)
-        };
+        let mut minting = messages(&space);
+        minting.mint = Some(true);
         let refused = open(minting).await.err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidOptions);
-        let once = WatchOptions {
-            reconnect: Some(false),
-            ..WatchOptions::new("/nothing/here.watchRecords")
-        };
+        let mut once = WatchOptions::new("/nothing/here.watchRecords");
+        once.reconnect = Some(false);
         let closed = open(once).await.unwrap().live().await.unwrap_err();
         assert!(matches!(
             closed.kind(),
             ErrorKind::HttpStatus | ErrorKind::NotFound
         ));
 
-        let watch = open(WatchOptions::new(URL)).await.unwrap();
+        let watch = open(messages(&space)).await.unwrap();
         watch.live().await.unwrap();
         let state = watch.state().await.unwrap();
         let numbers: Result<Vec<_>, _> = state.records_as::<u8>().collect();

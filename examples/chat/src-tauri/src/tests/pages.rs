@@ -83,6 +83,8 @@ fn options(chat: &Chat) -> Value {
     json!({ "url": chat.messages(), "minter": "appview", "account": ALICE })
 }
 
+const SIDE_SESSION: &str = "7d1b2c3e-0f6d-4b1a-8c2d-0123456789ab";
+
 fn side(chat: &Chat) -> WebviewWindow<MockRuntime> {
     chat.app.add_capability(SIDE).unwrap();
     WebviewWindowBuilder::new(&chat.app, "side", Default::default())
@@ -95,7 +97,7 @@ fn two_windows_on_one_query_share_a_connection_and_other_options_have_their_own(
     let page = Page::open();
     let (chat, side) = (&page.chat, side(&page.chat));
     let open = |handle: u32, options: Value| {
-        let args = json!({ "session": "side-page", "handle": handle, "options": options });
+        let args = json!({ "session": SIDE_SESSION, "handle": handle, "options": options });
         invoke_in(&side, "plugin:contrail-sync|open_watch", args).unwrap()
     };
     let shared = open(1, options(chat));
@@ -104,7 +106,7 @@ fn two_windows_on_one_query_share_a_connection_and_other_options_have_their_own(
     assert_eq!(chat.server.stats().sse, 1);
 
     let (sender, events) = mpsc::channel();
-    side.listen("contrail-sync://side-page", move |_| {
+    side.listen(format!("contrail-sync://{SIDE_SESSION}"), move |_| {
         let _ = sender.send(());
     });
     let mut other = options(chat);
@@ -112,7 +114,7 @@ fn two_windows_on_one_query_share_a_connection_and_other_options_have_their_own(
     let mut state = open(2, other);
     while state["status"] != "live" {
         events.recv_timeout(LATE).unwrap();
-        let args = json!({ "session": "side-page", "handle": 2 });
+        let args = json!({ "session": SIDE_SESSION, "handle": 2 });
         state = invoke_in(&side, "plugin:contrail-sync|watch_state", args).unwrap();
     }
     assert_eq!(chat.server.stats().sse, 2);

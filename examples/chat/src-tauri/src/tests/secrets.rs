@@ -96,10 +96,7 @@ fn from_sign_in_to_kick(session: &Session) {
         "events were heard"
     );
     let log = session.log();
-    assert!(
-        log.contains("tauri_plugin_contrail_sync"),
-        "the plugin logged"
-    );
+    assert!(log.contains("contrail_sync_engine"), "the engine logged");
     for secret in [TICKET, SECRET] {
         for (what, text) in [
             ("the log", &log),

@@ -1,0 +1,606 @@
+use serde_json::{Value, json};
+
+use crate::pure::{
+    protocol::{
+        bound::{Bound, MAX_CHILDREN, MAX_COST, MAX_FIELDS, MAX_RECORD_BYTES, MAX_RELATIONS},
+        extra::Extra,
+        record::Record,
+        wire::{ChildAdded, ChildRemoved},
+    },
+    store::{
+        Store,
+        change::{Change, Unknowable},
+    },
+};
+
+const SPACE: &str = "ats://did:o/t/s";
+const ALICE: &str = "did:plc:alice";
+const BOB: &str = "did:plc:bob";
+const CAROL: &str = "did:plc:carol";
+
+/// A record of a space with further fields, as raw JSON: `"rsvpsCount":1`.
+fn record(did: &str, rkey: &str, fields: &str) -> Record {
+    let comma = if fields.is_empty() { "" } else { "," };
+    let json = format!(
+        r#"{{"uri":"at://{did}/c/{rkey}","space":"{SPACE}","time_us":1,"value":{{"n":1}}{comma}{fields}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+/// A child that names its parent in its body.
+fn child(did: &str, rkey: &str, subject: &str, rest: &str) -> String {
+    format!(
+        r#"{{"did":"{did}","rkey":"{rkey}","collection":"x.child","space":"{SPACE}","value":{{"subject":"{subject}"{rest}}}}}"#
+    )
+}
+
+fn rsvp(did: &str, event: &str, status: &str) -> String {
+    let uri = format!("at://{ALICE}/c/{event}");
+    child(did, "r", &uri, &format!(r#","status":"x.rsvp#{status}""#))
+}
+
+fn badge(did: &str, subject: &str) -> String {
+    let badge = child(did, "g", subject, "");
+    badge.replace("x.child", "x.badge")
+}
+
+fn added(parent: &str, relation: &str, child: &str) -> ChildAdded {
+    let json = format!(r#"{{"parentUri":"{parent}","relation":"{relation}","child":{child}}}"#);
+    serde_json::from_str(&json).unwrap()
+}
+
+fn removed(parent: &str, relation: &str, rkey: &str, did: Option<&str>) -> ChildRemoved {
+    ChildRemoved {
+        parent_uri: parent.into(),
+        relation: relation.into(),
+        child_rkey: rkey.into(),
+        child_did: did.map(Into::into),
+    }
+}
+
+fn uri(event: &str) -> String {
+    format!("at://{ALICE}/c/{event}")
+}
+
+fn store(records: impl IntoIterator<Item = Record>) -> Store {
+    let mut store = Store::default();
+    snapshot(&mut store, records);
+    store
+}
+
+fn snapshot(store: &mut Store, records: impl IntoIterator<Item = Record>) {
+    store.begin_snapshot();
+    for record in records {
+        store.confirm(record);
+    }
+    store.end_snapshot(None);
+}
+
+/// A field of alice's record.
+fn field(store: &Store, rkey: &str, name: &str) -> Value {
+    let uri = uri(rkey);
+    let mut entries = store.entries();
+    let entry = entries.find(|it| it.record.uri.as_str() == uri).unwrap();
+    let record: Value = serde_json::to_value(&entry.record).unwrap();
+    record[name].clone()
+}
+
+/// The authors of the children of alice's record, by group where there are groups.
+fn authors(store: &Store, rkey: &str, relation: &str) -> Value {
+    let names = |list: &Value| -> Value {
+        let dids = list.as_array().unwrap().iter().map(|it| &it["did"]);
+        let names = dids.map(|it| it.as_str().and_then(|it| it.strip_prefix("did:plc:")));
+        names.collect::<Vec<_>>().into()
+    };
+    match field(store, rkey, relation) {
+        Value::Object(groups) => groups
+            .iter()
+            .map(|(name, list)| (name.trim_start_matches("x.rsvp#").to_owned(), names(list)))
+            .collect(),
+        Value::Null => Value::Null,
+        list => names(&list),
+    }
+}
+
+/// Two rsvps of two groups, as a snapshot has them.
+fn grouped(event: &str) -> String {
+    let (going, late) = (rsvp(BOB, event, "going"), rsvp(CAROL, event, "late"));
+    format!(
+        r#""rsvps":{{"x.rsvp#late":[{late}],"x.rsvp#going":[{going}]}},"rsvpsCount":2,"rsvpsGoingCount":1"#
+    )
+}
+
+#[test]
+fn what_a_stricter_reader_refuses_in_one_child_costs_no_other() {
+    let odd = [
+        child(BOB, "1", &uri("e"), r#","text":"\ud83d""#),
+        child(BOB, "2", &uri("e"), r#","n":1e400"#),
+        child(BOB, "3", &uri("e"), r#","\ud83d":"\ud83d""#),
+        r#"{"rkey":"\ud83d","did":7}"#.to_owned(),
+        "null".to_owned(),
+    ];
+    for odd in odd {
+        let known = child(CAROL, "k", &uri("e"), "");
+        let fields = format!(r#""likes":[{odd},{known}],"likesCount":2"#);
+        let mut store = store([record(ALICE, "e", &fields)]);
+        let new = child(ALICE, "new", &uri("e"), r#","text":"\ud83d""#);
+        assert_eq!(
+            store.add_child(&added(&uri("e"), "likes", &new)),
+            Ok(()),
+            "{odd}"
+        );
+        let entry = store.entries().next().unwrap().clone();
+        let likes = entry.record.extra("likes").unwrap();
+        assert_eq!(likes.get(), format!("[{new},{odd},{known}]"));
+        let gone = removed(&uri("e"), "likes", "k", Some(CAROL));
+        assert_eq!(store.remove_child(&gone), Ok(()), "{odd}");
+    }
+}
+
+#[test]
+fn half_an_emoji_in_what_groups_a_child_costs_no_other_group() {
+    let odd = child(BOB, "1", &uri("e"), r#","status":"\ud83d""#);
+    let going = rsvp(CAROL, "e", "going");
+    let fields = format!(
+        r#""rsvps":{{"\ud83d":[{odd}],"x.rsvp#going":[{going}]}},"rsvpsCount":2,"rsvpsGoingCount":1"#
+    );
+    let mut store = store([record(ALICE, "e", &fields)]);
+    let new = added(&uri("e"), "rsvps", &rsvp(ALICE, "e", "going"));
+    assert_eq!(store.add_child(&new), Ok(()));
+    let entry = store.entries().next().unwrap();
+    let rsvps = entry.record.extra("rsvps").unwrap();
+    let groups: Value =
+        serde_json::from_str(rsvps.get().replace("ud83d", "u00e4").as_str()).unwrap();
+    assert_eq!(groups["x.rsvp#going"][0]["did"], ALICE);
+    assert_eq!(groups.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn a_child_that_cannot_be_told_from_others_is_left_to_a_snapshot() {
+    let mut store = store([record(ALICE, "e", &grouped("e"))]);
+    for unnamed in [r#"{"rkey":"r"}"#, r#"{"did":"\ud83d","rkey":"r"}"#, "7"] {
+        let known = store.add_child(&added(&uri("e"), "rsvps", unnamed));
+        assert_eq!(known, Err(Unknowable::Ambiguous));
+    }
+    assert_eq!(field(&store, "e", "rsvpsCount"), 2);
+}
+
+#[test]
+fn a_relation_whose_shape_nobody_has_shown_is_left_to_a_snapshot() {
+    let mut store = store([record(ALICE, "e1", "")]);
+    let first = added(&uri("e1"), "rsvps", &rsvp(BOB, "e1", "going"));
+    assert_eq!(store.add_child(&first), Err(Unknowable::Ambiguous));
+    assert_eq!(authors(&store, "e1", "rsvps"), Value::Null);
+    assert_eq!(field(&store, "e1", "rsvpsCount"), Value::Null);
+    // The snapshot shows it, and by what children are grouped.
+    snapshot(
+        &mut store,
+        [record(ALICE, "e1", &grouped("e1")), record(ALICE, "e2", "")],
+    );
+    let first = added(&uri("e2"), "rsvps", &rsvp(BOB, "e2", "late"));
+    assert_eq!(store.add_child(&first), Ok(()));
+    assert_eq!(authors(&store, "e2", "rsvps"), json!({ "late": ["bob"] }));
+}
+
+#[test]
+fn the_first_child_of_a_parent_goes_to_the_group_that_its_body_names() {
+    let mut store = store([record(ALICE, "e1", &grouped("e1")), record(ALICE, "e2", "")]);
+    let add = |store: &mut Store, did, status| {
+        store.add_child(&added(&uri("e2"), "rsvps", &rsvp(did, "e2", status)))
+    };
+    assert_eq!(add(&mut store, BOB, "going"), Ok(()));
+    // A group that no other parent has; whether it has a counter, nobody knows.
+    assert_eq!(add(&mut store, CAROL, "maybe"), Err(Unknowable::Doubtful));
+    assert_eq!(
+        authors(&store, "e2", "rsvps"),
+        json!({ "maybe": ["carol"], "going": ["bob"] })
+    );
+    let none = child(ALICE, "r", &uri("e2"), "");
+    let known = store.add_child(&added(&uri("e2"), "rsvps", &none));
+    assert_eq!(known, Err(Unknowable::Doubtful));
+    assert_eq!(authors(&store, "e2", "rsvps")["other"], json!(["alice"]));
+    let bodiless = format!(r#"{{"did":"{ALICE}","rkey":"x"}}"#);
+    let known = store.add_child(&added(&uri("e2"), "rsvps", &bodiless));
+    assert_eq!(known, Err(Unknowable::Ambiguous));
+}
+
+#[test]
+fn counters_of_groups_follow_additions_moves_and_removals() {
+    let interested = rsvp(ALICE, "e1", "interested");
+    let fields = grouped("e1").replace(
+        r#""rsvps":{"#,
+        &format!(r#""rsvpsInterestedCount":1,"rsvps":{{"x.rsvp#interested":[{interested}],"#),
+    );
+    let fields = fields.replace("Count\":2", "Count\":3");
+    let mut store = store([record(ALICE, "e1", &fields), record(ALICE, "e2", "")]);
+    let counters = |store: &Store, event: &str| {
+        let count = |name: &str| field(store, event, &format!("rsvps{name}Count"));
+        [
+            count(""),
+            count("Going"),
+            count("Interested"),
+            count("Late"),
+        ]
+    };
+    assert_eq!(
+        counters(&store, "e1"),
+        [json!(3), json!(1), json!(1), Value::Null]
+    );
+    let add = |store: &mut Store, event: &str, did: &str, status: &str| {
+        let known = store.add_child(&added(&uri(event), "rsvps", &rsvp(did, event, status)));
+        assert_eq!(known, Ok(()), "{event} {did} {status}");
+    };
+    add(&mut store, "e2", "did:plc:dan", "going");
+    add(&mut store, "e2", "did:plc:eve", "going");
+    assert_eq!(
+        counters(&store, "e2"),
+        [json!(2), json!(2), Value::Null, Value::Null]
+    );
+    // To another group, and from there to one without a counter.
+    add(&mut store, "e2", "did:plc:dan", "interested");
+    assert_eq!(
+        counters(&store, "e2"),
+        [json!(2), json!(1), json!(1), Value::Null]
+    );
+    add(&mut store, "e2", "did:plc:dan", "late");
+    assert_eq!(
+        counters(&store, "e2"),
+        [json!(2), json!(1), Value::Null, Value::Null]
+    );
+    // From another parent: no removal is sent.
+    add(&mut store, "e2", BOB, "going");
+    assert_eq!(
+        counters(&store, "e1"),
+        [json!(2), Value::Null, json!(1), Value::Null]
+    );
+    assert_eq!(
+        counters(&store, "e2"),
+        [json!(3), json!(2), Value::Null, Value::Null]
+    );
+    for did in ["did:plc:dan", "did:plc:eve", BOB] {
+        let gone = removed(&uri("e2"), "rsvps", "r", Some(did));
+        assert_eq!(store.remove_child(&gone), Ok(()));
+    }
+    assert_eq!(counters(&store, "e2"), [(); 4].map(|()| Value::Null));
+    assert_eq!(authors(&store, "e2", "rsvps"), Value::Null);
+}
+
+#[test]
+fn a_counter_that_was_never_seen_is_not_invented() {
+    let likes = child(BOB, "l", &uri("e1"), "");
+    let fields = format!(r#""likes":[{likes}]"#);
+    let mut store = store([record(ALICE, "e1", &fields), record(ALICE, "e2", "")]);
+    let new = |event: &str, did: &str| {
+        let uri = uri(event);
+        added(&uri, "likes", &child(did, "l", &uri, ""))
+    };
+    // The record may have come after its children: nothing is counted until the next one.
+    assert_eq!(
+        store.add_child(&new("e2", CAROL)),
+        Err(Unknowable::Doubtful)
+    );
+    assert_eq!(field(&store, "e2", "likesCount"), Value::Null);
+    // That it has none now tells that there is none.
+    let likes = child(CAROL, "l", &uri("e2"), r#","time_us":1"#);
+    let fields = format!(r#""likes":[{likes}]"#);
+    snapshot(&mut store, [record(ALICE, "e2", &fields)]);
+    assert_eq!(store.add_child(&new("e2", BOB)), Ok(()));
+    assert_eq!(field(&store, "e2", "likesCount"), Value::Null);
+}
+
+#[test]
+fn authors_may_be_counted_instead_of_children() {
+    let two = [
+        child(BOB, "1", &uri("e"), ""),
+        child(BOB, "2", &uri("e"), ""),
+    ];
+    let counted = |count: usize| {
+        let fields = format!(r#""likes":[{}],"likesCount":{count}"#, two.join(","));
+        store([record(ALICE, "e", &fields)])
+    };
+    let third = added(&uri("e"), "likes", &child(BOB, "3", &uri("e"), ""));
+    for (count, then) in [(1, 1), (2, 3)] {
+        let mut store = counted(count);
+        assert_eq!(store.add_child(&third), Ok(()));
+        assert_eq!(field(&store, "e", "likesCount"), then);
+    }
+}
+
+fn badges(given: &str) -> String {
+    format!(r#""badges":[{given}]"#)
+}
+
+#[test]
+fn a_removal_takes_a_did_matched_child_from_every_record_that_holds_it() {
+    let both = format!("{},{}", badge(BOB, ALICE), badge(CAROL, ALICE));
+    let mut store = store(["e1", "e2", "e3"].map(|it| record(ALICE, it, &badges(&both))));
+    // It names one parent, though the child hung under all of them.
+    let gone = removed(&uri("e2"), "badges", "g", Some(BOB));
+    assert_eq!(store.remove_child(&gone), Ok(()));
+    for event in ["e1", "e2", "e3"] {
+        assert_eq!(authors(&store, event, "badges"), json!(["carol"]));
+    }
+    let gone = removed(&uri("_"), "badges", "g", Some(CAROL));
+    assert_eq!(store.remove_child(&gone), Ok(()));
+    for event in ["e1", "e2", "e3"] {
+        assert_eq!(authors(&store, event, "badges"), Value::Null);
+    }
+}
+
+#[test]
+fn a_removal_that_names_another_childs_parent_takes_the_child_that_it_is_of() {
+    let likes = |did: &str, event: &str| {
+        let like = child(did, "self", &uri(event), "");
+        record(ALICE, event, &format!(r#""likes":[{like}],"likesCount":1"#))
+    };
+    let mut store = store([likes(BOB, "e1"), likes(CAROL, "e2")]);
+    let gone = removed(&uri("e2"), "likes", "self", Some(BOB));
+    assert_eq!(store.remove_child(&gone), Ok(()));
+    assert_eq!(authors(&store, "e1", "likes"), Value::Null);
+    assert_eq!(authors(&store, "e2", "likes"), json!(["carol"]));
+    // Of somebody who is not seen to have one there: it may hang out of sight.
+    let gone = removed(&uri("e2"), "likes", "self", Some(ALICE));
+    assert_eq!(store.remove_child(&gone), Err(Unknowable::Doubtful));
+    assert_eq!(authors(&store, "e2", "likes"), json!(["carol"]));
+}
+
+#[test]
+fn a_removal_without_an_author_takes_nothing_that_may_be_anothers() {
+    let mut store = store([record(ALICE, "e", &grouped("e"))]);
+    let gone = removed(&uri("e"), "rsvps", "r", None);
+    assert_eq!(store.remove_child(&gone), Err(Unknowable::Ambiguous));
+    assert_eq!(field(&store, "e", "rsvpsCount"), 2);
+    let gone = removed(&uri("e"), "rsvps", "other", None);
+    assert_eq!(store.remove_child(&gone), Ok(()));
+}
+
+#[test]
+fn a_removal_that_names_another_relation_takes_nothing() {
+    let badge = child(BOB, "r", ALICE, "").replace("x.child", "x.badge");
+    let fields = format!(r#"{},"badges":[{badge}]"#, grouped("e"));
+    let mut store = store([record(ALICE, "e", &fields)]);
+    // Bob has both an rsvp and a badge of this rkey: which of them is gone?
+    let gone = removed(&uri("e"), "rsvps", "r", Some(BOB));
+    assert_eq!(store.remove_child(&gone), Err(Unknowable::Ambiguous));
+    // Carol has no badge.
+    let gone = removed(&uri("e"), "badges", "r", Some(CAROL));
+    assert_eq!(store.remove_child(&gone), Err(Unknowable::Ambiguous));
+    assert_eq!(
+        authors(&store, "e", "rsvps"),
+        json!({ "late": ["carol"], "going": ["bob"] })
+    );
+    assert_eq!(authors(&store, "e", "badges"), json!(["bob"]));
+}
+
+#[test]
+fn of_two_relations_of_one_collection_both_lose_a_child_and_the_untold_one_is_doubted() {
+    let vote = |did: &str| child(did, "v", &uri("e"), r#","choice":"yes""#);
+    let fields = format!(
+        r#""votes":{{"yes":[{0}]}},"ballots":[{0}],"ballotsCount":1,"ballotsYesCount":1"#,
+        vote(BOB)
+    );
+    let mut store = store([record(ALICE, "e", &fields)]);
+    let known = store.add_child(&added(&uri("e"), "ballots", &vote(CAROL)));
+    assert_eq!(known, Err(Unknowable::Doubtful));
+    let gone = removed(&uri("e"), "ballots", "v", Some(BOB));
+    let _ = store.remove_child(&gone);
+    assert_eq!(authors(&store, "e", "ballots"), json!(["carol"]));
+    assert_eq!(authors(&store, "e", "votes"), Value::Null);
+}
+
+#[test]
+fn a_did_matched_child_that_moves_leaves_the_records_of_its_old_subject() {
+    let given = badges(&badge(CAROL, ALICE));
+    let mut store = store([
+        record(ALICE, "e1", &given),
+        record(ALICE, "e2", &given),
+        record(BOB, "e", ""),
+    ]);
+    let moved = added(&format!("at://{BOB}/c/_"), "badges", &badge(CAROL, BOB));
+    assert_eq!(store.add_child(&moved), Ok(()));
+    for event in ["e1", "e2"] {
+        assert_eq!(authors(&store, event, "badges"), Value::Null);
+    }
+    let of_bob = store.entries().find(|it| it.record.did() == BOB).unwrap();
+    assert!(of_bob.record.extra("badges").is_some());
+}
+
+#[test]
+fn a_new_record_has_what_hangs_under_every_record_of_its_author() {
+    let likes = child(BOB, "l", &uri("e1"), "");
+    let first = format!(r#"{},"likes":[{likes}]"#, badges(&badge(BOB, ALICE)));
+    let second = badges(&badge(BOB, ALICE));
+    let mut store = store([record(ALICE, "e1", &first), record(ALICE, "e2", &second)]);
+    let doubt = store.upsert(record(ALICE, "e3", ""));
+    assert_eq!(doubt, None);
+    assert_eq!(authors(&store, "e3", "badges"), json!(["bob"]));
+    assert_eq!(authors(&store, "e3", "likes"), Value::Null);
+    // Of another author it has nothing, and an edit changes nothing.
+    assert_eq!(store.upsert(record(BOB, "e", "")), None);
+    assert_eq!(store.upsert(record(ALICE, "e3", "")), None);
+    assert_eq!(authors(&store, "e3", "badges"), json!(["bob"]));
+}
+
+#[test]
+fn one_record_does_not_tell_what_hangs_under_all_of_its_author() {
+    let given = badges(&badge(BOB, ALICE));
+    let mut store = store([record(ALICE, "e1", &given)]);
+    let doubt = store.upsert(record(ALICE, "e2", ""));
+    assert_eq!(doubt, Some(Unknowable::Doubtful));
+    assert_eq!(authors(&store, "e2", "badges"), Value::Null);
+    // A snapshot does.
+    snapshot(&mut store, ["e1", "e2"].map(|it| record(ALICE, it, &given)));
+    assert_eq!(store.upsert(record(ALICE, "e3", "")), None);
+    assert_eq!(authors(&store, "e3", "badges"), json!(["bob"]));
+}
+
+#[test]
+fn a_child_that_is_edited_is_the_newest() {
+    let mut store = store([record(ALICE, "e", &grouped("e"))]);
+    let add = |store: &mut Store, did: &str, status: &str| {
+        store.add_child(&added(&uri("e"), "rsvps", &rsvp(did, "e", status)))
+    };
+    assert_eq!(add(&mut store, ALICE, "going"), Ok(()));
+    assert_eq!(add(&mut store, BOB, "going"), Ok(()));
+    assert_eq!(
+        authors(&store, "e", "rsvps")["going"],
+        json!(["bob", "alice"])
+    );
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn large(bytes: usize) -> String {
+    format!(r#","text":"{}""#, "x".repeat(bytes))
+}
+
+/// What the last changes cost to tell, in bytes.
+fn told(store: &mut Store) -> usize {
+    let size = |it: Change| match it {
+        Change::Set(entry, _) | Change::Gone(entry) => entry.size(),
+    };
+    store.take_changes().map(size).sum()
+}
+
+#[test]
+fn records_that_share_a_child_share_its_bytes() {
+    let numbers = 0..100;
+    let records = numbers.map(|it| record(ALICE, &it.to_string(), ""));
+    let mut store = store(records.chain([record(BOB, "b", &badges(&badge(CAROL, BOB)))]));
+    for did in [CAROL, "did:plc:dan"] {
+        let new = added(&uri("_"), "badges", &badge(did, ALICE));
+        assert_eq!(store.add_child(&new), Ok(()));
+    }
+    let lists = store
+        .entries()
+        .filter_map(|it| match it.record.extras.get("badges")? {
+            Extra::Children(children) => Some(children.clone()),
+            Extra::Raw(_) => None,
+        });
+    let lists: Vec<_> = lists.collect();
+    assert_eq!((lists.len(), lists[0].len()), (100, 2));
+    assert!(lists.iter().all(|it| std::ptr::eq(&**it, &*lists[0])));
+}
+
+#[test]
+fn what_one_event_changes_is_a_small_multiple_of_what_the_server_has_sent() {
+    for (records, events, bytes) in [(1000, 1, 4 * MIB), (5000, 100, 200), (50, 2, 2 * KIB)] {
+        let numbers = 0..records;
+        let rows = numbers.map(|it| record(ALICE, &it.to_string(), ""));
+        let mut store = store(rows.chain([record(BOB, "b", &badges(&badge(CAROL, BOB)))]));
+        let mut sent = told(&mut store);
+        let mut refused = 0;
+        for n in 0..events {
+            let child = badge(CAROL, ALICE).replace("\"g\"", &format!("\"g{n}\""));
+            let child = child.replace("}}", &format!("{}}}}}", large(bytes)));
+            sent += child.len();
+            match store.add_child(&added(&uri("_"), "badges", &child)) {
+                Ok(()) => {}
+                Err(bound) => {
+                    assert_eq!(bound, Unknowable::TooMuch(Bound::Cost));
+                    refused += 1;
+                }
+            }
+            let told = told(&mut store);
+            sent += told.saturating_sub(sent * MAX_COST);
+            assert!(told <= sent * MAX_COST, "{told} of {sent}");
+        }
+        // What is usual is not refused.
+        assert_eq!(refused == 0, records == 50, "{refused} of {events}");
+    }
+}
+
+#[test]
+fn a_new_record_inherits_no_more_than_was_paid_for() {
+    let large = badge(BOB, ALICE).replace("}}", &format!("{}}}}}", large(MIB)));
+    let mut store = store(["e1", "e2"].map(|it| record(ALICE, it, &badges(&large))));
+    let mut doubts = Vec::new();
+    for n in 0..40 {
+        doubts.extend(store.upsert(record(ALICE, &format!("new{n}"), "")));
+    }
+    assert!(doubts.len() >= 8);
+    assert_eq!(doubts[0], Unknowable::TooMuch(Bound::Cost));
+}
+
+#[test]
+fn a_record_grows_by_children_up_to_a_bound() {
+    let likes = child(BOB, "l", &uri("e"), "");
+    let fields = format!(r#""likes":[{likes}],"likesCount":1"#);
+    let mut store = store([record(ALICE, "e", &fields)]);
+    let add = |store: &mut Store, n: usize, bytes: usize| {
+        let did = format!("did:plc:{n}");
+        let new = child(&did, "l", &uri("e"), &large(bytes));
+        store.add_child(&added(&uri("e"), "likes", &new))
+    };
+    let bound = Unknowable::TooMuch(Bound::RecordBytes);
+    let grown = (0..100)
+        .take_while(|n| add(&mut store, *n, MIB) == Ok(()))
+        .count();
+    assert_eq!(grown, MAX_RECORD_BYTES / MIB - 1);
+    assert_eq!(add(&mut store, 99, MIB), Err(bound));
+    assert_eq!(field(&store, "e", "likesCount"), grown + 1);
+    // What makes it smaller is taken.
+    assert_eq!(add(&mut store, 0, KIB), Ok(()));
+    let gone = removed(&uri("e"), "likes", "l", Some("did:plc:1"));
+    assert_eq!(store.remove_child(&gone), Ok(()));
+}
+
+#[test]
+fn a_record_has_children_up_to_a_bound() {
+    let likes: Vec<String> = (1..MAX_CHILDREN)
+        .map(|it| child(&format!("did:plc:{it}"), "l", &uri("e"), ""))
+        .collect();
+    let fields = format!(
+        r#""likes":[{}],"likesCount":{}"#,
+        likes.join(","),
+        likes.len()
+    );
+    let mut store = store([record(ALICE, "e", &fields)]);
+    let add = |store: &mut Store, did: &str| {
+        store.add_child(&added(&uri("e"), "likes", &child(did, "l", &uri("e"), "")))
+    };
+    assert_eq!(add(&mut store, "did:plc:new"), Ok(()));
+    let bound = Unknowable::TooMuch(Bound::Children);
+    assert_eq!(add(&mut store, "did:plc:newer"), Err(bound));
+    // An edit is none more.
+    assert_eq!(add(&mut store, "did:plc:7"), Ok(()));
+}
+
+#[test]
+fn relations_are_followed_up_to_a_bound() {
+    let mut store = store([record(ALICE, "e", &grouped("e"))]);
+    let bound = Err(Unknowable::TooMuch(Bound::Relations));
+    let known = (0..100).map(|n| {
+        let name = format!("relation{n}");
+        store.add_child(&added(&uri("e"), &name, &rsvp(BOB, "e", "going")))
+    });
+    let known: Vec<_> = known.collect();
+    assert_eq!(
+        known.iter().filter(|it| **it != bound).count(),
+        MAX_RELATIONS - 1
+    );
+    let long = "x".repeat(KIB);
+    let new = added(&uri("e"), &long, &rsvp(BOB, "e", "going"));
+    assert_eq!(store.add_child(&new), bound);
+}
+
+#[test]
+fn an_update_adds_fields_up_to_a_bound_and_says_what_it_leaves_out() {
+    let fields = |prefix: &str, count: usize| -> String {
+        let fields = (0..count).map(|it| format!(r#""{prefix}{it}":1"#));
+        fields.collect::<Vec<_>>().join(",")
+    };
+    let mut store = store([record(ALICE, "e", &fields("a", MAX_FIELDS))]);
+    assert_eq!(store.upsert(record(ALICE, "e", &fields("a", 7))), None);
+    let doubt = store.upsert(record(ALICE, "e", &fields("b", 1)));
+    assert_eq!(doubt, Some(Unknowable::TooMuch(Bound::Fields)));
+    // So many bytes are too many, too.
+    let parts: Vec<_> = (0..4)
+        .map(|it| format!(r#""c{it}":"{}""#, "x".repeat(4 * MIB - KIB)))
+        .collect();
+    assert_eq!(store.upsert(record(ALICE, "large", &parts.join(","))), None);
+    let more = format!(r#""d":"{}""#, "x".repeat(4 * MIB));
+    let doubt = store.upsert(record(ALICE, "large", &more));
+    assert_eq!(doubt, Some(Unknowable::TooMuch(Bound::RecordBytes)));
+}
