@@ -34,9 +34,9 @@ export function countAlike(key: string, tell: (count: number) => void): () => vo
 }
 
 /** What to say of them. */
-export function tooMany(count: number, name: string): string {
+export function ofMany(count: number, name: string): string {
   return (
-    `${count} stores of ${name} are started with the same options. Share one; where a module starts its own, ` +
+    `${count} stores of ${name} are started for the same list. Share one; where a module starts its own, ` +
     "a hot update leaves it behind, unless: import.meta.hot?.dispose(() => store.destroy())"
   );
 }

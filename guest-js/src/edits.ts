@@ -4,9 +4,15 @@ import type { OptimisticRecord } from "./types.js";
 
 /** A change that shows before the server confirms it. */
 export type Edit =
-  | { op: "add"; record: OptimisticRecord<unknown> }
+  | Addition
   | { op: "fail"; rkey: string; did: string | undefined; error: Failure }
   | { op: "remove"; rkey: string; did: string | undefined };
+
+/** One that shows a record. */
+interface Addition {
+  op: "add";
+  record: OptimisticRecord<unknown>;
+}
 
 /** Why a record failed. */
 export interface Failure {
@@ -48,6 +54,38 @@ export function failing(rkey: string, did: string | undefined, err: unknown): Ed
 export function removal(rkey: string, did: string | undefined): Edit {
   checkTarget("removeOptimistic", rkey, did);
   return plain({ op: "remove", rkey, did }, "removeOptimistic");
+}
+
+/** The edits that have the same effect on a list without any: each record that is added once, with its failure. */
+export function condense(edits: readonly Edit[]): Edit[] {
+  const kept: { add: Addition; fail?: Edit }[] = [];
+  /** Where the newest is that is meant. */
+  const find = (rkey: string, did: string | undefined, collection?: string) => {
+    let at = kept.length - 1;
+    while (at >= 0 && !isMeant(kept[at]!.add.record, rkey, did, collection)) at -= 1;
+    return at;
+  };
+  for (const edit of edits) {
+    if (edit.op === "add") {
+      const { rkey, did, collection } = edit.record;
+      const at = find(rkey, did, collection);
+      if (at >= 0) kept.splice(at, 1);
+      kept.push({ add: edit });
+      continue;
+    }
+    const at = find(edit.rkey, edit.did);
+    const meant = kept[at];
+    if (!meant) continue;
+    if (edit.op === "remove") kept.splice(at, 1);
+    else meant.fail = { ...edit, did: meant.add.record.did };
+  }
+  return kept.flatMap(({ add, fail }) => (fail ? [add, fail] : [add]));
+}
+
+/** Whether `record` is the one of these names; who leaves one out means any. */
+function isMeant(record: Addition["record"], rkey: string, did?: string, collection?: string): boolean {
+  const agrees = (a: string | undefined, b: string | undefined) => !a || !b || a === b;
+  return record.rkey === rkey && agrees(record.did, did) && agrees(record.collection, collection);
 }
 
 function checkTarget(method: string, rkey: unknown, did: unknown): void {

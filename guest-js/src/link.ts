@@ -6,11 +6,14 @@ import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
-import type { Edit } from "./edits.js";
-import { toWatchError, type WatchError } from "./error.js";
+import { type Edit, MAX_EDITS } from "./edits.js";
+import { endsAccess, invalid, toWatchError, WatchError } from "./error.js";
 import type { Index } from "./identity.js";
 import { indexOf } from "./indexing.js";
+import { leave, take } from "./left.js";
 import { answerMint } from "./mint.js";
+import { watchKey } from "./options.js";
+import { Outbox } from "./outbox.js";
 import type { WireRecord } from "./record.js";
 import { Screen, type Shown } from "./screen.js";
 
@@ -46,18 +49,22 @@ interface Opened {
 /** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault: a gap, which a resync mends. */
 const MAX_WAITING = 64;
 
+/** How long an edit that is not answered holds up the next ones, in milliseconds. Rust makes none that comes after those. */
+const ANSWER_MS = 10_000;
+
 /** How long an acknowledgement waits where no frame comes, as in a hidden page, in milliseconds. */
 const NO_FRAME_MS = 1000;
 
 /**
  * What a page says to Rust of one watch: opens it, acknowledges its deltas, asks for the state when one is missing,
- * opens it again when Rust has forgotten it, sends edits, answers for tickets, loads older records. What comes of all
+ * opens it again when Rust has forgotten it, sends edits, the {@link Outbox} says which, answers for tickets, loads older records. What comes of all
  * that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
   readonly #mint: unknown;
-  readonly #edits: Edit[];
+  readonly #key: string;
+  readonly #outbox: Outbox;
   readonly #events: LinkEvents;
   readonly #ended = deferred();
   readonly #screen: Screen;
@@ -77,28 +84,41 @@ export class Link implements Receiver {
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
    * @param previous - the records that are on screen already
-   * @param edits - the store's edits that are not sent yet
+   * @param edits - what was edited before
    */
   constructor(
     options: WatchOptions,
     mint: unknown,
     previous: readonly WireRecord[],
-    edits: Edit[],
+    edits: readonly Edit[],
     events: LinkEvents,
   ) {
     this.#options = options;
     this.#mint = mint;
-    this.#edits = edits;
+    this.#key = watchKey(options);
+    const { known, waiting } = take(this.#key);
+    this.#outbox = new Outbox(options.url, { known, waiting: [...waiting, ...edits] });
     this.#events = events;
     this.#screen = new Screen(previous);
     void this.#open();
   }
 
-  /** Releases the watch. An open that is still pending is undone as soon as it is answered. */
+  /**
+   * Releases the watch, and leaves what this page knows of its edits to the next link, unless access has ended. An open
+   * that is still pending is undone as soon as it is answered.
+   */
   close(error: WatchError): void {
     this.#closed = true;
     this.#ended.reject(error);
     this.#release();
+    if (!endsAccess(error)) leave(this.#key, this.#outbox.left);
+  }
+
+  /** Makes an edit once its turn has come. @throws WatchError `invalid-options` */
+  edit(edit: Edit): void {
+    if (this.#outbox.isFull) throw tooMany();
+    this.#outbox.add(edit);
+    void this.#send();
   }
 
   /** Loads older records: fulfilled once they show. A call while one runs gets the same promise. */
@@ -107,30 +127,6 @@ export class Link implements Receiver {
       this.#loading = undefined;
     });
     return this.#loading;
-  }
-
-  /** Sends the store's edits one after another, as far as the watch is open. */
-  async send(): Promise<void> {
-    const opened = this.#opened;
-    if (!opened || opened.sending) return;
-    opened.sending = true;
-    while (opened === this.#opened) {
-      const edit = this.#edits.shift();
-      if (!edit) break;
-      try {
-        await call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit });
-      } catch (reason) {
-        if (isUnknownWatch(reason) && !opened.lost) {
-          // Rust took the handle back meanwhile: the next one takes the edit.
-          opened.lost = true;
-          this.#edits.unshift(edit);
-          this.resync();
-          break;
-        }
-        this.#events.warn("an edit was not made", reason);
-      }
-    }
-    opened.sending = false;
   }
 
   receive(delta: Delta): void {
@@ -143,7 +139,7 @@ export class Link implements Receiver {
     if (isInterim) void this.#acknowledge(delta.rev);
     const outcome = this.#screen.apply(delta);
     if (outcome === "gap") return this.resync();
-    this.#show(outcome);
+    this.#show(outcome, delta.more);
     if (!isInterim) this.#acknowledgeOnceDrawn();
   }
 
@@ -163,6 +159,41 @@ export class Link implements Receiver {
     });
   }
 
+  /** Makes edits one after another, as far as the watch is open. */
+  async #send(): Promise<void> {
+    const opened = this.#opened;
+    if (!opened || opened.sending) return;
+    opened.sending = true;
+    for (let edit = this.#outbox.next; edit; edit = this.#outbox.next) {
+      const made = this.#make(edit, opened);
+      if (!(await made)) return;
+    }
+    opened.sending = false;
+  }
+
+  /** Makes an edit. Says whether the next one may follow: under another handle all begins again with this one. */
+  async #make(edit: Edit, opened: Opened): Promise<boolean> {
+    let isMade = true;
+    try {
+      await inTime(call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit }));
+    } catch (reason) {
+      if (opened !== this.#opened) return false;
+      if (isUnknownWatch(reason) && !opened.lost) {
+        // Rust took the handle back meanwhile: the next one takes the edit.
+        opened.lost = true;
+        opened.sending = false;
+        this.resync();
+        return false;
+      }
+      isMade = false;
+      this.#events.warn("an edit was not made", reason);
+    }
+    if (opened !== this.#opened) return false;
+    this.#outbox.settle(isMade);
+    if (this.#outbox.hasRetold) this.resync();
+    return true;
+  }
+
   async #open(): Promise<void> {
     this.#busy = true;
     this.#waiting = [];
@@ -176,6 +207,8 @@ export class Link implements Receiver {
       this.#opened = { handle, nonce: 0, sending: false, lost: false };
       // Only now: a close that overtook the open would leave the watch open for ever.
       if (this.#closed) return this.#release();
+      // The first attempt of a watch: nobody followed it before, or what was edited there shows.
+      this.#outbox.opened(answer[0].status === "connecting", answer[0]);
       this.#take(answer);
     } catch (reason) {
       detach(handle);
@@ -187,12 +220,15 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened) return;
     this.#busy = true;
+    const hasRetold = this.#outbox.hasRetold;
     try {
       const answer = await this.#ask("watch_state", { handle: opened.handle });
-      if (!this.#closed) this.#take(answer);
+      if (this.#closed) return;
+      if (hasRetold) this.#outbox.retold();
+      this.#take(answer);
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("watch_state failed", reason);
+      this.#events.warn("the watch was lost, and is opened again", reason);
       this.#release();
       await this.#open();
     }
@@ -204,11 +240,11 @@ export class Link implements Receiver {
   }
 
   #take([state, onScreen]: [State, Index]): void {
-    const shown = this.#screen.take(state, onScreen);
+    const shown = this.#screen.take(state, onScreen, this.#outbox.isRetelling);
     this.#busy = false;
-    this.#show(shown);
+    this.#show(shown, state.more);
     if (state.more) void this.#acknowledge();
-    void this.send();
+    void this.#send();
     for (const delta of this.#waiting.splice(0)) {
       if (!this.#closed) this.receive(delta);
     }
@@ -217,8 +253,9 @@ export class Link implements Receiver {
     this.resync();
   }
 
-  #show(shown: Shown | undefined): void {
+  #show(shown: Shown | undefined, more: boolean): void {
     if (!shown) return;
+    if (!more) this.#outbox.heard();
     this.#events.update(shown);
     this.#updated();
   }
@@ -285,10 +322,30 @@ export class Link implements Receiver {
     const opened = this.#opened;
     if (!opened) return;
     this.#opened = undefined;
+    this.#outbox.lose(this.#screen.records);
     detach(opened.handle);
     call("close_watch", { handle: opened.handle }).catch((reason: unknown) => {
       this.#events.warn("close_watch failed", reason);
     });
+  }
+}
+
+/** For whom edits and edits, while nobody hears of it. */
+export function tooMany(): WatchError {
+  return invalid(`more than ${MAX_EDITS} edits wait`);
+}
+
+/** An answer that does not come is a failure: a message that Tauri cannot read it does not answer. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const failure = new WatchError("ipc", `Rust did not answer within ${ANSWER_MS / 1000} s`);
+    timer = setTimeout(() => reject(failure), ANSWER_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

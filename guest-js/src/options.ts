@@ -20,9 +20,10 @@ export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
 }
 
-/** What two stores of a page must have in common to follow the same watch. Without the ticket, which is a secret. */
-export function watchKey({ ticket, ...options }: WatchOptions): string {
-  return JSON.stringify(Object.entries(options).sort());
+/** What two stores of a page have in common that show the same list, however they reach it. */
+export function watchKey(options: WatchOptions): string {
+  const { transport, ticket, mint, minter, reconnect, idleTimeout, ...list } = options;
+  return JSON.stringify(Object.entries(list).sort());
 }
 
 /** What is undefined would be left out: a filter of it would let everything through. */

@@ -1,4 +1,5 @@
 import { callPlugin } from "./call.js";
+import { forgetAll } from "./left.js";
 import { checkText } from "./plain.js";
 
 /**
@@ -28,10 +29,11 @@ export async function deleteSecret(name: string): Promise<void> {
 
 /**
  * Forgets the tickets of all accounts, in memory and in the keyring, as a logout should. Connections that are open
- * live on: stop their stores first.
+ * live on: stop their stores first. What stopped stores had still to say is forgotten, too.
  *
  * @throws WatchError `vault`, `ipc` or `not-tauri`
  */
 export async function clearTickets(): Promise<void> {
+  forgetAll();
   await callPlugin("clear_tickets", {});
 }

@@ -5,6 +5,7 @@
  */
 import { createEffect, createMemo, createSignal, onCleanup, untrack } from "solid-js";
 import { follow, type LiveList, moreOf, read, storeOf, type StoreSource } from "./follow.js";
+import type { Snapshot } from "./types.js";
 
 export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
 
@@ -46,11 +47,9 @@ export function useWatchStore<Value = Record<string, unknown>>(source: StoreSour
     createEffect(() => onCleanup(untrack(() => follow(followed, (next) => show(() => next)))));
     return snapshot;
   });
-  const records = createMemo(() => current()().records);
-  const status = createMemo(() => current()().status);
-  const error = createMemo(() => current()().error);
-  const cursor = createMemo(() => current()().cursor);
-  const hasMore = createMemo(() => current()().hasMore);
+  const part = <Name extends keyof Snapshot<Value>>(name: Name) => createMemo(() => current()()[name]);
+  const [records, status, error] = [part("records"), part("status"), part("error")];
+  const [cursor, hasMore] = [part("cursor"), part("hasMore")];
   return {
     get records() {
       return records();

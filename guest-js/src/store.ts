@@ -1,11 +1,11 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./record.js";
-import { countAlike, tooMany } from "./alike.js";
+import { countAlike, ofMany } from "./alike.js";
 import { checkTauri } from "./bridge.js";
 import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
-import { destroyed, invalid, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
+import { destroyed, reportUncaught, stopped, toWatchError, type WatchError } from "./error.js";
 import { type Core, handleOf } from "./handle.js";
-import { Link, type LinkEvents, type Update } from "./link.js";
+import { Link, type LinkEvents, tooMany, type Update } from "./link.js";
 import { wireOptions, watchKey } from "./options.js";
 import { deferred } from "./deferred.js";
 import type {
@@ -49,7 +49,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
   readonly #listeners = new Set<{ call: Listener<Value> }>();
   #ready = deferred();
   #wasLive = false;
-  /** Edits that are not sent yet. */
+  /** Edits from before the start. */
   readonly #edits: Edit[] = [];
   #snapshot: Snapshot<Value> = NOTHING;
   /** The records in Rust's order, from which `#snapshot.records` was made. */
@@ -89,8 +89,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
       checkTauri();
       const options = this.#options as WatchStoreOptions<never>;
       const wire = wireOptions(options);
-      this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", tooMany(count, this.#name)));
-      this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits, this);
+      this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", ofMany(count, this.#name)));
+      this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits.splice(0), this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.update({ status: "closed", error: toWatchError(reason) });
@@ -152,9 +152,9 @@ class Store<Value> implements Core<Value>, LinkEvents {
   #edit(edit: () => Edit): void {
     try {
       if (this.#destroyed) throw destroyed();
-      if (this.#edits.length >= MAX_EDITS) throw invalid(`more than ${MAX_EDITS} edits wait`);
-      this.#edits.push(edit());
-      void this.#link?.send();
+      if (this.#edits.length >= MAX_EDITS) throw tooMany();
+      if (this.#link) this.#link.edit(edit());
+      else this.#edits.push(edit());
     } catch (reason) {
       this.warn("an edit was not made", reason);
     }

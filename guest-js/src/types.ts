@@ -147,7 +147,7 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
   stop(this: void): void;
   /**
    * Shows a record at once, marked `optimistic: "pending"`, in the place of the one with the same key if there is one.
-   * The real record replaces it. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
+   * The real record replaces it. It outlives the store's stop and a page that sleeps. Until the watch is open such calls wait, at most 1,000 of them. What fails is told to
    * the logger: values that cannot be sent as `invalid-options`.
    */
   addOptimistic(this: void, record: OptimisticRecord<Value>): void;

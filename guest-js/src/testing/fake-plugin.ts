@@ -69,6 +69,10 @@ export class FakePlugin {
   readonly #ids = new Map<string, number>();
   /** What pages added and the server has not confirmed, by uri. */
   readonly #optimistic = new Map<string, WireRecord>();
+  /** The first attempt of the watch is under way: it has no records but optimistic ones. */
+  #isNew = false;
+  /** Whether the server answers the first attempt at once. */
+  answers = true;
   readonly #asked = new Map<number, (answer: Answered) => void>();
   #lastRequest = 0;
 
@@ -93,9 +97,10 @@ export class FakePlugin {
 
   /** What a page that knows everything shows. */
   get shown(): WireRecord[] {
-    const uris = new Set(this.records.map(({ uri }) => uri));
+    const records = this.#isNew ? [] : this.records;
+    const uris = new Set(records.map(({ uri }) => uri));
     const added = [...this.#optimistic.values()].filter(({ uri }) => !uris.has(uri));
-    return [...added.reverse(), ...this.records.map((it) => this.#optimistic.get(it.uri) ?? it)];
+    return [...added.reverse(), ...records.map((it) => this.#optimistic.get(it.uri) ?? it)];
   }
 
   /** Changes the watch and tells every page that is ready for it. */
@@ -117,9 +122,26 @@ export class FakePlugin {
     });
   }
 
-  /** Forgets every handle, as Rust does when it thinks that the page is gone. */
+  /** Forgets every handle, as Rust does when it thinks that the page is gone. The watch lingers. */
   forget(): void {
     this.opens.clear();
+  }
+
+  /** Ends the watch, as Rust does some seconds after it forgot the last handle. The next to open it begins anew. */
+  end(): void {
+    this.forget();
+    this.#optimistic.clear();
+    this.#ids.clear();
+    this.#isNew = true;
+  }
+
+  /** Has the server answer the first attempt of a watch that began anew. */
+  async connect(): Promise<void> {
+    this.#isNew = false;
+    for (const it of this.records) {
+      if (isSaid(it, this.#optimistic.get(it.uri))) this.#optimistic.delete(it.uri);
+    }
+    await this.#tell();
   }
 
   /** Sends `payload` as it is on the event of `handle`'s session. */
@@ -166,6 +188,7 @@ export class FakePlugin {
   #open(handle: number, session: string): State {
     const open = new Open(session);
     this.opens.set(handle, open);
+    if (this.#isNew && this.answers) setTimeout(() => void this.connect());
     return this.#state(open, handle);
   }
 
@@ -191,7 +214,11 @@ export class FakePlugin {
     if (op === "add") {
       const collection = record.collection ?? "com.example.chat.message";
       const uri = record.uri ?? `at://${record.did}/${collection}/${record.rkey}`;
-      const made = { ...record, uri, collection, cid: null, optimistic: "pending" as const };
+      const real = this.#isNew ? undefined : this.records.find((it) => it.uri === uri);
+      // The server was faster.
+      if (isSaid(real, record) && !this.#optimistic.has(uri)) return null;
+      const { time_us = 0 } = record as { time_us?: number };
+      const made = { ...record, uri, collection, time_us, cid: null, optimistic: "pending" as const };
       this.#optimistic.delete(uri);
       this.#optimistic.set(uri, made);
     } else {
@@ -234,9 +261,9 @@ export class FakePlugin {
   }
 
   get #now(): Now {
-    const { status, error, cursor } = this;
+    const { error, cursor } = this;
     return {
-      status,
+      status: this.#isNew ? "connecting" : this.status,
       error,
       cursor,
       entries: this.shown.map((record) => ({ id: this.#id(record.uri), record })),
@@ -248,4 +275,9 @@ export class FakePlugin {
     this.#ids.set(uri, id);
     return id;
   }
+}
+
+/** Whether the server's record says what is expected of it. */
+function isSaid(real: WireRecord | undefined, expected: { value: unknown } | undefined): boolean {
+  return !!real && !!expected && JSON.stringify(real.value) === JSON.stringify(expected.value);
 }

@@ -5,23 +5,35 @@ import { record } from "./records.js";
 
 /** A page of its own, with the package freshly loaded into it, in a window whose plugin has two records. */
 export class Page {
-  readonly plugin = new FakePlugin();
+  readonly plugin: FakePlugin;
   /** What the page listens to. */
   readonly events = new EventTarget();
   readonly #create: typeof import("../store.js").createWatchStore;
   readonly #stores: WatchStore[] = [];
 
-  private constructor(create: typeof import("../store.js").createWatchStore) {
+  private constructor(plugin: FakePlugin, create: typeof import("../store.js").createWatchStore) {
+    this.plugin = plugin;
     this.#create = create;
-    this.plugin.records = [record("b"), record("a")];
-    this.plugin.install();
     vi.stubGlobal("addEventListener", this.events.addEventListener.bind(this.events));
   }
 
   static async open(): Promise<Page> {
     vi.resetModules();
     const { createWatchStore } = await import("../store.js");
-    return new Page(createWatchStore);
+    const plugin = new FakePlugin();
+    plugin.records = [record("b"), record("a")];
+    plugin.install();
+    return new Page(plugin, createWatchStore);
+  }
+
+  /** A page in another window of the same app. Its handles begin at 101: the plugin tells pages apart by them alone. */
+  async beside(): Promise<Page> {
+    vi.resetModules();
+    const { attach, detach } = await import("../bridge.js");
+    while (attach({} as never) < 100);
+    for (let handle = 1; handle <= 100; handle++) detach(handle);
+    const { createWatchStore } = await import("../store.js");
+    return new Page(this.plugin, createWatchStore);
   }
 
   make(options: Partial<WatchStoreOptions> & Record<string, unknown> = {}): WatchStore {

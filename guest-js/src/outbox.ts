@@ -1,0 +1,129 @@
+import type { State } from "./bindings/State.js";
+import { condense, type Edit, MAX_EDITS } from "./edits.js";
+import type { WireRecord } from "./record.js";
+
+/** What a page knows of a watch's edits when it lets the watch go. */
+export interface Left {
+  /** The edits that were made, by whomever, and that nobody confirmed or took back: Rust may forget them. */
+  readonly known: readonly Edit[];
+  /** The edits that were not made yet. */
+  readonly waiting: readonly Edit[];
+}
+
+/**
+ * What a page has to tell Rust of one watch's edits. Rust has them as long as it has the watch: seconds after nobody
+ * follows it, they are gone there, but not on this page. Pure.
+ *
+ * A watch that Rust begins anew is told again what this page knows. One that goes on knows better: what it has no more
+ * was confirmed, or taken back by somebody else. Making an edit twice does no harm.
+ */
+export class Outbox {
+  /** In order; the first may be on its way. */
+  readonly #waiting: Edit[];
+  /** What Rust may have to be told again, until it is known what it has. */
+  #known: readonly Edit[];
+  /** What Rust is told again, before all else, … */
+  #again: readonly Edit[] = [];
+  /** … and how much of it was said. */
+  #said = 0;
+  /** Edits that were made since the list before the last was told, and since the last: one may have been under way. */
+  #recent: readonly [Edit[], Edit[]] = [[], []];
+  /** The collection that Rust would guess. */
+  readonly #guess: string | undefined;
+
+  /** @param url - the watch's */
+  constructor(url: string, { known, waiting }: Left) {
+    this.#guess = /([^/?#]+)\.watchRecords(?:[?#]|$)/.exec(url)?.[1];
+    this.#known = known;
+    this.#waiting = [...waiting];
+  }
+
+  /** Whether there is room for one more edit. */
+  get isFull(): boolean {
+    return this.#waiting.length >= MAX_EDITS;
+  }
+
+  /** The edit to make next. */
+  get next(): Edit | undefined {
+    return this.#again[this.#said] ?? this.#waiting[0];
+  }
+
+  /** Rust is being told again of edits, and may not show all of them yet. */
+  get isRetelling(): boolean {
+    return this.#again.length > 0;
+  }
+
+  /** Rust was told all of them: what it tells from now on has them. */
+  get hasRetold(): boolean {
+    return this.isRetelling && this.#said === this.#again.length;
+  }
+
+  add(edit: Edit): void {
+    this.#waiting.push(edit);
+  }
+
+  /** `next` was made, or refused, which says that trying again is of no use. */
+  settle(isMade: boolean): void {
+    if (this.#said < this.#again.length) {
+      this.#said += 1;
+      return;
+    }
+    const edit = this.#waiting.shift();
+    if (!edit || !isMade) return;
+    const [, recent] = this.#recent;
+    if (recent.push(edit) > MAX_EDITS) recent.shift();
+  }
+
+  /** Rust told a whole list. */
+  heard(): void {
+    this.#recent = [this.#recent[1], []];
+  }
+
+  /** Rust told a whole list after it had been told all edits again. */
+  retold(): void {
+    this.#again = [];
+    this.#said = 0;
+  }
+
+  /** The handle is lost, or given back. `records` are on screen. */
+  lose(records: readonly WireRecord[]): void {
+    this.#known = condense([...this.#editsOf(records), ...this.#again, ...this.#recent.flat()]);
+    this.#recent = [[], []];
+    this.retold();
+  }
+
+  /** A handle is open, and this is what Rust has; `isNew` if it has just begun the watch. */
+  opened(isNew: boolean, { records, common }: Pick<State, "records" | "common">): void {
+    this.#again = isNew ? this.#known : [];
+    this.#known = [];
+    if (!this.isRetelling) return;
+    const has = new Set<string>();
+    for (const { optimistic, rkey, did = common.did } of records) {
+      if (optimistic) has.add(`${did} ${rkey}`);
+    }
+    this.#again = this.#again.filter((edit) => {
+      const { did, rkey } = edit.op === "add" ? edit.record : edit;
+      return !has.has(`${did} ${rkey}`);
+    });
+  }
+
+  /** What is to be kept for the next one who opens the watch. */
+  get left(): Left {
+    return { known: this.#known, waiting: this.#waiting };
+  }
+
+  /** What makes the edits among `records`, the oldest first: without a did the newest of a key is meant. */
+  #editsOf(records: readonly WireRecord[]): Edit[] {
+    const edited = records.filter(({ optimistic }) => optimistic);
+    if (edited.length === 0) return [];
+    const named = new Set(records.map(({ optimistic, collection }) => (optimistic ? undefined : collection)));
+    edited.reverse().sort((a, b) => a.time_us - b.time_us);
+    return edited.flatMap(({ rkey, did, collection, space, value, time_us, optimisticError }) => {
+      // What Rust may have guessed it has to guess again, or the record would not be known by its real name.
+      const isKnown = named.has(collection) || collection !== this.#guess;
+      const record = { rkey, did, value, time_us, space, collection: isKnown ? collection : undefined };
+      const add: Edit = { op: "add", record };
+      return optimisticError ? [add, { op: "fail", rkey, did, error: optimisticError }] : [add];
+    });
+  }
+}
