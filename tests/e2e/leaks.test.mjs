@@ -38,17 +38,12 @@ const shows = (rkey) =>
   scene.window.until(
     `the list is live and shows ${rkey}`,
     (rkey) =>
-      document.querySelector("ol")?.dataset.status === "live" &&
-      document.getElementById(rkey) !== null,
+      document.querySelector("ol")?.dataset.status === "live" && document.getElementById(rkey) !== null,
     [rkey],
   );
 
 const invoke = (command, args = {}) =>
-  scene.window.run(
-    (command, args) => globalThis.__TAURI_INTERNALS__.invoke(command, args),
-    command,
-    args,
-  );
+  scene.window.run((command, args) => globalThis.__TAURI_INTERNALS__.invoke(command, args), command, args);
 
 /** The connection that a comparison with the server used is kept for the next one, with the tasks that serve it. */
 const KEPT_TASKS = 2;
@@ -59,18 +54,12 @@ const counts = (wanted) =>
     async (wanted, kept) => {
       const end = Date.now() + 10_000;
       const isIt = (name, count) =>
-        name === "tasks"
-          ? count <= wanted.tasks + kept
-          : count === wanted[name];
+        name === "tasks" ? count <= wanted.tasks + kept : count === wanted[name];
       for (;;) {
-        const counts =
-          await globalThis.__TAURI_INTERNALS__.invoke("probe_counts");
-        if (Object.keys(wanted).every((name) => isIt(name, counts[name])))
-          return counts;
+        const counts = await globalThis.__TAURI_INTERNALS__.invoke("probe_counts");
+        if (Object.keys(wanted).every((name) => isIt(name, counts[name]))) return counts;
         if (Date.now() > end)
-          throw new Error(
-            `the app counts ${JSON.stringify(counts)}, not ${JSON.stringify(wanted)}`,
-          );
+          throw new Error(`the app counts ${JSON.stringify(counts)}, not ${JSON.stringify(wanted)}`);
         await new Promise(requestAnimationFrame);
       }
     },
@@ -101,14 +90,8 @@ async function grewNot(t, before) {
   const text = ({ sockets, app, page }) =>
     `${sockets} sockets, ${app.toFixed(1)} MB in the app, ${page.toFixed(1)} MB in the page`;
   t.diagnostic(`before: ${text(before)}; after: ${text(now)}`);
-  assert.ok(
-    now.sockets <= before.sockets,
-    `${before.sockets} sockets before, ${now.sockets} after`,
-  );
-  assert.ok(
-    now.app <= before.app + NOISE_MB,
-    `${before.app} MB before, ${now.app} after`,
-  );
+  assert.ok(now.sockets <= before.sockets, `${before.sockets} sockets before, ${now.sockets} after`);
+  assert.ok(now.app <= before.app + NOISE_MB, `${before.app} MB before, ${now.app} after`);
 }
 
 /**
@@ -117,13 +100,11 @@ async function grewNot(t, before) {
  */
 async function reload(times) {
   const names = [];
-  const heard = (listeners) =>
-    Object.getOwnPropertyNames(globalThis[listeners]);
+  const heard = (listeners) => Object.getOwnPropertyNames(globalThis[listeners]);
   for (let i = 0; i < times; i++) {
     const turn = i % 4;
     if (turn < 3) await shows("n1");
-    if (turn === 1 || turn === 2)
-      names.push(...(await scene.window.run(heard, LISTENERS)));
+    if (turn === 1 || turn === 2) names.push(...(await scene.window.run(heard, LISTENERS)));
     await scene.window.reload();
   }
   await shows("n1");
@@ -160,13 +141,9 @@ const heard = (names) =>
           target: { kind: "Any" },
           handler: transformCallback(take),
         });
-      const emit = (event) =>
-        invoke("plugin:event|emit", { event, payload: "" });
+      const emit = (event) => invoke("plugin:event|emit", { event, payload: "" });
       // Scripts run in their order: once this event is here, all is that was under way before.
-      const caughtUp = (mark) =>
-        new Promise(
-          (resolve) => void listen(mark, resolve).then(() => emit(mark)),
-        );
+      const caughtUp = (mark) => new Promise((resolve) => void listen(mark, resolve).then(() => emit(mark)));
       const found = new Set();
       for (const name of names) {
         Object.defineProperty(globalThis[listeners], name, {
@@ -210,21 +187,18 @@ describe("the app", { timeout: 300_000 }, () => {
     await rm(folder, { recursive: true });
   });
 
-  step(
-    `is after ${RELOADS} reloads of a live page as it was, over the same connection`,
-    async (t) => {
-      await reload(WARM_RELOADS);
-      quiet = await counts({ handles: 1, watches: 1 });
-      const before = await usage();
-      const names = await reload(RELOADS);
-      await counts(quiet);
-      await grewNot(t, before);
-      const { watches, sse } = await appview.stats();
-      assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
-      assert.equal(names.length, RELOADS, "two of every other page");
-      assert.deepEqual(await heard([...names, "control"]), ["control"]);
-    },
-  );
+  step(`is after ${RELOADS} reloads of a live page as it was, over the same connection`, async (t) => {
+    await reload(WARM_RELOADS);
+    quiet = await counts({ handles: 1, watches: 1 });
+    const before = await usage();
+    const names = await reload(RELOADS);
+    await counts(quiet);
+    await grewNot(t, before);
+    const { watches, sse } = await appview.stats();
+    assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
+    assert.equal(names.length, RELOADS, "two of every other page");
+    assert.deepEqual(await heard([...names, "control"]), ["control"]);
+  });
 
   step(`is after ${CYCLES} windows that came and went as it was`, async (t) => {
     await cycle(WARM_CYCLES);
@@ -239,22 +213,17 @@ describe("the app", { timeout: 300_000 }, () => {
     assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
   });
 
-  step(
-    "has the handle of a page that closes itself back when its window closes",
-    async () => {
-      await invoke("probe_open", { label: "solid" });
-      await counts({ handles: 2, watches: 1 });
-      const [page] = (await scene.window.handles(2)).filter(
-        (handle) => handle !== driver,
-      );
-      await scene.window.go(page);
-      await scene.window.run(() => void setTimeout(() => globalThis.close()));
-      await scene.window.go(driver);
-      await scene.window.handles(1);
-      await invoke("probe_close", { label: "solid" });
-      await counts(quiet);
-    },
-  );
+  step("has the handle of a page that closes itself back when its window closes", async () => {
+    await invoke("probe_open", { label: "solid" });
+    await counts({ handles: 2, watches: 1 });
+    const [page] = (await scene.window.handles(2)).filter((handle) => handle !== driver);
+    await scene.window.go(page);
+    await scene.window.run(() => void setTimeout(() => globalThis.close()));
+    await scene.window.go(driver);
+    await scene.window.handles(1);
+    await invoke("probe_close", { label: "solid" });
+    await counts(quiet);
+  });
 
   // The last one: the driver ends its session with the page.
   step(
@@ -264,9 +233,7 @@ describe("the app", { timeout: 300_000 }, () => {
       const others = await children(pid, "WebKitWebProcess");
       await invoke("probe_open", { label: "solid" });
       await counts({ handles: 2, watches: 1 });
-      const [page] = (await children(pid, "WebKitWebProcess")).filter(
-        (pid) => !others.includes(pid),
-      );
+      const [page] = (await children(pid, "WebKitWebProcess")).filter((pid) => !others.includes(pid));
       // What is left of the app does the rest by itself, and ends once all is well.
       await scene.window.run(
         async (quiet, kept) => {
