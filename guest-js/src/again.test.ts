@@ -198,6 +198,34 @@ describe.each(Object.entries(losses))("after %s", (_, lose) => {
   });
 });
 
+test.each(["reconnecting", "closed"] as const)(
+  "Rust is told again although it is %s by then",
+  async (status) => {
+    const store = await page.started();
+    add(store, "x");
+    store.markFailed("x");
+    await shows(store, ["x hi!", "b v0", "a v0"]);
+    await plugin.caughtUp();
+    Object.assign(plugin, {
+      firstStatus: status,
+      answers: false,
+      error: { kind: "connect", message: "offline" },
+    });
+    plugin.end();
+    page.comeBack();
+    await until(store, (now) => now.status === status);
+    await settled();
+    expect(marked(store.records)).toEqual(["x hi!", "b v0", "a v0"]);
+    Object.assign(plugin, { firstStatus: "connecting", error: null });
+    store.start();
+    await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
+    await plugin.connect();
+    await until(store, (now) => now.status === "live");
+    await shows(store, ["x hi!", "b v0", "a v0"]);
+    await has(["x hi!", "b v0", "a v0"]);
+  },
+);
+
 describe("a watch that goes on", () => {
   /** Two windows that show a failed record. */
   async function two() {

@@ -207,8 +207,7 @@ export class Link implements Receiver {
       this.#opened = { handle, nonce: 0, sending: false, lost: false };
       // Only now: a close that overtook the open would leave the watch open for ever.
       if (this.#closed) return this.#release();
-      // The first attempt of a watch: nobody followed it before, or what was edited there shows.
-      this.#outbox.opened(answer[0].status === "connecting", answer[0]);
+      this.#outbox.opened(answer[0]);
       this.#take(answer);
     } catch (reason) {
       detach(handle);

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
+import type { ErrorKind } from "./bindings/ErrorKind.js";
+import type { State } from "./bindings/State.js";
+import type { Status } from "./bindings/Status.js";
 import { condense, type Edit } from "./edits.js";
 import { forgetAll, leave, take } from "./left.js";
 import { Outbox } from "./outbox.js";
+import type { WireRecord } from "./record.js";
 import { pack } from "./testing/pack.js";
 import { pending, record } from "./testing/records.js";
 
@@ -44,9 +48,10 @@ describe("condense", () => {
 });
 
 describe("an outbox", () => {
-  const state = (...list: ReturnType<typeof record>[]) => {
+  const state = (status: Status, list: WireRecord[] = [], kind?: ErrorKind): State => {
     const { common, packed: records } = pack(list);
-    return { common, records };
+    const error = kind ? { kind, message: "" } : null;
+    return { rev: 1, status, error, cursor: null, ids: [], common, records, more: false };
   };
   const made = (outbox: Outbox) => {
     const edits: Edit[] = [];
@@ -60,27 +65,44 @@ describe("an outbox", () => {
   test("tells a new watch what was known of another, then what waits; a watch that goes on only that", () => {
     const left = { known: [add("x"), fail("x")], waiting: [add("y")] };
     const fresh = new Outbox("/watch", left);
-    fresh.opened(true, state());
+    fresh.opened(state("connecting"));
     expect([fresh.isRetelling, fresh.hasRetold]).toEqual([true, false]);
     expect(made(fresh)).toEqual([add("x"), fail("x"), add("y")]);
     expect(fresh.hasRetold).toBe(true);
     fresh.retold();
     expect([fresh.isRetelling, fresh.hasRetold]).toEqual([false, false]);
     const old = new Outbox("/watch", left);
-    old.opened(false, state());
+    old.opened(state("live"));
     expect(old.isRetelling).toBe(false);
     expect(made(old)).toEqual([add("y")]);
   });
 
+  test.each<[boolean, State]>([
+    [true, state("connecting")],
+    [true, state("connecting", [record("cached")])],
+    [true, state("reconnecting")],
+    [true, state("reconnecting", [pending(record("of another page"))])],
+    [true, state("closed", [], "connect")],
+    [false, state("reconnecting", [record("a")])],
+    [false, state("closed", [record("a")], "connect")],
+    [false, state("closed", [], "access-lost")],
+    [false, state("snapshot")],
+    [false, state("live")],
+  ])("knows a watch that has just begun (%s)", (isNew, state) => {
+    const outbox = new Outbox("/watch", { known: [add("x")], waiting: [] });
+    outbox.opened(state);
+    expect(outbox.isRetelling).toBe(isNew);
+  });
+
   test("does not tell what another page told already", () => {
     const outbox = new Outbox("/watch", { known: [add("x"), fail("x", alice), add("y")], waiting: [] });
-    outbox.opened(true, state(pending(record("x")), record("y")));
+    outbox.opened(state("connecting", [pending(record("x")), record("y")]));
     expect(made(outbox)).toEqual([add("y")]);
   });
 
   test("knows what is on screen, the oldest first, and what was made since", () => {
     const outbox = new Outbox("/watch", { known: [], waiting: [add("z"), remove("a")] });
-    outbox.opened(false, state());
+    outbox.opened(state("live"));
     made(outbox);
     const failed = {
       ...pending(record("b", 0, 1)),
@@ -99,7 +121,7 @@ describe("an outbox", () => {
 
   test("takes the second list after an edit for one that has it", () => {
     const outbox = new Outbox("/watch", { known: [], waiting: [add("x")] });
-    outbox.opened(false, state());
+    outbox.opened(state("live"));
     made(outbox);
     outbox.heard();
     outbox.heard();
@@ -109,7 +131,7 @@ describe("an outbox", () => {
 
   test("does not keep what was refused, and begins anew with what it was telling again", () => {
     const outbox = new Outbox("/watch", { known: [add("x")], waiting: [add("y")] });
-    outbox.opened(true, state());
+    outbox.opened(state("connecting"));
     outbox.settle(true);
     outbox.settle(false);
     outbox.lose([]);

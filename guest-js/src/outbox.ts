@@ -1,5 +1,6 @@
 import type { State } from "./bindings/State.js";
 import { condense, type Edit, MAX_EDITS } from "./edits.js";
+import { endsAccess } from "./error.js";
 import type { WireRecord } from "./record.js";
 
 /** What a page knows of a watch's edits when it lets the watch go. */
@@ -14,8 +15,8 @@ export interface Left {
  * What a page has to tell Rust of one watch's edits. Rust has them as long as it has the watch: seconds after nobody
  * follows it, they are gone there, but not on this page. Pure.
  *
- * A watch that Rust begins anew is told again what this page knows. One that goes on knows better: what it has no more
- * was confirmed, or taken back by somebody else. Making an edit twice does no harm.
+ * A watch that Rust begins anew is told again what this page knows. One that goes on, because another page follows it,
+ * knows better: what it has no more was confirmed, or taken back there. Making an edit twice does no harm.
  */
 export class Outbox {
   /** In order; the first may be on its way. */
@@ -92,9 +93,10 @@ export class Outbox {
     this.retold();
   }
 
-  /** A handle is open, and this is what Rust has; `isNew` if it has just begun the watch. */
-  opened(isNew: boolean, { records, common }: Pick<State, "records" | "common">): void {
-    this.#again = isNew ? this.#known : [];
+  /** A handle is open, and this is what Rust has. */
+  opened(state: State): void {
+    const { records, common } = state;
+    this.#again = isNew(state) ? this.#known : [];
     this.#known = [];
     if (!this.isRetelling) return;
     const has = new Set<string>();
@@ -126,4 +128,14 @@ export class Outbox {
       return optimisticError ? [add, { op: "fail", rkey, did, error: optimisticError }] : [add];
     });
   }
+}
+
+/**
+ * Whether Rust has just begun the watch: its first attempt is under way, or has failed already. One that was followed
+ * before would still have what the server said.
+ */
+function isNew({ status, error, records }: State): boolean {
+  if (status === "connecting") return true;
+  const isDown = status === "reconnecting" || (status === "closed" && !endsAccess(error));
+  return isDown && records.every(({ optimistic }) => optimistic);
 }

@@ -73,6 +73,8 @@ export class FakePlugin {
   #isNew = false;
   /** Whether the server answers the first attempt at once. */
   answers = true;
+  /** How a watch stands until it does. */
+  firstStatus: Status = "connecting";
   readonly #asked = new Map<number, (answer: Answered) => void>();
   #lastRequest = 0;
 
@@ -263,7 +265,7 @@ export class FakePlugin {
   get #now(): Now {
     const { error, cursor } = this;
     return {
-      status: this.#isNew ? "connecting" : this.status,
+      status: this.#isNew ? this.firstStatus : this.status,
       error,
       cursor,
       entries: this.shown.map((record) => ({ id: this.#id(record.uri), record })),
