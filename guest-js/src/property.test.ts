@@ -19,7 +19,7 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ op: fc.constant("push" as const), list }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("add" as const), rkey: key, version: fc.nat(2) }) },
   fc.record({ op: fc.constantFrom("fail" as const, "remove" as const), rkey: key }),
-  fc.record({ op: fc.constantFrom("garbage", "page cache", "forget", "restart", "older", "frames") }),
+  fc.record({ op: fc.constantFrom("garbage", "page cache", "forget", "end", "restart", "older", "frames") }),
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
@@ -50,6 +50,11 @@ async function run({ plugin }: Page, store: ReturnType<Page["make"]>, it: Step):
   else if (it.op === "forget") {
     plugin.forget();
     page!.comeBack();
+  } else if (it.op === "end") {
+    plugin.end();
+    page!.comeBack();
+    await vi.waitFor(() => expect(plugin.opens.size).toBe(1), { interval: 1 });
+    await settled();
   } else if (it.op === "restart") {
     store.stop();
     store.start();
