@@ -57,8 +57,8 @@ const NO_FRAME_MS = 1000;
 
 /**
  * What a page says to Rust of one watch: opens it, acknowledges its deltas, asks for the state when one is missing,
- * opens it again when Rust has forgotten it, sends edits, the {@link Outbox} says which, answers for tickets, loads older records. What comes of all
- * that on screen is the {@link Screen}'s to say.
+ * opens it again when Rust has forgotten it, sends the edits that the {@link Outbox} names, answers for tickets, loads
+ * older records. What comes of all that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
   readonly #options: WatchOptions;
@@ -189,8 +189,7 @@ export class Link implements Receiver {
       this.#events.warn("an edit was not made", reason);
     }
     if (opened !== this.#opened) return false;
-    this.#outbox.settle(isMade);
-    if (this.#outbox.hasRetold) this.resync();
+    if (this.#outbox.settle(isMade)) this.resync();
     return true;
   }
 

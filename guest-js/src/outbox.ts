@@ -63,16 +63,20 @@ export class Outbox {
     this.#waiting.push(edit);
   }
 
-  /** `next` was made, or refused, which says that trying again is of no use. */
-  settle(isMade: boolean): void {
+  /**
+   * `next` was made, or refused, which says that trying again is of no use.
+   *
+   * @returns whether it was the last of which Rust is told again
+   */
+  settle(isMade: boolean): boolean {
     if (this.#said < this.#again.length) {
       this.#said += 1;
-      return;
+      return this.hasRetold;
     }
     const edit = this.#waiting.shift();
-    if (!edit || !isMade) return;
     const [, recent] = this.#recent;
-    if (recent.push(edit) > MAX_EDITS) recent.shift();
+    if (edit && isMade && recent.push(edit) > MAX_EDITS) recent.shift();
+    return false;
   }
 
   /** Rust told a whole list. */
