@@ -5,6 +5,7 @@ import { settled } from "./testing/until.js";
 test("a server can import the package and make a store; starting it says that Tauri is missing", async () => {
   expect(globalThis).not.toHaveProperty("window");
   const { createWatchStore, WatchError } = await import("./index.js");
+  const printed = vi.spyOn(console, "error").mockReturnValue();
   const store = createWatchStore({ url: "/watch" });
   const listener = vi.fn();
   store.subscribe(listener);
@@ -12,6 +13,10 @@ test("a server can import the package and make a store; starting it says that Ta
   expect(store.status).toBe("closed");
   expect(store.error).toBeInstanceOf(WatchError);
   expect(store.error?.kind).toBe("not-tauri");
+  expect(printed).toHaveBeenCalledExactlyOnceWith(
+    "contrail-sync: the store of /watch is closed",
+    store.error,
+  );
   expect(listener.mock.lastCall?.[0]).toMatchObject({ status: "closed", records: [] });
   await expect(store.ready).rejects.toBe(store.error);
   store.stop();
