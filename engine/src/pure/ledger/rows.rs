@@ -23,8 +23,10 @@ pub struct RowLedger {
     keep: usize,
     /// Whose content changed.
     touched: Touches,
-    /// What the cache has, by id.
-    written: FastMap<u64, Identity>,
+    /// What the cache has, by id. The flag is that of the write that found it kept last.
+    written: FastMap<u64, (Identity, bool)>,
+    /// Turns with each write.
+    flag: bool,
     /// Something changed since the last write.
     dirty: bool,
     /// The next rows must be all there are: the cache may have others.
@@ -51,6 +53,7 @@ impl RowLedger {
             keep,
             touched: Touches::default(),
             written: FastMap::default(),
+            flag: false,
             dirty: false,
             replace: true,
             synced: false,
@@ -111,26 +114,33 @@ impl RowLedger {
     /// Takes what there is to write. What it costs beside the changes is one walk along the records that are kept.
     pub fn take(&mut self, store: &Store) -> RowChanges {
         let replace = std::mem::take(&mut self.replace);
-        let mut before = std::mem::take(&mut self.written);
         if replace {
-            before.clear();
+            self.written.clear();
         }
+        self.flag = !self.flag;
         let mut set = Vec::new();
         let confirmed = store.entries().filter(|it| it.confirmed().is_some());
         for shown in confirmed.take(self.keep) {
-            self.written.insert(shown.id, shown.record.identity());
-            let is_there = before.remove(&shown.id).is_some();
+            let is_there = match self.written.get_mut(&shown.id) {
+                Some((_, flag)) => {
+                    *flag = self.flag;
+                    true
+                }
+                None => {
+                    let written = (shown.record.identity(), self.flag);
+                    self.written.insert(shown.id, written);
+                    false
+                }
+            };
             if !is_there || self.touched.get(shown.slot).is_some() {
                 set.extend(shown.confirmed().cloned());
             }
         }
+        let gone = self.written.extract_if(|_, (_, flag)| *flag != self.flag);
+        let gone = gone.map(|(_, (identity, _))| identity).collect();
         self.touched.clear();
         self.dirty = false;
-        RowChanges {
-            set,
-            gone: before.into_values().collect(),
-            replace,
-        }
+        RowChanges { set, gone, replace }
     }
 }
 
