@@ -86,6 +86,9 @@ struct Server {
     known: BTreeMap<String, (String, usize)>,
 }
 
+/// An rkey, and the parent and relation that it was told of last.
+type Known = (String, (String, usize));
+
 /// What a step is to a watch.
 #[derive(Debug)]
 enum Event {

@@ -476,7 +476,7 @@ fn records_that_share_a_child_share_its_bytes() {
         .entries()
         .filter_map(|it| match it.record.extras.get("badges")? {
             Extra::Children(children) => Some(children.clone()),
-            Extra::Raw(_) => None,
+            Extra::Scalar(_) | Extra::Raw(_) => None,
         });
     let lists: Vec<_> = lists.collect();
     assert_eq!((lists.len(), lists[0].len()), (100, 2));
@@ -540,7 +540,9 @@ fn a_record_grows_by_children_up_to_a_bound() {
     assert_eq!(grown, MAX_RECORD_BYTES / MIB - 1);
     assert_eq!(add(&mut store, 99, MIB), Err(bound));
     assert_eq!(field(&store, "e", "likesCount"), grown + 1);
-    // What makes it smaller is taken.
+    // What makes it smaller is taken, where the server has sent enough to pay for telling it.
+    let other = format!(r#""x":"{}""#, "x".repeat(MIB));
+    assert_eq!(store.upsert(record(BOB, "other", &other)), None);
     assert_eq!(add(&mut store, 0, KIB), Ok(()));
     let gone = removed(&uri("e"), "likes", "l", Some("did:plc:1"));
     assert_eq!(store.remove_child(&gone), Ok(()));
@@ -603,4 +605,17 @@ fn an_update_adds_fields_up_to_a_bound_and_says_what_it_leaves_out() {
     let more = format!(r#""d":"{}""#, "x".repeat(4 * MIB));
     let doubt = store.upsert(record(ALICE, "large", &more));
     assert_eq!(doubt, Some(Unknowable::TooMuch(Bound::RecordBytes)));
+}
+
+#[test]
+fn what_is_out_of_all_proportion_is_paid_for_too() {
+    let likes = child(BOB, "l", &uri("e"), &large(4 * MIB - KIB));
+    let fields = format!(r#""likes":[{likes}],"likesCount":1"#);
+    let mut store = store([record(ALICE, "e", &fields)]);
+    let small = child(CAROL, "l", &uri("e"), "");
+    let known: Vec<_> = (0..100)
+        .map(|_| store.add_child(&added(&uri("e"), "likes", &small)))
+        .collect();
+    assert_eq!(known[..5], [Ok(()); 5]);
+    assert_eq!(known[99], Err(Unknowable::TooMuch(Bound::Cost)));
 }
