@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::pure::store::home::Home;
 
-/// The key of a child, and what is known of it.
+/// An rkey, and the parent and relation that it was told of last.
 type Known = (String, (String, usize));
 
 const SPACE: &str = "ats://did:o/t/s";
@@ -85,9 +85,6 @@ struct Server {
     authors: BTreeSet<&'static str>,
     known: BTreeMap<String, (String, usize)>,
 }
-
-/// An rkey, and the parent and relation that it was told of last.
-type Known = (String, (String, usize));
 
 /// What a step is to a watch.
 #[derive(Debug)]
