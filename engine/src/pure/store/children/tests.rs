@@ -5,7 +5,7 @@ use crate::pure::{
         bound::{Bound, MAX_CHILDREN, MAX_COST, MAX_FIELDS, MAX_RECORD_BYTES, MAX_RELATIONS},
         extra::Extra,
         record::Record,
-        wire::{ChildAdded, ChildRemoved},
+        wire::{ChildAdded, ChildRemoved, ServerEvent, decode},
     },
     store::{
         Store,
@@ -618,4 +618,67 @@ fn what_is_out_of_all_proportion_is_paid_for_too() {
         .collect();
     assert_eq!(known[..5], [Ok(()); 5]);
     assert_eq!(known[99], Err(Unknowable::TooMuch(Bound::Cost)));
+}
+
+/// The events of a recorded exchange, one list for each snapshot.
+fn recorded(name: &str) -> Vec<Vec<ServerEvent>> {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/transcripts");
+    let text = std::fs::read_to_string(format!("{fixtures}/{name}")).unwrap();
+    let mut snapshots: Vec<Vec<ServerEvent>> = Vec::new();
+    let mut kind = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("event: ") {
+            kind = name;
+        }
+        if let Some(data) = line.strip_prefix("data: ") {
+            let event = decode(kind, data).unwrap().unwrap();
+            if matches!(event, ServerEvent::SnapshotStart) {
+                snapshots.push(Vec::new());
+            }
+            snapshots.last_mut().unwrap().push(event);
+        }
+    }
+    snapshots
+}
+
+fn hear(store: &mut Store, event: ServerEvent) -> Result<(), Unknowable> {
+    match event {
+        ServerEvent::SnapshotStart => store.begin_snapshot(),
+        ServerEvent::SnapshotRecord(record) => store.confirm(record),
+        ServerEvent::SnapshotEnd { cursor } => store.end_snapshot(cursor),
+        ServerEvent::Created(record) => return store.upsert(record).map_or(Ok(()), Err),
+        ServerEvent::HydrationAdded(added) => return store.add_child(&added),
+        ServerEvent::HydrationRemoved(removed) => return store.remove_child(&removed),
+        other => panic!("{other:?}"),
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_real_server_told_of_groups_and_matched_children_leads_to_what_it_shows() {
+    let mut snapshots = recorded("sse-20-groups-and-matched-children.txt").into_iter();
+    let mut store = Store::default();
+    // Nothing is known of either relation yet: three rsvps and a badge are left to a snapshot.
+    let first = snapshots.next().unwrap();
+    let known: Vec<_> = first.into_iter().map(|it| hear(&mut store, it)).collect();
+    let unknown = known.iter().filter(|it| **it == Err(Unknowable::Ambiguous));
+    assert_eq!((unknown.count(), known.len()), (4, 8));
+    for events in snapshots.by_ref().take(2) {
+        for event in events {
+            assert_eq!(hear(&mut store, event), Ok(()));
+        }
+    }
+    // The removal of the badge named one record; then the server shows it on none, and counts none.
+    let held: Vec<Value> = store
+        .entries()
+        .map(|it| serde_json::to_value(&it.record).unwrap())
+        .collect();
+    let mut fresh = Store::default();
+    for event in snapshots.next().unwrap() {
+        hear(&mut fresh, event).unwrap();
+    }
+    let shown = fresh
+        .entries()
+        .map(|it| serde_json::to_value(&it.record).unwrap());
+    assert_eq!(held, shown.collect::<Vec<_>>());
 }
