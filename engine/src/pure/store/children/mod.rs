@@ -360,8 +360,9 @@ impl<'a> Fund<'a> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
 
+#[cfg(test)]
+mod bound_tests;
 #[cfg(test)]
 mod model_tests;
