@@ -166,6 +166,21 @@ async fn children_with_one_rkey_under_two_dids() {
 }
 
 #[tokio::test]
+async fn children_in_groups_and_matched_by_did() {
+    let recorded = exchanges("sse-07-hydration-grouped-and-didmatch.txt");
+    let state = replay(&recorded[0], |it| {
+        live(it) && field(it, "e1", "badges").is_null()
+    })
+    .await;
+    let rsvps = field(&state, "e1", "rsvps");
+    assert_eq!(rsvps["com.example.rsvp#going"][0]["rkey"], "r3");
+    assert_eq!(rsvps["com.example.rsvp#interested"][0]["rkey"], "r2");
+    for (counter, count) in [("", 2), ("Going", 1), ("Interested", 1)] {
+        assert_eq!(field(&state, "e1", &format!("rsvps{counter}Count")), count);
+    }
+}
+
+#[tokio::test]
 async fn a_kick_and_what_follows_it() {
     let recorded = exchanges("sse-08-member-removed.txt");
     let closed = replay(&recorded[0], |it| it.status == Status::Closed).await;

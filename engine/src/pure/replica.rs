@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::pure::{
     lifecycle::machine::{DOUBT_SPACING, Effect, Input, Machine, SNAPSHOT_SPACING},
-    protocol::listed::Listed,
+    protocol::{bound::Bound, listed::Listed},
     store::{
         Store,
         change::Unknowable,
@@ -27,6 +27,8 @@ pub enum Action {
     Compare,
     /// Forget the ticket: the server does not take it.
     DropTicket,
+    /// Nothing but to say so: something that the server sent was left out.
+    LeftOut(Bound),
     /// The records are the server's now: the cache may have them.
     Synced,
     /// Access to one of several spaces is gone, and its records with it: forget cached rows of it.
@@ -90,7 +92,11 @@ impl Replica {
         let spacing = match knowable {
             Ok(()) => return,
             Err(Unknowable::Ambiguous) => SNAPSHOT_SPACING,
-            Err(Unknowable::Doubtful | Unknowable::TooMuch(_)) => DOUBT_SPACING,
+            Err(Unknowable::Doubtful) => DOUBT_SPACING,
+            Err(Unknowable::TooMuch(bound)) => {
+                out.push(Action::LeftOut(bound));
+                DOUBT_SPACING
+            }
         };
         self.step(now, Input::NeedSnapshot(spacing), out);
     }
@@ -264,5 +270,26 @@ mod tests {
         );
         assert!(replica.store().is_empty());
         assert_eq!(replica.machine().status(), Status::Closed);
+    }
+
+    #[test]
+    fn what_would_pass_a_bound_is_left_out_by_its_name() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        let record = |fields: std::ops::Range<u32>| {
+            let fields: String = fields.map(|it| format!(r#","f{it}":1"#)).collect();
+            format!(r#"{{"record":{{"uri":"at://d/c/r","time_us":1,"value":1{fields}}}}}"#)
+        };
+        step(&mut replica, 0, event("snapshot.record", &record(0..1000)));
+        step(&mut replica, 0, event("snapshot.end", "{}"));
+        let actions = step(
+            &mut replica,
+            1,
+            event("record.created", &record(1000..1001)),
+        );
+        assert!(
+            actions.contains(&Action::LeftOut(Bound::Fields)),
+            "{actions:?}"
+        );
     }
 }

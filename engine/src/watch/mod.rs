@@ -22,7 +22,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
@@ -31,7 +31,7 @@ use crate::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::listed::Listed,
+        protocol::{bound::Bound, listed::Listed},
         replica::{Action, Replica},
         store::{
             Store,
@@ -80,6 +80,8 @@ pub(crate) struct Watch {
     wait: Timer,
     compare: Timer,
     first_frame: FirstFrame,
+    /// The bounds that something would have passed.
+    left_out: Vec<Bound>,
     epoch: Instant,
     commands: mpsc::Receiver<Command>,
     presence: Arc<Presence>,
@@ -136,6 +138,7 @@ impl Watch {
             wait: Timer::default(),
             compare: Timer::default(),
             first_frame: FirstFrame::default(),
+            left_out: Vec::new(),
             epoch: Instant::now(),
             commands,
             presence,
@@ -370,6 +373,15 @@ impl Watch {
         told
     }
 
+    /// One line of log for each bound is enough.
+    fn left_out(&mut self, bound: Bound) {
+        self.settings.statistics.left_out();
+        if !self.left_out.contains(&bound) {
+            self.left_out.push(bound);
+            warn!(url = %http::bare(&self.spec.url), %bound, "left out what the server sent");
+        }
+    }
+
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect => {
@@ -387,6 +399,7 @@ impl Watch {
             Action::CompareAfter(delay) => self.compare.after(delay),
             Action::Compare => self.compare(),
             Action::DropTicket => self.desk.refused(),
+            Action::LeftOut(bound) => self.left_out(bound),
             Action::Synced => {
                 if self.replica.store().has_stale_pages() {
                     self.pager.refresh_soon();

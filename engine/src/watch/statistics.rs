@@ -15,6 +15,8 @@ pub struct Statistics {
     pub compared: u64,
     /// Those of them that told something new: events that a server lost, mended.
     pub mended: u64,
+    /// What servers sent and was left out because it would have passed a bound: children, fields of an update.
+    pub left_out: u64,
 }
 
 /// The counters themselves. Clones count together.
@@ -26,6 +28,7 @@ struct Counts {
     connects: AtomicU64,
     compared: AtomicU64,
     mended: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Counters {
@@ -40,6 +43,11 @@ impl Counters {
         self.0.mended.fetch_add(u64::from(told), Ordering::Relaxed);
     }
 
+    /// Something was left out.
+    pub(crate) fn left_out(&self) {
+        self.0.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How things stand.
     pub(crate) fn read(&self) -> Statistics {
         let read = |it: &AtomicU64| it.load(Ordering::Relaxed);
@@ -47,6 +55,7 @@ impl Counters {
             connects: read(&self.0.connects),
             compared: read(&self.0.compared),
             mended: read(&self.0.mended),
+            left_out: read(&self.0.left_out),
         }
     }
 }

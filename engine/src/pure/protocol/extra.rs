@@ -14,16 +14,30 @@ use super::{
 /// The value of a field.
 #[derive(Debug, Clone)]
 pub enum Extra {
-    /// As the server sent it.
+    /// A text, number, truth value or `null`, as the server sent it.
+    Scalar(Box<RawValue>),
+    /// An object or array, as the server sent it.
     Raw(Arc<RawValue>),
     /// The children of a relation, taken apart because one of them has changed.
     Children(Arc<Children>),
 }
 
+/// A field.
+type Field = (Arc<str>, Extra);
+
 impl Extra {
+    /// A value as the server sent it.
+    pub fn new(raw: Box<RawValue>) -> Self {
+        match raw.get().starts_with(['[', '{']) {
+            true => Self::Raw(raw.into()),
+            false => Self::Scalar(raw),
+        }
+    }
+
     /// Its JSON.
     pub fn raw(&self) -> Cow<'_, RawValue> {
         match self {
+            Self::Scalar(raw) => Cow::Borrowed(raw),
             Self::Raw(raw) => Cow::Borrowed(raw),
             Self::Children(children) => Cow::Owned(to_raw_value(&**children).unwrap_or_default()),
         }
@@ -32,22 +46,21 @@ impl Extra {
     /// About how many bytes of JSON it is.
     pub fn bytes(&self) -> usize {
         match self {
+            Self::Scalar(raw) => raw.get().len(),
             Self::Raw(raw) => raw.get().len(),
             Self::Children(children) => children.bytes(),
         }
     }
 
-    /// Whether it may be a relation: an array or an object.
+    /// Whether it may be a relation.
     pub fn may_be_relation(&self) -> bool {
-        match self {
-            Self::Raw(raw) => raw.get().starts_with(['[', '{']),
-            Self::Children(_) => true,
-        }
+        !matches!(self, Self::Scalar(_))
     }
 
     /// Its children, if it is a relation.
     pub fn children(&self) -> Result<Arc<Children>, Apart> {
         match self {
+            Self::Scalar(_) => Err(Apart::NoChildren),
             Self::Raw(raw) => Children::read(raw).map(Arc::new),
             Self::Children(children) => Ok(children.clone()),
         }
@@ -67,6 +80,7 @@ impl Extra {
         self.is_shared_with(other)
             || match (self, other) {
                 (Self::Children(a), Self::Children(b)) => a.same(b),
+                (Self::Scalar(a), Self::Scalar(b)) => a.get() == b.get(),
                 (Self::Raw(a), Self::Raw(b)) => a.get() == b.get(),
                 _ => {
                     self.bytes().abs_diff(other.bytes()) < 8
@@ -79,6 +93,7 @@ impl Extra {
 impl Serialize for Extra {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
+            Self::Scalar(raw) => raw.serialize(serializer),
             Self::Raw(raw) => raw.serialize(serializer),
             Self::Children(children) => children.serialize(serializer),
         }
@@ -87,11 +102,11 @@ impl Serialize for Extra {
 
 /// Fields by name, in its order: many are found and compared as fast as few.
 #[derive(Debug, Clone, Default)]
-pub struct Extras(Vec<(Arc<str>, Extra)>);
+pub struct Extras(Vec<Field>);
 
 impl Extras {
     /// Of fields as they were sent: of a name that stands there twice, the last one counts, as in `JSON.parse`.
-    pub(super) fn new(mut fields: Vec<(Arc<str>, Extra)>) -> Self {
+    pub(super) fn new(mut fields: Vec<Field>) -> Self {
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         fields.dedup_by(|later, earlier| {
             let again = later.0 == earlier.0;
@@ -137,7 +152,7 @@ impl Extras {
 
     /// About how many bytes of JSON they are.
     pub fn bytes(&self) -> usize {
-        let bytes = |(name, extra): &(Arc<str>, Extra)| name.len() + extra.bytes();
+        let bytes = |(name, extra): &Field| name.len() + extra.bytes();
         self.0.iter().map(bytes).sum()
     }
 

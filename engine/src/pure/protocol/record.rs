@@ -45,7 +45,7 @@ pub struct Record {
     /// Creation time in microseconds since the Unix epoch.
     pub time_us: i64,
     /// The record's body, raw JSON.
-    pub value: Arc<RawValue>,
+    pub value: Box<RawValue>,
     /// Every other field: hydrated relations and references, counts, labels, …
     pub(crate) extras: Extras,
 }
@@ -225,7 +225,7 @@ impl Record {
     /// Writes its other fields.
     #[doc(hidden)]
     pub fn serialize_content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("value", &*self.value)?;
+        map.serialize_entry("value", &self.value)?;
         map.serialize_entry("time_us", &self.time_us)?;
         for (name, extra) in self.extras.iter() {
             map.serialize_entry(&**name, extra)?;
@@ -275,7 +275,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 _ if extras.len() >= MAX_FIELDS => return Err(A::Error::custom(Bound::Fields)),
                 _ => {
                     let raw: Box<RawValue> = map.next_value()?;
-                    extras.push((name.text().into(), Extra::Raw(raw.into())));
+                    extras.push((name.text().into(), Extra::new(raw)));
                 }
             }
         }
@@ -289,8 +289,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
             time_us: to_micros(time.ok_or_else(|| A::Error::missing_field("time_us"))? as i64),
             value: value
                 .or(do_body)
-                .ok_or_else(|| A::Error::missing_field("value"))?
-                .into(),
+                .ok_or_else(|| A::Error::missing_field("value"))?,
             extras: Extras::new(extras),
         })
     }

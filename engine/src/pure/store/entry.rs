@@ -34,7 +34,7 @@ pub struct Optimistic {
     /// The server's version, which a rollback restores; `None` for a new record.
     pub(super) base: Option<Arc<Entry>>,
     /// Bodies that this one replaced before the server confirmed them: their arrival confirms nothing.
-    pub(super) earlier: Vec<Arc<RawValue>>,
+    pub(super) earlier: Vec<Box<RawValue>>,
     /// Collection or space are a guess: the record is known by did and rkey alone.
     pub(super) guessed: bool,
     /// When a new record was added, in microseconds since the Unix epoch.
@@ -101,7 +101,7 @@ impl Optimistic {
     }
 
     /// One more body took the place of `body`.
-    pub(super) fn remember(&mut self, body: Arc<RawValue>) {
+    pub(super) fn remember(&mut self, body: Box<RawValue>) {
         if self.earlier.len() >= MAX_EARLIER {
             self.earlier.remove(0);
         }

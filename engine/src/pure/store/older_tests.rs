@@ -223,9 +223,7 @@ fn with_a_filter_pages_are_looked_through_down_to_where_the_list_was_known() {
     let in_room = |n: i64, room: &str| -> Record {
         let value = format!(r#"{{"room":"{room}"}}"#);
         Record {
-            value: serde_json::value::RawValue::from_string(value)
-                .unwrap()
-                .into(),
+            value: serde_json::value::RawValue::from_string(value).unwrap(),
             ..record(n, "")
         }
     };
@@ -392,4 +390,23 @@ fn what_happens_to_children_while_a_page_is_on_its_way_is_not_lost() {
         .find(|it| it.record.rkey() == "007")
         .unwrap();
     assert!(parent.record.extra("likes").is_some());
+}
+
+#[test]
+fn what_is_remembered_while_a_page_is_on_its_way_has_a_bound_in_bytes() {
+    let mut store = Store::default();
+    snapshot(&mut store, 10..20, Some("10"));
+    let text = "x".repeat(1024 * 1024);
+    let added = format!(
+        r#"{{"parentUri":"at://d/c/007","relation":"likes","child":{{"did":"a","rkey":"1","value":"{text}"}}}}"#
+    );
+    let added = serde_json::from_str(&added).unwrap();
+    for (children, outcome) in [(15, Ok(true)), (17, Err(Outdated))] {
+        let page = store.begin_page(OLDER).unwrap();
+        for _ in 0..children {
+            let _ = store.add_child(&added);
+        }
+        let listed = listed(records(5..10), Some("5".into()));
+        assert_eq!(store.end_page(&page, listed), outcome);
+    }
 }

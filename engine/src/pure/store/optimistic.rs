@@ -177,7 +177,7 @@ impl Store {
             space: space.or_else(|| self.home.space.clone()),
             cid: None,
             time_us: new.time_us.unwrap_or_else(|| self.after_newest(now_us)),
-            value: new.value.clone().into(),
+            value: new.value.clone(),
             extras: Extras::default(),
         })
     }

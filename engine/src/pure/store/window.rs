@@ -15,6 +15,8 @@ use crate::{
 pub(super) const MAX_CURSOR: usize = 4096;
 /// Live changes that are remembered while a page is on its way; with more, the page is asked for again.
 const MAX_MEANWHILE: usize = 10_000;
+/// The same in bytes of JSON, where children are remembered.
+const MAX_MEANWHILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How much later than its stored time a record of a space is published, at most, in microseconds.
 const SPACE_LAG_US: i64 = 2_000_000;
@@ -122,6 +124,8 @@ pub(super) struct Meanwhile {
     pub(super) records: FastSet<Box<str>>,
     /// What happened to children, in order: some of their parents may be on the page.
     pub(super) children: Vec<ChildChange>,
+    /// About how many bytes these are.
+    bytes: usize,
 }
 
 /// A live change of a child.
@@ -129,6 +133,18 @@ pub(super) struct Meanwhile {
 pub(super) enum ChildChange {
     Added(ChildAdded),
     Removed(ChildRemoved),
+}
+
+impl ChildChange {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Added(it) => it.parent_uri.len() + it.relation.len() + it.child.get().len(),
+            Self::Removed(it) => {
+                let did = it.child_did.as_ref().map_or(0, String::len);
+                it.parent_uri.len() + it.relation.len() + it.child_rkey.len() + did
+            }
+        }
+    }
 }
 
 /// A page cannot be used: what it says may be older than what the store knows.
@@ -213,8 +229,12 @@ impl Window {
     /// So does it of children.
     pub(super) fn touched_child(&mut self, change: impl FnOnce() -> ChildChange) {
         if let Some(meanwhile) = &mut self.meanwhile {
-            meanwhile.children.push(change());
-            if meanwhile.children.len() > MAX_MEANWHILE {
+            let change = change();
+            meanwhile.bytes += change.bytes();
+            meanwhile.children.push(change);
+            let is_too_much =
+                meanwhile.children.len() > MAX_MEANWHILE || meanwhile.bytes > MAX_MEANWHILE_BYTES;
+            if is_too_much {
                 self.meanwhile = None;
             }
         }

@@ -252,8 +252,8 @@ fn counters(relation: &str, group: &str) -> impl Iterator<Item = String> {
 /// How many children the server says there are, those included that the query left out.
 pub(super) fn count(record: &Record, counter: &str) -> Option<i64> {
     match record.extras.get(counter)? {
-        Extra::Raw(raw) => raw.get().parse().ok(),
-        Extra::Children(_) => None,
+        Extra::Scalar(raw) => raw.get().parse().ok(),
+        Extra::Raw(_) | Extra::Children(_) => None,
     }
 }
 
@@ -265,9 +265,7 @@ pub(super) fn count_all(record: &Record, relation: &str) -> Option<i64> {
 /// Zero counts are absent.
 fn set(record: &mut Record, counter: &str, count: i64) {
     let raw: Option<Box<RawValue>> = (count > 0).then(|| to_raw_value(&count).ok()).flatten();
-    record
-        .extras
-        .set(counter, raw.map(|it| Extra::Raw(it.into())));
+    record.extras.set(counter, raw.map(Extra::new));
 }
 
 /// What a counter becomes when a child of this author comes or goes, and whether that is certain: the server counts

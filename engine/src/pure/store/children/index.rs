@@ -169,11 +169,8 @@ impl Followed {
 /// Whether a field holds children: labels are an array too, and a reference is an object.
 fn is_relation(extra: &Extra) -> bool {
     let Extra::Raw(raw) = extra else {
-        return true;
+        return extra.may_be_relation();
     };
-    if !extra.may_be_relation() {
-        return false;
-    }
     let (mut seen, mut found) = (0, false);
     each_child(raw, |_, child| {
         seen += 1;

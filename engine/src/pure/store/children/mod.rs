@@ -309,8 +309,11 @@ impl Store {
     }
 }
 
-/// Looks up the records that an event changes. The first of them is paid for by the event itself, each further one costs
-/// what it is.
+/// The record that an event changes costs nothing up to this size, in bytes.
+const FREE: usize = 256 * 1024;
+
+/// Looks up the records that an event changes, and pays for them: to change one and to tell it costs what it is. The first
+/// one is paid for by the event itself, if it is not out of all proportion.
 struct Fund<'a> {
     entries: &'a Entries,
     allowance: &'a mut Allowance,
@@ -337,10 +340,10 @@ impl<'a> Fund<'a> {
     ) -> Result<Vec<u64>, Unknowable> {
         let mut afforded = Vec::new();
         for entry in entries.filter(|it| it.confirmed().is_some() && wanted(it)) {
-            if !std::mem::take(&mut self.is_first) {
-                let cost = entry.size() + self.more;
-                self.allowance.pay(cost).map_err(Unknowable::TooMuch)?;
-            }
+            let free = if self.is_first { FREE } else { 0 };
+            self.is_first = false;
+            let cost = (entry.size() + self.more).saturating_sub(free);
+            self.allowance.pay(cost).map_err(Unknowable::TooMuch)?;
             afforded.push(entry.id);
         }
         Ok(afforded)
@@ -357,8 +360,9 @@ impl<'a> Fund<'a> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
 
+#[cfg(test)]
+mod bound_tests;
 #[cfg(test)]
 mod model_tests;

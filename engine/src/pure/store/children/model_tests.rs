@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::pure::store::home::Home;
 
-/// The key of a child, and what is known of it.
+/// An rkey, and the parent and relation that it was told of last.
 type Known = (String, (String, usize));
 
 const SPACE: &str = "ats://did:o/t/s";

@@ -351,6 +351,7 @@ fn names(child: &RawValue, parent: &Record) -> bool {
 /// The first child that can be told from others.
 fn first_child(extra: &Extra) -> Option<Child> {
     match extra {
+        Extra::Scalar(_) => None,
         Extra::Children(children) => {
             let first = children.iter().find(|it| it.key().is_some())?;
             Some(Child::new(first.raw()))
@@ -384,7 +385,7 @@ fn difference<'a>(
 
 fn each_key(relation: Option<&Extra>, mut each: impl FnMut((&str, &str))) {
     match relation {
-        None => {}
+        None | Some(Extra::Scalar(_)) => {}
         Some(Extra::Children(children)) => {
             children.iter().filter_map(|it| it.key()).for_each(each);
         }
