@@ -165,19 +165,24 @@ pub(crate) const RECORDS: &[Attack] = &[
     ),
     over_sse(
         "records of 1 MiB without end",
-        || Box::new((0..160).map(|n| large(n, MIB))),
+        || Box::new((0..112).map(|n| feeds::large(n, MIB))),
+        End::Live,
+    ),
+    over_sse(
+        "records of 3.9 MB without end",
+        || Box::new((0..32).map(|n| feeds::large(n, 3_900_000))),
         End::Live,
     ),
     over_sse(
         "records of 4 KiB without end",
-        || Box::new((0..40_000).map(|n| large(n, 4 * KIB))),
+        || Box::new((0..28_000).map(|n| feeds::large(n, 4 * KIB))),
         End::Live,
     ),
     over_sse(
         "children of 1 MiB without end for one record",
         || {
             let parent = "at://did:plc:alice/com.example.chat.message/a";
-            Box::new((0..160).map(move |n| feeds::child(parent, n, MIB)))
+            Box::new((0..112).map(move |n| feeds::child(parent, n, MIB)))
         },
         End::Live,
     ),
@@ -197,12 +202,6 @@ pub(crate) const RECORDS: &[Attack] = &[
         End::Live,
     ),
 ];
-
-fn large(n: usize, bytes: usize) -> Vec<u8> {
-    let value = format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
-    let record = feeds::record("did:plc:mallory", &format!("{n:06}"), &value);
-    feeds::sse("record.created", &record)
-}
 
 /// Small events, each of which could cost a look at everything, or a line of the log.
 pub(crate) const FLOODS: &[Attack] = &[
@@ -229,7 +228,7 @@ pub(crate) const FLOODS: &[Attack] = &[
         End::Error(ErrorKind::Server, "more than 16 snapshots"),
     ),
     over_sse(
-        "10 MB of unreadable events",
+        "300,000 unreadable events",
         || {
             let bad = feeds::sse("record.created", "[1]").repeat(1000);
             Box::new(repeat_n(bad, 300))
@@ -237,16 +236,16 @@ pub(crate) const FLOODS: &[Attack] = &[
         End::Live,
     ),
     over_ws(
-        "10 MB of unreadable frames",
+        "600,000 unreadable frames",
         || {
             let bad = [0x81, 3, b'[', b'1', b']'].repeat(2000);
-            Box::new(repeat_n(bad, 1000))
+            Box::new(repeat_n(bad, 300))
         },
         End::Live,
     ),
     over_sse(
-        "32 MB of comments",
-        || Box::new(repeat_n(b":\n\n: keepalive\n\n".repeat(1000), 2000)),
+        "16 MB of comments",
+        || Box::new(repeat_n(b":\n\n: keepalive\n\n".repeat(1000), 1000)),
         End::Live,
     ),
     over_ws(
@@ -261,8 +260,32 @@ pub(crate) const FLOODS: &[Attack] = &[
     ),
 ];
 
-/// What never comes to its end.
+/// What never comes to its end. Those that take half a minute begin.
 pub(crate) const ENDLESS: &[Attack] = &[
+    instead_of(
+        Place::Stream,
+        over_sse(
+            "early hints without end",
+            || {
+                let hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000);
+                Box::new(repeat_n(hint, 1000))
+            },
+            End::Error(ErrorKind::Connect, ""),
+        ),
+    ),
+    Attack {
+        slow: true,
+        ..instead_of(
+            Place::Snapshot,
+            over_ws(
+                "a handshake of two bytes a second",
+                || {
+                    Box::new("HTTP/1.1 200 OK\r\nx-long-header: and so on and so forth and more and more of it".bytes().map(|it| vec![it]))
+                },
+                End::Error(ErrorKind::Connect, "within 30 s"),
+            ),
+        )
+    },
     over_sse(
         "a line without end",
         || Box::new(once(b"data: ".to_vec()).chain(repeat_n(vec![b'x'; MIB], 100))),
@@ -321,30 +344,6 @@ pub(crate) const ENDLESS: &[Attack] = &[
             End::Error(ErrorKind::HttpStatus, "redirected"),
         ),
     ),
-    instead_of(
-        Place::Stream,
-        over_sse(
-            "early hints without end",
-            || {
-                let hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(1000);
-                Box::new(repeat_n(hint, 1000))
-            },
-            End::Error(ErrorKind::Connect, ""),
-        ),
-    ),
-    Attack {
-        slow: true,
-        ..instead_of(
-            Place::Snapshot,
-            over_ws(
-                "a handshake of two bytes a second",
-                || {
-                    Box::new("HTTP/1.1 200 OK\r\nx-long-header: and so on and so forth and more and more of it".bytes().map(|it| vec![it]))
-                },
-                End::Error(ErrorKind::Connect, "within 30 s"),
-            ),
-        )
-    },
 ];
 
 const TOO_LARGE: End = End::Error(ErrorKind::EventTooLarge, "larger than 4194304 bytes");
@@ -356,7 +355,7 @@ pub(crate) const WORDS: &[Attack] = &[
         || {
             Box::new(once(feeds::sse(
                 "error",
-                &format!(r#"{{"message":"{}"}}"#, long()),
+                &format!(r#"{{"message":"{}"}}"#, feeds::long()),
             )))
         },
         End::Error(ErrorKind::Server, "the server failed: x"),
@@ -364,7 +363,10 @@ pub(crate) const WORDS: &[Attack] = &[
     over_sse(
         "a kick from a space of 4 MB",
         || {
-            let space = format!(r#"{{"space":"ats://{}","did":"did:plc:me"}}"#, long());
+            let space = format!(
+                r#"{{"space":"ats://{}","did":"did:plc:me"}}"#,
+                feeds::long()
+            );
             Box::new(once(feeds::sse("member.removed", &space)))
         },
         End::Error(ErrorKind::AccessLost, "no longer a member of"),
@@ -378,7 +380,7 @@ pub(crate) const WORDS: &[Attack] = &[
                 &[0x03, 0xe8],
             ]
             .concat();
-            Box::new([head, long().into_bytes()].into_iter())
+            Box::new([head, feeds::long().into_bytes()].into_iter())
         },
         End::Error(ErrorKind::Disconnected, ""),
     ),
@@ -394,7 +396,3 @@ pub(crate) const WORDS: &[Attack] = &[
         ),
     ),
 ];
-
-fn long() -> String {
-    "x".repeat(4_000_000)
-}

@@ -107,3 +107,15 @@ pub(crate) const WHOLE_AUTHOR: &str = "at://did:plc:mallory/com.example.chat.mes
 pub(crate) fn fields(n: usize, version: usize) -> String {
     (0..n).map(|n| format!(r#","x{n:06}":{version}"#)).collect()
 }
+
+/// A record of so many bytes.
+pub(crate) fn large(n: usize, bytes: usize) -> Vec<u8> {
+    let value = format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
+    let record = record("did:plc:mallory", &format!("{n:06}"), &value);
+    sse("record.created", &record)
+}
+
+/// Words of 4 MB.
+pub(crate) fn long() -> String {
+    "x".repeat(4_000_000)
+}

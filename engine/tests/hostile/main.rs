@@ -28,7 +28,7 @@ const MAX_LOG: usize = 64 * 1024;
 /// Most bytes of what followers are told of an error.
 const MAX_MESSAGE: usize = 1024;
 /// Attacks of a group that are led at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 
 /// What the processes are that the other tests start.
 #[test]
