@@ -49,7 +49,7 @@ pub struct EngineConfig {
     pub backoff: BackoffPolicy,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
-    /// Most bytes of JSON that the records of one watch may have; 40 MiB by default. Beyond it the last ones of the order
+    /// Most bytes of JSON that the records of one watch may have; 24 MiB by default. Beyond it the last ones of the order
     /// go.
     pub max_watch_bytes: usize,
     /// Longest time between two quiet snapshots that a live watch compares itself with, as servers lose events by

@@ -26,7 +26,7 @@ use order::Order;
 use window::Window;
 
 /// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
-pub const MAX_BYTES: usize = 40 * 1024 * 1024;
+pub const MAX_BYTES: usize = 24 * 1024 * 1024;
 
 /// Records by identity and in order.
 ///
