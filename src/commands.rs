@@ -82,7 +82,8 @@ pub(crate) async fn ack_watch<R: Runtime>(
     Ok(Response::new(delta.unwrap_or_else(|| "null".to_owned())))
 }
 
-/// Shows an edit before the server confirms it, unless the edit of this number was made already.
+/// Shows an edit before the server confirms it, unless the edit of this number was made already. `inherits` is the number
+/// of a watch that ended, if this edit is the last of those that it had.
 #[tauri::command]
 pub(crate) async fn edit_watch<R: Runtime>(
     webview: Webview<R>,
@@ -91,11 +92,15 @@ pub(crate) async fn edit_watch<R: Runtime>(
     handle: u32,
     nonce: u64,
     edit: serde_json::Value,
+    inherits: Option<u64>,
 ) -> Result<()> {
     let (bridge, edit) = (plugin.bridge(), Edit::try_from(edit)?);
     bridge
         .edit(webview.label(), &session, handle, nonce, edit)
-        .await
+        .await?;
+    inherits.map_or(Ok(()), |watch| {
+        bridge.inherit(webview.label(), &session, handle, watch)
+    })
 }
 
 /// Fetches the next page of older records. Answers the revision from which on the page has them.

@@ -226,6 +226,18 @@ test.each(["reconnecting", "closed"] as const)(
   },
 );
 
+test("Rust is told again although the new watch is live by then", async () => {
+  const store = await page.started();
+  add(store, "x");
+  await shows(store, ["x hi?", "b v0", "a v0"]);
+  await plugin.caughtUp();
+  plugin.end();
+  await plugin.connect();
+  page.comeBack();
+  await has(["x hi?", "b v0", "a v0"]);
+  await shows(store, ["x hi?", "b v0", "a v0"]);
+});
+
 describe("a watch that goes on", () => {
   /** Two windows that show a failed record. */
   async function two() {

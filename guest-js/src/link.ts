@@ -96,8 +96,8 @@ export class Link implements Receiver {
     this.#options = options;
     this.#mint = mint;
     this.#key = watchKey(options);
-    const { known, waiting } = take(this.#key);
-    this.#outbox = new Outbox(options.url, { known, waiting: [...waiting, ...edits] });
+    const left = take(this.#key);
+    this.#outbox = new Outbox(options.url, { ...left, waiting: [...left.waiting, ...edits] });
     this.#events = events;
     this.#screen = new Screen(previous);
     void this.#open();
@@ -174,8 +174,9 @@ export class Link implements Receiver {
   /** Makes an edit. Says whether the next one may follow: under another handle all begins again with this one. */
   async #make(edit: Edit, opened: Opened): Promise<boolean> {
     let isMade = true;
+    const { inherits } = this.#outbox;
     try {
-      await inTime(call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit }));
+      await inTime(call("edit_watch", { handle: opened.handle, nonce: ++opened.nonce, edit, inherits }));
     } catch (reason) {
       if (opened !== this.#opened) return false;
       if (isUnknownWatch(reason) && !opened.lost) {

@@ -1,7 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ErrorKind } from "./bindings/ErrorKind.js";
 import type { State } from "./bindings/State.js";
-import type { Status } from "./bindings/Status.js";
 import { condense, type Edit } from "./edits.js";
 import { forgetAll, leave, take } from "./left.js";
 import { Outbox } from "./outbox.js";
@@ -48,10 +46,20 @@ describe("condense", () => {
 });
 
 describe("an outbox", () => {
-  const state = (status: Status, list: WireRecord[] = [], kind?: ErrorKind): State => {
+  const state = (watch: number, list: WireRecord[] = [], inherited: number[] = []): State => {
     const { common, packed: records } = pack(list);
-    const error = kind ? { kind, message: "" } : null;
-    return { rev: 1, status, error, cursor: null, ids: [], common, records, more: false };
+    return {
+      watch,
+      inherited,
+      rev: 1,
+      status: "live",
+      error: null,
+      cursor: null,
+      ids: [],
+      common,
+      records,
+      more: false,
+    };
   };
   const made = (outbox: Outbox) => {
     const edits: Edit[] = [];
@@ -63,46 +71,64 @@ describe("an outbox", () => {
   };
 
   test("tells a new watch what was known of another, then what waits; a watch that goes on only that", () => {
-    const left = { known: [add("x"), fail("x")], waiting: [add("y")] };
+    const left = { watch: 1, known: [add("x"), fail("x")], waiting: [add("y")] };
     const fresh = new Outbox("/watch", left);
-    fresh.opened(state("connecting"));
+    fresh.opened(state(2));
     expect([fresh.isRetelling, fresh.hasRetold]).toEqual([true, false]);
     expect(made(fresh)).toEqual([add("x"), fail("x"), add("y")]);
     expect(fresh.hasRetold).toBe(true);
     fresh.retold();
     expect([fresh.isRetelling, fresh.hasRetold]).toEqual([false, false]);
     const old = new Outbox("/watch", left);
-    old.opened(state("live"));
+    old.opened(state(1));
     expect(old.isRetelling).toBe(false);
     expect(made(old)).toEqual([add("y")]);
   });
 
-  test.each<[boolean, State]>([
-    [true, state("connecting")],
-    [true, state("connecting", [record("cached")])],
-    [true, state("reconnecting")],
-    [true, state("reconnecting", [pending(record("of another page"))])],
-    [true, state("closed", [], "connect")],
-    [false, state("reconnecting", [record("a")])],
-    [false, state("closed", [record("a")], "connect")],
-    [false, state("closed", [], "access-lost")],
-    [false, state("snapshot")],
-    [false, state("live")],
-  ])("knows a watch that has just begun (%s)", (isNew, state) => {
-    const outbox = new Outbox("/watch", { known: [add("x")], waiting: [] });
-    outbox.opened(state);
-    expect(outbox.isRetelling).toBe(isNew);
+  test("keeps what is known where Rust refuses to begin a watch", () => {
+    const left = { watch: 1, known: [add("x")], waiting: [] };
+    const outbox = new Outbox("/watch", left);
+    outbox.opened(state(0));
+    expect(outbox.next).toBe(undefined);
+    outbox.lose([]);
+    expect(outbox.left).toEqual(left);
+  });
+
+  test("says with the last of them that all is told, and tells none where another page has said so", () => {
+    const left = { watch: 1, known: [add("x"), add("y")], waiting: [add("z")] };
+    const outbox = new Outbox("/watch", left);
+    outbox.opened(state(2));
+    const inherits = [];
+    for (; outbox.next; outbox.settle(true)) inherits.push(outbox.inherits);
+    expect(inherits).toEqual([undefined, 1, undefined]);
+    const other = new Outbox("/watch", left);
+    other.opened(state(2, [], [1]));
+    expect(made(other)).toEqual([add("z")]);
+  });
+
+  test("goes on with what it was telling again where the same watch is opened again", () => {
+    const outbox = new Outbox("/watch", { watch: 1, known: [add("x"), add("y"), add("z")], waiting: [] });
+    outbox.opened(state(2));
+    outbox.settle(true);
+    outbox.lose([]);
+    outbox.opened(state(2));
+    expect(outbox.isRetelling).toBe(false);
+    expect(made(outbox)).toEqual([add("y"), add("z")]);
   });
 
   test("does not tell what another page told already", () => {
-    const outbox = new Outbox("/watch", { known: [add("x"), fail("x", alice), add("y")], waiting: [] });
-    outbox.opened(state("connecting", [pending(record("x")), record("y")]));
+    const outbox = new Outbox("/watch", {
+      watch: 1,
+      known: [add("x"), fail("x", alice), add("y")],
+      waiting: [],
+    });
+    outbox.opened(state(2, [pending(record("x")), record("y")]));
     expect(made(outbox)).toEqual([add("y")]);
   });
 
   test("knows what is on screen, the oldest first, and what was made since", () => {
     const outbox = new Outbox("/watch", { known: [], waiting: [add("z"), remove("a")] });
-    outbox.opened(state("live"));
+    outbox.opened(state(1));
     made(outbox);
     const failed = {
       ...pending(record("b", 0, 1)),
@@ -121,7 +147,7 @@ describe("an outbox", () => {
 
   test("takes the second list after an edit for one that has it", () => {
     const outbox = new Outbox("/watch", { known: [], waiting: [add("x")] });
-    outbox.opened(state("live"));
+    outbox.opened(state(1));
     made(outbox);
     outbox.heard();
     outbox.heard();
@@ -130,12 +156,12 @@ describe("an outbox", () => {
   });
 
   test("does not keep what was refused, and begins anew with what it was telling again", () => {
-    const outbox = new Outbox("/watch", { known: [add("x")], waiting: [add("y")] });
-    outbox.opened(state("connecting"));
+    const outbox = new Outbox("/watch", { watch: 1, known: [add("x")], waiting: [add("y")] });
+    outbox.opened(state(2));
     outbox.settle(true);
     outbox.settle(false);
     outbox.lose([]);
-    expect(outbox.left).toEqual({ known: [add("x")], waiting: [] });
+    expect(outbox.left).toEqual({ watch: 2, known: [add("x")], waiting: [] });
   });
 });
 

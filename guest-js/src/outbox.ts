@@ -1,10 +1,14 @@
 import type { State } from "./bindings/State.js";
 import { condense, type Edit, MAX_EDITS } from "./edits.js";
-import { endsAccess } from "./error.js";
 import type { WireRecord } from "./record.js";
+
+/** The number of no watch. */
+const NO_WATCH = 0;
 
 /** What a page knows of a watch's edits when it lets the watch go. */
 export interface Left {
+  /** The number of the watch that these are about, if there was one. */
+  readonly watch?: number | undefined;
   /** The edits that were made, by whomever, and that nobody confirmed or took back: Rust may forget them. */
   readonly known: readonly Edit[];
   /** The edits that were not made yet. */
@@ -15,12 +19,17 @@ export interface Left {
  * What a page has to tell Rust of one watch's edits. Rust has them as long as it has the watch: seconds after nobody
  * follows it, they are gone there, but not on this page. Pure.
  *
- * A watch that Rust begins anew is told again what this page knows. One that goes on, because another page follows it,
- * knows better: what it has no more was confirmed, or taken back there. Making an edit twice does no harm.
+ * A watch that Rust begins anew, which its number says, is told again what this page knows. One that goes on knows better,
+ * and so does one that another page told: what it has no more was confirmed, or taken back there. Making an edit twice
+ * does no harm.
  */
 export class Outbox {
   /** In order; the first may be on its way. */
   readonly #waiting: Edit[];
+  /** The number of the watch that is open, or was last. */
+  #watch: number | undefined;
+  /** The number of the watch whose edits are told again. */
+  #of: number | undefined;
   /** What Rust may have to be told again, until it is known what it has. */
   #known: readonly Edit[];
   /** What Rust is told again, before all else, … */
@@ -33,7 +42,8 @@ export class Outbox {
   readonly #guess: string | undefined;
 
   /** @param url - the watch's */
-  constructor(url: string, { known, waiting }: Left) {
+  constructor(url: string, { watch, known, waiting }: Left) {
+    this.#watch = watch;
     this.#guess = /([^/?#]+)\.watchRecords(?:[?#]|$)/.exec(url)?.[1];
     this.#known = known;
     this.#waiting = [...waiting];
@@ -47,6 +57,11 @@ export class Outbox {
   /** The edit to make next. */
   get next(): Edit | undefined {
     return this.#again[this.#said] ?? this.#waiting[0];
+  }
+
+  /** The watch whose edits Rust has all been told with `next`, which no other page need tell it then. */
+  get inherits(): number | undefined {
+    return this.#said === this.#again.length - 1 ? this.#of : undefined;
   }
 
   /** Rust is being told again of edits, and may not show all of them yet. */
@@ -92,15 +107,23 @@ export class Outbox {
 
   /** The handle is lost, or given back. `records` are on screen. */
   lose(records: readonly WireRecord[]): void {
-    this.#known = condense([...this.#editsOf(records), ...this.#again, ...this.#recent.flat()]);
+    const seen = this.#editsOf(records);
+    this.#known = condense([...this.#known, ...seen, ...this.#again, ...this.#recent.flat()]);
     this.#recent = [[], []];
+    // These the watch does not have, even if it goes on.
+    this.#waiting.unshift(...this.#again.slice(this.#said));
     this.retold();
   }
 
   /** A handle is open, and this is what Rust has. */
   opened(state: State): void {
-    const { records, common } = state;
-    this.#again = isNew(state) ? this.#known : [];
+    const { watch, inherited, records, common } = state;
+    // Where Rust refuses to begin one, there is nobody to tell.
+    if (watch === NO_WATCH) return;
+    const isTold = this.#watch !== undefined && [watch, ...inherited].includes(this.#watch);
+    this.#again = isTold ? [] : this.#known;
+    this.#of = this.#watch;
+    this.#watch = watch;
     this.#known = [];
     if (!this.isRetelling) return;
     const has = new Set<string>();
@@ -115,7 +138,7 @@ export class Outbox {
 
   /** What is to be kept for the next one who opens the watch. */
   get left(): Left {
-    return { known: this.#known, waiting: this.#waiting };
+    return { watch: this.#watch, known: this.#known, waiting: this.#waiting };
   }
 
   /** What makes the edits among `records`, the oldest first: without a did the newest of a key is meant. */
@@ -132,14 +155,4 @@ export class Outbox {
       return optimisticError ? [add, { op: "fail", rkey, did, error: optimisticError }] : [add];
     });
   }
-}
-
-/**
- * Whether Rust has just begun the watch: its first attempt is under way, or has failed already. One that was followed
- * before would still have what the server said.
- */
-function isNew({ status, error, records }: State): boolean {
-  if (status === "connecting") return true;
-  const isDown = status === "reconnecting" || (status === "closed" && !endsAccess(error));
-  return isDown && records.every(({ optimistic }) => optimistic);
 }

@@ -44,8 +44,19 @@ describe("an empty screen", () => {
   test("shows status, error and cursor as they were told", () => {
     const error = { kind: "disconnected", message: "gone" } as const;
     const watch = new Watch();
-    const state = { rev: 1, status: "reconnecting", error, cursor: "older", more: false } as const;
-    const shown = watch.screen.take({ ...state, ids: [], common: {}, records: [] }, indexed([]));
+    const state = {
+      watch: 1,
+
+      rev: 1,
+      status: "reconnecting",
+      error,
+      cursor: "older",
+      more: false,
+    } as const;
+    const shown = watch.screen.take(
+      { ...state, inherited: [], ids: [], common: {}, records: [] },
+      indexed([]),
+    );
     expect(shown).toEqual({ status: "reconnecting", error, cursor: "older", records: [] });
   });
 });

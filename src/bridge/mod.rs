@@ -174,6 +174,19 @@ impl Bridge {
         Ok(())
     }
 
+    /// The watch of a handle was told all edits of the one of this number, which ended.
+    pub(crate) fn inherit(
+        &self,
+        label: &str,
+        session: &str,
+        handle: u32,
+        watch: u64,
+    ) -> Result<()> {
+        let slot = self.slot(label, session, handle)?;
+        slot.open()?.subscription.inherit(watch);
+        Ok(())
+    }
+
     /// Fetches the next page of older records. Gives the revision from which on the page has them.
     pub(crate) async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
         let slot = self.slot(label, session, handle)?;

@@ -3,7 +3,8 @@
 #[cfg(test)]
 use contrail_sync_engine::EditError;
 use contrail_sync_engine::{
-    self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Record, Status, WarningKind,
+    self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Record, Status, Subscription,
+    WarningKind,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -11,6 +12,12 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 #[derive(Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export))]
 struct State<'a> {
+    /// The watch's number; one that is begun anew for the same options has another.
+    #[cfg_attr(test, ts(type = "number"))]
+    watch: u64,
+    /// The numbers of watches that ended and whose edits this one was told.
+    #[cfg_attr(test, ts(type = "Array<number>"))]
+    inherited: Vec<u64>,
     /// Revision; the next delta has the next one.
     #[cfg_attr(test, ts(type = "number"))]
     rev: u64,
@@ -223,11 +230,31 @@ impl From<CacheInfo> for InfoPayload {
     }
 }
 
+/// Which watch a state is of.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// Its number.
+    pub(crate) watch: u64,
+    /// The numbers of those whose edits it was told.
+    pub(crate) inherited: Vec<u64>,
+}
+
+impl Origin {
+    pub(crate) fn of(subscription: &Subscription) -> Self {
+        Self {
+            watch: subscription.watch(),
+            inherited: subscription.inherited(),
+        }
+    }
+}
+
 /// A state as JSON.
-pub(crate) fn state(state: &engine::State) -> serde_json::Result<String> {
+pub(crate) fn state(origin: Origin, state: &engine::State) -> serde_json::Result<String> {
     let entries = || state.entries.iter().map(|entry| &**entry);
     let common = Common::of(entries());
     serde_json::to_string(&State {
+        watch: origin.watch,
+        inherited: origin.inherited,
         rev: state.rev,
         status: state.status,
         error: &state.error,
@@ -297,7 +324,7 @@ mod tests {
     fn state_of(entries: Vec<Arc<Entry>>) -> serde_json::Value {
         let mut state = engine::State::default();
         (state.status, state.entries) = (Status::Live, entries);
-        serde_json::from_str(&super::state(&state).unwrap()).unwrap()
+        serde_json::from_str(&super::state(Origin::default(), &state).unwrap()).unwrap()
     }
 
     const A: &str =

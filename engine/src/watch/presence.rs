@@ -1,12 +1,23 @@
 //! Who follows a watch, as its task and its engine see it: without a queue that could be full, and true at once.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::{sync::Notify, time::Instant};
+
+/// Most watches that are remembered of those whose edits another one was told.
+const MAX_INHERITED: usize = 16;
 
 /// How many follow a watch.
 #[derive(Debug)]
 pub(crate) struct Presence {
+    /// The watch's number, which no other one of this process has.
+    number: u64,
     counted: Mutex<Counted>,
     changed: Notify,
 }
@@ -18,17 +29,22 @@ struct Counted {
     alone_since: Instant,
     /// It ends with its last follower, instead of lingering.
     retired: bool,
+    /// The watches before it whose edits it was told, the last ones.
+    inherited: VecDeque<u64>,
 }
 
 impl Presence {
     /// Of a new watch, with the one who wanted it.
     pub(crate) fn new() -> (Arc<Self>, Alive) {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
         let counted = Counted {
             followers: 1,
             alone_since: Instant::now(),
             retired: false,
+            inherited: VecDeque::new(),
         };
         let presence = Arc::new(Self {
+            number: BEGUN.fetch_add(1, Ordering::Relaxed) + 1,
             counted: Mutex::new(counted),
             changed: Notify::new(),
         });
@@ -82,6 +98,30 @@ impl Counted {
 #[derive(Debug)]
 pub(crate) struct Alive(Arc<Presence>);
 
+impl Alive {
+    /// The number of the watch that it follows.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// The watch was told all edits of the one of this number, which ended before.
+    pub(crate) fn inherit(&self, watch: u64) {
+        let inherited = &mut self.0.lock().inherited;
+        if inherited.contains(&watch) {
+            return;
+        }
+        if inherited.len() == MAX_INHERITED {
+            inherited.pop_front();
+        }
+        inherited.push_back(watch);
+    }
+
+    /// The watches whose edits it was told.
+    pub(crate) fn inherited(&self) -> Vec<u64> {
+        self.0.lock().inherited.iter().copied().collect()
+    }
+}
+
 impl Drop for Alive {
     fn drop(&mut self) {
         {
@@ -112,6 +152,20 @@ mod tests {
         assert!(presence.is_over() && presence.alone_since().is_some());
         assert!(presence.enter().is_none());
         assert!(presence.changed().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_watch_has_a_number_of_its_own_and_remembers_some_of_those_before_it() {
+        let (_, first) = Presence::new();
+        let (presence, second) = Presence::new();
+        assert_ne!(first.number(), second.number());
+        let third = presence.enter().unwrap();
+        assert_eq!(second.number(), third.number());
+        let many = 100..100 + MAX_INHERITED as u64;
+        for it in [1].into_iter().chain(many.clone()).chain([100]) {
+            second.inherit(it);
+        }
+        assert_eq!(third.inherited(), many.collect::<Vec<_>>());
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Subscription {
     budget: usize,
     /// Why there is nothing to follow.
     refused: Option<WatchError>,
-    _alive: Option<Arc<Alive>>,
+    alive: Option<Arc<Alive>>,
 }
 
 impl Subscription {
@@ -101,7 +101,7 @@ impl Subscription {
             seen: AtomicU64::new(0),
             budget: usize::MAX,
             refused: None,
-            _alive: Some(admission.alive),
+            alive: Some(admission.alive),
         }
     }
 
@@ -113,7 +113,7 @@ impl Subscription {
             seen: AtomicU64::new(0),
             budget: usize::MAX,
             refused: None,
-            _alive: None,
+            alive: None,
         }
     }
 
@@ -131,6 +131,26 @@ impl Subscription {
     pub fn in_parts(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self
+    }
+
+    /// The number of the watch, which no other one of this process has; 0 if there is none. A watch that ended and was
+    /// begun anew for the same spec has another: what was edited in the first one is not in it.
+    pub fn watch(&self) -> u64 {
+        self.alive.as_ref().map_or(0, |it| it.number())
+    }
+
+    /// The watch was told all edits that one of this number had, which ended: nobody else need tell them.
+    pub fn inherit(&self, watch: u64) {
+        if let Some(alive) = &self.alive {
+            alive.inherit(watch);
+        }
+    }
+
+    /// The numbers of the watches whose edits this one was told, the last ones.
+    pub fn inherited(&self) -> Vec<u64> {
+        self.alive
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.inherited())
     }
 
     /// The whole state, in parts the first one. Deltas after it build on it. `None` once the engine is gone.

@@ -9,6 +9,14 @@ import type { Status } from "./Status.js";
  */
 export type State = { 
 /**
+ * The watch's number; one that is begun anew for the same options has another.
+ */
+watch: number, 
+/**
+ * The numbers of watches that ended and whose edits this one was told.
+ */
+inherited: Array<number>, 
+/**
  * Revision; the next delta has the next one.
  */
 rev: number, 

@@ -8,7 +8,7 @@ import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
 import type { Status } from "../bindings/Status.js";
 import type { WireRecord } from "../record.js";
-import { type Now, Teller } from "./teller.js";
+import { type Now, type Origin, Teller } from "./teller.js";
 
 /** A call that reached the plugin. */
 export interface Call {
@@ -75,6 +75,8 @@ export class FakePlugin {
   answers = true;
   /** How a watch stands until it does. */
   firstStatus: Status = "connecting";
+  /** The watch's number, and those of the ones whose edits it was told. */
+  #origin: Origin = { watch: 1, inherited: [] };
   readonly #asked = new Map<number, (answer: Answered) => void>();
   #lastRequest = 0;
 
@@ -135,6 +137,7 @@ export class FakePlugin {
     this.#optimistic.clear();
     this.#ids.clear();
     this.#isNew = true;
+    this.#origin = { watch: this.#origin.watch + 1, inherited: [] };
   }
 
   /** Has the server answer the first attempt of a watch that began anew. */
@@ -177,6 +180,9 @@ export class FakePlugin {
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
     if (command === "watch_state") return this.#state(open, handle);
+    const inherits = args["inherits"];
+    if (typeof inherits === "number")
+      this.#origin = { ...this.#origin, inherited: [...this.#origin.inherited, inherits] };
     if (command === "edit_watch") return this.#edit(open, args["nonce"] as number, args["edit"] as SentEdit);
     if (command === "load_more") return this.#loadMore(open);
     return this.#ack(open, handle, args["rev"] as number);
@@ -196,7 +202,7 @@ export class FakePlugin {
 
   /** Counts as acknowledged; what it leaves out follows in deltas. */
   #state(open: Open, handle: number): State {
-    const state = open.state(this.#now, this.chunk);
+    const state = open.state(this.#origin, this.#now, this.chunk);
     open.inFlight = false;
     open.acked = open.rev;
     if (open.changed) setTimeout(() => void this.#flush(handle));

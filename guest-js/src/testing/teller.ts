@@ -11,6 +11,9 @@ export interface Entry {
   record: WireRecord;
 }
 
+/** Which watch it is. */
+export type Origin = Pick<State, "watch" | "inherited">;
+
 /** Where a watch stands. */
 export interface Now {
   status: Status;
@@ -32,13 +35,15 @@ export class Teller {
   #knows = "";
 
   /** What there is now, or the first `chunk` records. A revision of its own only if it tells news. */
-  state(now: Now, chunk: number): State {
+  state({ watch, inherited }: Origin, now: Now, chunk: number): State {
     if (this.hasNews(now)) this.rev += 1;
     this.told = now.entries.slice(0, chunk);
     this.#count(this.told.length < now.entries.length);
     this.#note(now);
     const { common, packed } = pack(this.told.map(({ record }) => record));
     return {
+      watch,
+      inherited,
       rev: this.rev,
       status: this.#status(now),
       error: now.error,

@@ -42,7 +42,7 @@ export class Watch {
 
   /** Asks for the state. */
   ask(retelling = false): Shown | undefined {
-    const state = this.teller.state(this.#now, this.chunk);
+    const state = this.teller.state({ watch: 1, inherited: [] }, this.#now, this.chunk);
     return this.screen.take(state, indexed(this.screen.records), retelling);
   }
 

@@ -419,7 +419,7 @@ impl<'a> Life<'a> {
         let (machine, store) = (self.replica.machine(), self.replica.store());
         let state = self.follower.state(self.seen, machine, store, budget);
         self.seen = state.rev;
-        let json = payload::state(&state).unwrap();
+        let json = payload::state(payload::Origin::default(), &state).unwrap();
         self.page.tell('S', &json);
     }
 
