@@ -53,6 +53,29 @@ async fn last_sessions_records_are_shown_before_the_network_answers() {
 }
 
 #[tokio::test]
+async fn a_watch_that_closes_at_once_ends_with_all_of_last_sessions_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    for n in 0..5 {
+        lounge.say(&n.to_string(), &format!("message {n}"));
+    }
+    let mut spec = cached(lounge.spec());
+    let seen = once(&file, &spec).await;
+    lounge.server.shutdown().await;
+
+    spec.reconnect = false;
+    for _ in 0..20 {
+        let engine = session(&file);
+        let watch = engine.watch(spec.clone()).await;
+        let closed = until(&watch, |it| it.status == Status::Closed).await;
+        assert_eq!(texts(&closed), seen);
+        assert_eq!(closed.error.unwrap().kind, ErrorKind::Connect);
+        end(engine).await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_wins_over_what_was_cached() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cache.sqlite");

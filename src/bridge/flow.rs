@@ -112,7 +112,10 @@ impl Pump {
         let state = state.ok_or(Error::UnknownWatch)?;
         // With more to come, the page says when it is ready for it.
         self.under_way = state.more.then_some(state.rev);
-        Ok(payload::state(payload::Origin::of(&self.subscription), &state)?)
+        Ok(payload::state(
+            payload::Origin::of(&self.subscription),
+            &state,
+        )?)
     }
 
     /// Acknowledgements that come twice, or of what is not under way, change nothing.

@@ -80,6 +80,8 @@ pub(crate) struct Watch {
     wait: Timer,
     compare: Timer,
     first_frame: FirstFrame,
+    /// Questions for a state that is told later.
+    held: Vec<Command>,
     /// The bounds that something would have passed.
     left_out: Vec<Bound>,
     epoch: Instant,
@@ -138,6 +140,7 @@ impl Watch {
             wait: Timer::default(),
             compare: Timer::default(),
             first_frame: FirstFrame::default(),
+            held: Vec::new(),
             left_out: Vec::new(),
             epoch: Instant::now(),
             commands,
@@ -202,6 +205,7 @@ impl Watch {
                 // A caller that is gone drops the admission, which ends the subscription.
                 let _ = reply.send(Admission { id, alive });
             }
+            Command::State { .. } if self.is_closing() => self.held.push(command),
             Command::State {
                 id,
                 seen,
@@ -477,9 +481,20 @@ impl Watch {
         }
     }
 
+    /// It is closed, but records of last time are still to come. Nobody looks at a watch that has told that it is closed.
+    fn is_closing(&self) -> bool {
+        self.status() == Status::Closed && self.persist.as_ref().is_some_and(Persist::is_reading)
+    }
+
     /// Tells the followers what is new.
     fn deliver(&mut self) {
         self.note_changes();
+        if self.is_closing() {
+            return;
+        }
+        for command in std::mem::take(&mut self.held) {
+            self.command(command);
+        }
         let arriving = self.status() == Status::Snapshot;
         if self.first_frame.look(arriving, self.replica.store().len()) {
             return;

@@ -138,6 +138,11 @@ impl Persist {
         self.pages = Some(pages.flatten_stream().boxed());
     }
 
+    /// Whether there may be more records of last time.
+    pub(super) fn is_reading(&self) -> bool {
+        self.pages.is_some()
+    }
+
     /// The snapshot is complete: the records are the server's, and what was cached matters no more.
     pub(super) fn synced(&mut self) {
         self.pages = None;
