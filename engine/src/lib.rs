@@ -117,6 +117,16 @@ pub use watch::{
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// What the fuzzer calls.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::{
+        cache::fuzzing::rows,
+        transport::fuzzing::{frame, handshake, page, stream},
+    };
+}
+
 /// What the plugin and the benches share with the engine; no promise to anybody else.
 #[doc(hidden)]
 pub mod internals {

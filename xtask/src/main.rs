@@ -8,6 +8,7 @@ mod counts;
 mod cross;
 mod demo;
 mod display;
+mod fuzz;
 mod gallery;
 mod keyring;
 mod npm;
@@ -37,6 +38,7 @@ cargo xtask <command>
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
        [--seed N]              (15 minutes by default)
+  fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
@@ -84,6 +86,7 @@ fn dispatch() -> Result<ExitCode> {
         "bench" => bench::run(quick(&mut args)?)?,
         "agree" => agree::run(&agree_options(&mut args)?)?,
         "soak" => soak::run(&soak_options(&mut args)?)?,
+        "fuzz" => fuzz::run(&fuzz_options(&mut args)?)?,
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;
@@ -150,6 +153,17 @@ fn soak_options(args: &mut lexopt::Parser) -> Result<soak::Options> {
         match arg {
             Long("for") => options.seconds = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn fuzz_options(args: &mut lexopt::Parser) -> Result<fuzz::Options> {
+    let mut options = fuzz::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("for") => options.seconds = args.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }

@@ -11,6 +11,8 @@
 mod clears;
 mod damage;
 mod db;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod job;
 mod pages;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 pub(crate) mod auto;
 mod cause;
 mod client;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 pub(crate) mod http;
 pub(crate) mod list;
 pub(crate) mod page;

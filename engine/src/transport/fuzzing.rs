@@ -1,0 +1,62 @@
+//! Entrances for the fuzzer to what servers send.
+
+use serde::Deserialize;
+
+use super::{
+    list,
+    sse_parser::{Parsed, SseParser},
+    ws::Handshake,
+};
+use crate::{
+    pure::protocol::{
+        listed::{Listed, Records},
+        wire,
+    },
+    redact::Secrets,
+};
+
+/// The events of a stream that arrives in pieces of `size` bytes, each with its name and data; the last one is `None` if
+/// one is larger than `limit`.
+pub fn stream(bytes: &[u8], size: usize, limit: usize) -> Vec<Option<(String, String)>> {
+    let (mut parser, mut events) = (SseParser::new(limit), Vec::new());
+    for mut piece in bytes.chunks(size) {
+        loop {
+            match parser.next(&mut piece) {
+                Ok(Some(Parsed::Event { kind, data })) => {
+                    events.push(Some((kind.to_owned(), data.to_owned())));
+                }
+                Ok(Some(Parsed::NotUtf8)) => events.push(Some(Default::default())),
+                Ok(None) => break,
+                Err(_) => {
+                    events.push(None);
+                    return events;
+                }
+            }
+        }
+    }
+    events
+}
+
+/// Reads a handshake's answer as what a page of it would tell. Gives how many records it has.
+pub fn handshake(bytes: &[u8]) -> Option<usize> {
+    let handshake: Handshake = serde_json::from_slice(bytes).ok()?;
+    let (listed, _) = handshake.into_page();
+    Some(listed.records.len())
+}
+
+/// Reads a page of records.
+pub fn page(bytes: &[u8]) -> Option<Listed> {
+    let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
+    Some(list::read_page(records, cursor))
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    records: Records,
+    cursor: Option<String>,
+}
+
+/// Reads a text frame of a WebSocket. Says whether it was an event.
+pub fn frame(text: &str) -> bool {
+    wire::decode_frame(text, &Secrets::default()).is_ok_and(|it| it.is_some())
+}
