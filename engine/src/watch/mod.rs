@@ -120,7 +120,6 @@ impl Watch {
             spec.tickets.clone(),
             spec.url.clone(),
             spec.account.clone(),
-            spec.guard.clone(),
             &spec.guard_id,
         );
         Self {
