@@ -16,6 +16,7 @@ use super::{
     ConnectRequest, TransportError, UrlGuard,
     cause::{cause, why_unreachable},
     client::{default_tls, upgrading},
+    own::own,
     pool::{Lease, Pool},
     redirects::DeadEnds,
     refusal::accepted,
@@ -71,7 +72,7 @@ impl Http {
         })
     }
 
-    /// Requests `url` with the watch's ticket, follows redirects as far as the guard allows, and turns
+    /// Requests `url`, which is the watch's or made of it, with the watch's ticket, follows redirects as far as the guard allows, and turns
     /// every answer but 2xx into the error it means.
     pub async fn get(
         &self,
@@ -82,12 +83,12 @@ impl Http {
         let secrets = request.secrets();
         let asked = origin(&url);
         let answer = async {
-            check(&url, &request.guard, &secrets)?;
+            check(&request.url, &request.guard, &secrets)?;
             let mut way = self.dead_ends.set_out(&url)?;
             if let Some(ticket) = &request.ticket {
                 url.query_pairs_mut().append_pair("ticket", ticket.expose());
             }
-            let mut origin = asked.clone();
+            let (sent, mut origin) = (url.clone(), asked.clone());
             loop {
                 let answer = self.answer(&url, origin, &secrets, |client| {
                     client.get(url.clone()).header(ACCEPT, accept)
@@ -98,7 +99,7 @@ impl Http {
                     return answer.accepted().await;
                 }
                 url = redirect_target(&url, &answer.response)?;
-                if !(request.guard)(&url) {
+                if !(request.guard)(&own(&url, &sent, &request.url)) {
                     let to = secrets.quoted(&bare(&url));
                     return Err(TransportError::RedirectNotAllowed { to });
                 }
@@ -157,12 +158,10 @@ impl Http {
         &self,
         url: Url,
         headers: HeaderMap,
-        guard: &UrlGuard,
         secrets: &Secrets,
     ) -> Result<Response, TransportError> {
         let origin = origin(&url);
         let answer = async {
-            check(&url, guard, secrets)?;
             let sent = self.http1.get(url.clone()).headers(headers).send();
             let response = sent.await;
             let response = response.map_err(|error| unreachable(&origin, error, secrets))?;
@@ -240,7 +239,8 @@ impl fmt::Debug for Answer {
     }
 }
 
-fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<(), TransportError> {
+/// Asks the guard.
+pub(super) fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<(), TransportError> {
     if guard(url) {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod cause;
 mod client;
 pub(crate) mod http;
 pub(crate) mod list;
+mod own;
 pub(crate) mod page;
 mod pool;
 mod redirects;
@@ -32,7 +33,8 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 /// Nothing heard for this long means that the connection is dead: three missed keepalives.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Decides whether a URL may be requested; asked for the first one and for every redirect.
+/// Decides whether a URL may be requested: asked for the watch's own, and for every redirect without what was added to
+/// the watch's (ticket, mode, cursor).
 pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 
 /// What to connect to, and within which bounds.
