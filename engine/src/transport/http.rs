@@ -55,6 +55,8 @@ pub struct Answer {
     lease: Lease,
     /// What may stand in messages of where it comes from.
     origin: String,
+    /// The same with method and path.
+    at: String,
     secrets: Secrets,
 }
 
@@ -98,7 +100,7 @@ impl Http {
                     way.arrives();
                     return answer.accepted().await;
                 }
-                url = redirect_target(&url, &answer.response)?;
+                url = redirect_target(&url, &answer)?;
                 if !(request.guard)(&own(&url, &sent, &request.url)) {
                     let to = secrets.quoted(&bare(&url));
                     return Err(TransportError::RedirectNotAllowed { to });
@@ -143,12 +145,15 @@ impl Http {
     ) -> Result<Answer, TransportError> {
         let failed = |error| unreachable(&origin, error, secrets);
         let mut lease = self.pool.lease(url).await.map_err(failed)?;
-        let response = request(lease.client()).send().await.map_err(failed)?;
+        let request = request(lease.client()).build().map_err(failed)?;
+        let at = secrets.quoted(&format!("{} {}", request.method(), bare(request.url())));
+        let response = lease.client().execute(request).await.map_err(failed)?;
         lease.answered(response.version());
         Ok(Answer {
             response,
             lease,
             origin,
+            at,
             secrets: secrets.clone(),
         })
     }
@@ -169,10 +174,12 @@ impl Http {
                 return Ok(response);
             }
             let status = response.status().as_u16();
+            let at = secrets.quoted(&format!("GET {}", bare(&url)));
             // Anything but a switch is a refusal, 200 included.
-            Err(match accepted(response, secrets).await {
+            Err(match accepted(response, &at, secrets).await {
                 Err(error) => error,
                 Ok(_) => TransportError::Status {
+                    at,
                     status,
                     message: "it did not switch protocols".to_owned(),
                     retry_after: None,
@@ -185,8 +192,13 @@ impl Http {
 
 impl Answer {
     async fn accepted(self) -> Result<Self, TransportError> {
-        let response = accepted(self.response, &self.secrets).await?;
+        let response = accepted(self.response, &self.at, &self.secrets).await?;
         Ok(Self { response, ..self })
+    }
+
+    /// Method, origin and path that it answers, for messages.
+    pub fn at(&self) -> &str {
+        &self.at
     }
 
     /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
@@ -278,13 +290,14 @@ pub fn bare(url: &Url) -> String {
     format!("{}{}", origin(url), url.path())
 }
 
-fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportError> {
-    let location = response.headers().get(LOCATION);
+fn redirect_target(from: &Url, answer: &Answer) -> Result<Url, TransportError> {
+    let location = answer.response.headers().get(LOCATION);
     let target = location
         .and_then(|value| value.to_str().ok())
         .and_then(|value| from.join(value).ok());
     target.ok_or_else(|| TransportError::Status {
-        status: response.status().as_u16(),
+        at: answer.at.clone(),
+        status: answer.response.status().as_u16(),
         message: "a redirect without a target".to_owned(),
         retry_after: None,
     })

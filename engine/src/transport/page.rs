@@ -33,7 +33,9 @@ pub(crate) async fn page(
 
 fn is_unknown(error: &TransportError) -> bool {
     match error {
-        TransportError::NoWebSocket | TransportError::BadHandshake { .. } => true,
+        TransportError::NoWebSocket
+        | TransportError::BadHandshake { .. }
+        | TransportError::BadRequest { .. } => true,
         TransportError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 501),
         _ => false,
     }

@@ -120,7 +120,7 @@ impl Ws {
         check(&own, &request.guard, secrets)?;
         let response = self.http.upgrade(url, headers, secrets);
         let response = response.await;
-        let response = response.map_err(no_websocket)?;
+        let response = response.map_err(of_upgrade)?;
         check_accept(&response, &key)?;
         let upgraded = response
             .upgrade()
@@ -180,6 +180,19 @@ fn no_websocket(error: TransportError) -> TransportError {
     match error {
         TransportError::Status { status: 426, .. } => TransportError::NoWebSocket,
         other => other,
+    }
+}
+
+/// The handshake has answered this query: what is wrong now is the socket.
+fn of_upgrade(error: TransportError) -> TransportError {
+    match error {
+        TransportError::BadRequest { at, message } => TransportError::Status {
+            at,
+            status: 400,
+            message,
+            retry_after: None,
+        },
+        other => no_websocket(other),
     }
 }
 
