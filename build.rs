@@ -34,6 +34,8 @@ enum ScopeEntry {
     /// - "https://*.example/xrpc/*": the xrpc routes of every subdomain
     ///
     /// - "http://127.0.0.1:*": every port of the loopback address
+    ///
+    /// - "https://appview.example/*\\?actor=did\\:plc\\:alice": one query; colons are escaped
     Value(String),
     /// The same, under a name.
     Object {

@@ -355,6 +355,10 @@ impl fmt::Debug for Surroundings {
 
 /// Makes a watch's URL absolute and checks that it is one that can be watched.
 pub(crate) fn resolve(text: &str, base_url: Option<&Url>) -> Result<Url> {
+    if text.trim().is_empty() {
+        let message = "it is empty: give the watchRecords URL of a collection";
+        return Err(Error::InvalidUrl(message.to_owned()));
+    }
     let url = match (Url::parse(text), base_url) {
         (Ok(url), _) => url,
         (Err(url::ParseError::RelativeUrlWithoutBase), Some(base)) => base

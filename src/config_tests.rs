@@ -33,6 +33,8 @@ fn relative_urls_resolve_against_the_base() {
 #[test]
 fn wrong_urls_and_options_are_typed_errors() {
     for url in [
+        "",
+        " ",
         "https://[",
         "ftp://appview.example/x",
         "https://u:p@appview.example/x",

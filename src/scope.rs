@@ -1,6 +1,6 @@
 //! Which URLs a webview may watch: the allow and deny lists of its capabilities.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -19,6 +19,38 @@ pub(crate) enum EntryRaw {
     },
 }
 
+/// Why a text is no entry of a scope. The build script reads this file too, and has no `thiserror`.
+#[derive(Debug)]
+pub(crate) enum PatternError {
+    /// It is no pattern of the standard.
+    Syntax(urlpattern::Error),
+    /// A colon before a word, as in `did:plc:alice`: the standard reads a group there that any text fits.
+    NamedGroup(String),
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => error.fmt(f),
+            Self::NamedGroup(name) => write!(
+                f,
+                "`:{name}` in it is a named group, which allows any text: write `\\:{name}` for a colon, `\\\\:{name}` in JSON, and `*` for any text"
+            ),
+        }
+    }
+}
+
+impl From<urlpattern::Error> for PatternError {
+    fn from(error: urlpattern::Error) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+/// What needs no encoding in a path besides letters, digits and `-._~`.
+const IN_PATH: &str = "!$'()*,;:@&=+";
+/// The same in a query, where `&`, `=` and `+` mean something.
+const IN_QUERY: &str = "!$'()*,;:@/?";
+
 /// One URL pattern of a scope.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -34,12 +66,23 @@ impl Entry {
 }
 
 impl std::str::FromStr for Entry {
-    type Err = urlpattern::Error;
+    type Err = PatternError;
 
     /// Parses a pattern of the URL Pattern standard. A pattern without a path allows every path, one
     /// without a query every query, as in Tauri's HTTP plugin.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut init = UrlPatternInit::parse_constructor_string::<regex::Regex>(text, None)?;
+        let parts = [&init.hostname, &init.pathname, &init.search, &init.hash];
+        if let Some(name) = parts.into_iter().flatten().find_map(|it| named_group(it)) {
+            return Err(PatternError::NamedGroup(name.to_owned()));
+        }
+        for (part, literal) in [(&mut init.pathname, IN_PATH), (&mut init.search, IN_QUERY)] {
+            *part = part.take().map(|it| decoded(&it, literal, "\\"));
+        }
+        // In an address a colon begins no group.
+        if let Some(address) = init.hostname.take_if(|it| it.starts_with('[')) {
+            init.hostname = Some(address.replace("\\:", ":").replace(':', "\\:"));
+        }
         let anything = || Some("*".to_owned());
         if init
             .pathname
@@ -59,6 +102,82 @@ impl std::str::FromStr for Entry {
             pattern: UrlPattern::parse(init, Default::default())?,
         })
     }
+}
+
+/// The first name of a group in a part of a pattern.
+fn named_group(part: &str) -> Option<&str> {
+    let is_ipv6 = part.starts_with('[');
+    let (mut chars, mut depth) = (part.char_indices(), 0_usize);
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && !is_ipv6 => {
+                let of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+                let rest = &part[at + 1..];
+                let name = &rest[..rest.find(|c| !of_name(c)).unwrap_or(rest.len())];
+                if name.starts_with(|c: char| !c.is_numeric()) {
+                    return Some(name);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A text with what needs no encoding written as it is, behind `escape` where it is no letter, and the rest in capitals.
+fn decoded(text: &str, literal: &str, escape: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        all += &rest[..at];
+        rest = &rest[at..];
+        let Some(byte) = rest
+            .get(1..3)
+            .and_then(|it| u8::from_str_radix(it, 16).ok())
+        else {
+            all.push('%');
+            rest = &rest[1..];
+            continue;
+        };
+        match char::from(byte) {
+            char if char.is_ascii_alphanumeric() || "-._~".contains(char) => all.push(char),
+            char if literal.contains(char) => {
+                all += escape;
+                all.push(char);
+            }
+            _ => all += &rest[..3].to_ascii_uppercase(),
+        }
+        rest = &rest[3..];
+    }
+    all + rest
+}
+
+/// A URL as it is compared: however much of it is percent-encoded.
+fn plain(url: &Url) -> Url {
+    let mut plain = url.clone();
+    plain.set_path(&decoded(url.path(), IN_PATH, ""));
+    plain.set_query(url.query().map(|it| decoded(it, IN_QUERY, "")).as_deref());
+    plain
+}
+
+/// What servers may take a URL for: the same host without its last dot, the path without doubled or encoded slashes.
+fn loosely_read(url: &Url) -> Url {
+    let mut read = plain(url);
+    let host = url.host_str().unwrap_or_default();
+    // One that cannot be set stays as it is.
+    let _ = read.set_host(Some(host.trim_end_matches('.')));
+    let path = decoded(read.path(), "/\\", "").replace('\\', "/");
+    let parts: Vec<&str> = path.split('/').filter(|it| !it.is_empty()).collect();
+    let end = if path.ends_with('/') && !parts.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    read.set_path(&format!("/{}{end}", parts.join("/")));
+    read
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -86,8 +205,10 @@ impl Scope {
 
     /// Whether the URL may be requested.
     pub(crate) fn allows(&self, url: &Url) -> bool {
-        let matches = |list: &[Arc<Entry>]| list.iter().any(|entry| entry.matches(url));
-        !matches(&self.deny) && matches(&self.allow)
+        let matches = |list: &[Arc<Entry>], url: &Url| list.iter().any(|entry| entry.matches(url));
+        let plain = plain(url);
+        let denied = matches(&self.deny, &plain) || matches(&self.deny, &loosely_read(url));
+        !denied && matches(&self.allow, &plain)
     }
 
     /// A name that two scopes share only if they allow the same.
@@ -149,6 +270,111 @@ mod tests {
         ] {
             assert!(!allows(&scope, url), "{url}");
         }
+    }
+
+    #[test]
+    fn an_unescaped_did_is_refused_in_words_that_say_how_to_write_it() {
+        let bad = [
+            "https://a.example/xrpc/x?spaceUri=ats://did:plc:alice/*",
+            "https://a.example/xrpc/x?actor=did:plc:alice&other=did:plc:bob",
+            "https://a.example/did:plc:alice",
+            "https://a.example/x#:y",
+            "https://:tenant.example/x",
+        ];
+        for text in bad {
+            let error = text.parse::<Entry>().unwrap_err();
+            assert!(
+                matches!(error, PatternError::NamedGroup(_)),
+                "{text}: {error}"
+            );
+        }
+        let json = r#""https://a.example/did:plc:alice""#;
+        let told = serde_json::from_str::<Entry>(json).unwrap_err().to_string();
+        assert!(
+            told.contains(r"write `\:plc` for a colon, `\\:plc` in JSON"),
+            "{told}"
+        );
+        for good in [
+            r"https://a.example/did\:plc\:alice",
+            "https://a.example/did%3Aplc%3Aalice",
+            "https://a.example/(did:plc:[a-z]+)/x",
+            "https://a.example:8443/x",
+            "http://[fe80::a]:8788/x",
+        ] {
+            assert!(
+                good.parse::<Entry>().is_ok(),
+                "{good}: {:?}",
+                good.parse::<Entry>()
+            );
+        }
+    }
+
+    #[test]
+    fn a_did_is_matched_however_page_and_pattern_spell_it() {
+        let of_alice = [
+            r"https://a.example/*\?spaceUri=ats\://did\:plc\:alice/*",
+            "https://a.example/*\\?spaceUri=ats%3a%2F%2Fdid%3Aplc%3Aalice%2F*",
+        ];
+        for pattern in of_alice {
+            let scope = scope(&[pattern], &[]);
+            for url in [
+                "https://a.example/x?spaceUri=ats://did:plc:alice/t/k",
+                "https://a.example/x?spaceUri=ats%3A%2F%2Fdid%3Aplc%3Aalice%2Ft%2Fk",
+                "https://a.example/x?spaceUri=ats%3a//did:plc:%61lice/t/k",
+            ] {
+                assert!(allows(&scope, url), "{pattern} {url}");
+            }
+            for url in [
+                "https://a.example/x?spaceUri=ats://did:plc:bob/t/k",
+                "https://a.example/x?spaceUri=ats://did:plc:bob/t/k%26spaceUri=ats://did:plc:alice/",
+            ] {
+                assert!(!allows(&scope, url), "{pattern} {url}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_port_of_an_ipv6_address_can_be_allowed() {
+        let scope = scope(&["http://[::1]:*"], &[]);
+        assert!(allows(&scope, "http://[::1]:8788/xrpc/x?y=z"));
+        assert!(allows(&scope, "http://[::1]/xrpc/x"));
+        for url in [
+            "http://[::2]:8788/x",
+            "https://[::1]/x",
+            "http://127.0.0.1/x",
+        ] {
+            assert!(!allows(&scope, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_denial_holds_however_a_url_is_spelled() {
+        let scope = scope(
+            &["https://*"],
+            &[
+                "https://secret.example",
+                "https://a.example/private/*",
+                "https://a.example/did%3Aplc%3Aeve",
+            ],
+        );
+        for url in [
+            "https://secret.example./x",
+            "https://SECRET.example:443/x",
+            "https://a.example/private/x",
+            "https://a.example/%70riv%61te/x",
+            "https://a.example//private/x",
+            "https://a.example/private//x",
+            "https://a.example/private%2Fx",
+            "https://a.example/y/..%2fprivate/x",
+            "https://a.example/y/%2e%2e/private/x",
+            "https://a.example/private%5Cx",
+            "https://a.example./private/x",
+            "https://a.example/did:plc:eve",
+            "https://a.example/did%3Aplc:%65ve",
+        ] {
+            assert!(!allows(&scope, url), "{url}");
+        }
+        assert!(allows(&scope, "https://a.example/public/x"));
     }
 
     #[test]

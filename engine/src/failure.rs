@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Connect,
     /// The server answered with a status that is not 2xx and no known reason.
     HttpStatus,
+    /// 400: the server says that it cannot answer this query. Asking again would change nothing, so the watch is closed.
+    BadRequest,
     /// 401: ticket missing, malformed, expired or forged.
     AuthRequired,
     /// The server says that the caller may not read this.
@@ -90,6 +92,8 @@ pub enum Refusal {
     Ticket,
     /// The records are not the caller's to see (any more).
     AccessLost,
+    /// Asking again would be answered the same.
+    Final,
 }
 
 /// Why a connection ended or did not come about, as far as the lifecycle cares.
@@ -110,6 +114,14 @@ impl Failure {
             payload: ErrorPayload::new(kind, message),
             refusal: None,
             retry_after: None,
+        }
+    }
+
+    /// The same, after which nobody need ask again.
+    pub fn for_good(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            refusal: Some(Refusal::Final),
+            ..Self::new(kind, message)
         }
     }
 

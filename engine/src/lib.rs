@@ -107,6 +107,7 @@ pub use vault::{
 };
 pub use watch::{
     error::WatchError,
+    id::WatchId,
     spec::{CacheOptions, TransportKind, WatchSpec},
     statistics::Statistics,
     subscription::Subscription,

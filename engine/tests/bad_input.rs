@@ -100,9 +100,17 @@ async fn an_error_status_without_json_is_typed_too() {
 }
 
 #[tokio::test]
-async fn an_invalid_request_tells_the_servers_words() {
+async fn an_invalid_request_tells_the_servers_words_and_ends_the_watch() {
     let body = r#"{"error":"InvalidRequest","message":"spaceUri or actor required"}"#;
-    let state = strike(answer(400, "application/json", body), ErrorKind::HttpStatus).await;
+    let (lounge, watch) = live().await;
+    lounge
+        .server
+        .fault(answer(400, "application/json", body))
+        .unwrap();
+    lounge.server.drop_connections();
+    // Asking again would change nothing, and what is shown stays.
+    let state = until_error(&watch, ErrorKind::BadRequest).await;
+    assert_eq!((state.status, rkeys(&state)), (Status::Closed, vec!["a"]));
     assert!(
         state
             .error

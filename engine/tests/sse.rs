@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use appview::{Community, Fault, Losses, Options, Put, Server, TicketFor, World};
 use common::*;
-use contrail_sync_engine::{Delta, ErrorKind, State, Status, Ticket, TicketSource};
+use contrail_sync_engine::{Delta, ErrorKind, State, Status, Ticket, TicketSource, TransportKind};
 use futures_util::FutureExt;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
@@ -327,4 +327,45 @@ async fn one_uri_in_two_spaces_is_two_records_and_an_unclear_deletion_asks_again
         let left = until(&watch, |it| it.entries.len() == 1).await;
         assert_eq!(texts(&left), [kept]);
     }
+}
+
+#[tokio::test]
+async fn a_private_watch_without_a_ticket_says_so_and_asks_once() {
+    let lounge = Lounge::open().await;
+    let engine = engine();
+    for transport in [TransportKind::Sse, TransportKind::Ws, TransportKind::Auto] {
+        let mut spec = anywhere(lounge.url("message", ""));
+        spec.transport = transport;
+        let before = lounge.server.stats().requests;
+        let watch = engine.watch(spec).await;
+        let closed = until(&watch, |it| it.status == Status::Closed).await;
+        let error = closed.error.unwrap();
+        assert_eq!(error.kind, ErrorKind::AuthRequired);
+        assert!(
+            error
+                .message
+                .starts_with("this watch needs a ticket: give it mintTicket"),
+            "{error:?}"
+        );
+        assert_eq!(lounge.server.stats().requests, before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_told_with_method_origin_and_path_and_never_the_query() {
+    let lounge = Lounge::open().await;
+    let mut spec = lounge.spec();
+    spec.url.set_path("/nowhere");
+    let watch = engine().watch(spec).await;
+    let state = until_error(&watch, ErrorKind::HttpStatus).await;
+    let message = state.error.unwrap().message;
+    let at = format!("GET {}/nowhere answered 404: ", lounge.server.url());
+    assert!(
+        message.starts_with(&at) && message.contains("check the URL's host and path"),
+        "{message}"
+    );
+    assert!(
+        !message.contains('?') && !message.contains("spaceUri"),
+        "{message}"
+    );
 }

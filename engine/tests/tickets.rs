@@ -13,9 +13,14 @@ use std::{
 use appview::Fault;
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Minter, NamedMinter, Status, Ticket, TicketSource, WatchSpec,
+    ErrorKind, HttpMinter, Minter, NamedMinter, Status, Ticket, TicketSource, WatchSpec,
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
+use url::Url;
 
 /// A watch whose tickets are minted one for each permit, and how many were asked for.
 fn minted(lounge: &Lounge, permits: &Arc<Semaphore>) -> (WatchSpec, Arc<AtomicUsize>) {
@@ -195,4 +200,109 @@ async fn a_delta_that_nobody_took_is_told_again() {
         .map(|it| it.entry.record.rkey())
         .collect();
     assert!(told.contains(&"a"), "{told:?}");
+}
+
+/// A route of the app's own server, which gives every request this answer, and the requests as they arrive.
+async fn route(answer: String) -> (Url, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (heard, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n")
+                && socket.read_buf(&mut request).await.unwrap() > 0
+            {}
+            let _ = heard.send(String::from_utf8(request).unwrap());
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (
+        format!("http://{address}/ticket").parse().unwrap(),
+        requests,
+    )
+}
+
+async fn heard(requests: &mut mpsc::UnboundedReceiver<String>) -> String {
+    let heard = tokio::time::timeout(Duration::from_secs(10), requests.recv());
+    heard.await.expect("a request comes").unwrap()
+}
+
+fn answers(ticket: &str) -> String {
+    let length = ticket.len();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{ticket}"
+    )
+}
+
+/// A watch that may leave its own origin nowhere.
+fn at_home(lounge: &Lounge, url: Url, minter: HttpMinter) -> WatchSpec {
+    let home = url.origin();
+    let mut spec = WatchSpec::new(url, Arc::new(move |it| it.origin() == home));
+    spec.tickets = TicketSource::Minter(NamedMinter::new("api", minter));
+    assert!((spec.guard)(&lounge.url("message", "")));
+    spec
+}
+
+#[tokio::test]
+async fn a_minter_on_another_origin_serves_a_watch_that_may_not_leave_its_own() {
+    let lounge = Lounge::open().await;
+    let (url, mut requests) = route(answers(&lounge.ticket(ALICE, &[]))).await;
+    let spec = at_home(&lounge, lounge.url("message", ""), HttpMinter::post(url));
+    let watch = engine().watch(spec).await;
+    until_live(&watch).await;
+    let request = heard(&mut requests).await;
+    assert!(
+        request.starts_with("POST /ticket HTTP/1.1\r\n"),
+        "{request}"
+    );
+    // Servers answer 411 to a POST that does not say how long it is.
+    assert!(request.contains("\r\ncontent-length: 0\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn a_minters_redirect_is_not_followed_and_its_secret_goes_nowhere_else() {
+    let lounge = Lounge::open().await;
+    let (elsewhere, mut never) = route(answers("stolen")).await;
+    let redirect = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    let (url, _requests) = route(redirect).await;
+    let spec = at_home(&lounge, lounge.url("message", ""), HttpMinter::post(url));
+    let watch = engine().watch(spec).await;
+    let error = until_error(&watch, ErrorKind::MintFailed).await.error;
+    let message = error.unwrap().message;
+    assert!(message.contains("307"), "{message}");
+    assert!(never.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_minter_hears_of_the_watchs_query_what_its_server_defines_and_nothing_twice() {
+    let lounge = Lounge::open().await;
+    let (mut url, mut requests) = route(answers(&lounge.ticket(ALICE, &[]))).await;
+    url.set_query(Some("audience=app&limit=9"));
+    let query = "&limit=5&audience=evil&Audience=evil&role=admin&hydrateReplies=3&hydrate.x=1&order=asc&order=desc&spaceUri=other";
+    let minter = HttpMinter::get(url).with_watch_query();
+    let watch = engine()
+        .watch(at_home(&lounge, lounge.url("message", query), minter))
+        .await;
+    let request = heard(&mut requests).await;
+    let asked = request.split(' ').nth(1).unwrap();
+    let asked = Url::parse("http://app.example/")
+        .unwrap()
+        .join(asked)
+        .unwrap();
+    let pairs: Vec<(String, String)> = asked.query_pairs().into_owned().collect();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        pairs,
+        [
+            pair("audience", "app"),
+            pair("limit", "9"),
+            pair("spaceUri", &lounge.space),
+            pair("hydrateReplies", "3"),
+            pair("order", "asc"),
+        ]
+    );
+    drop(watch);
 }

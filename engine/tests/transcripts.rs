@@ -231,6 +231,7 @@ async fn every_recorded_refusal_has_its_kind() {
     assert!(kinds.len() >= 14, "{}", kinds.len());
     for (status, kind) in &kinds {
         let expected: &[ErrorKind] = match status {
+            400 => &[ErrorKind::BadRequest],
             401 => &[ErrorKind::AuthRequired],
             403 => &[ErrorKind::Forbidden],
             // One is the server's own NotFound, the other the router's plain text.

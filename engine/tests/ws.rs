@@ -16,6 +16,10 @@ use common::*;
 use contrail_sync_engine::{
     ErrorKind, MintRequest, NamedMinter, Status, Ticket, TicketSource, TransportKind, WatchSpec,
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{TcpListener, TcpStream},
+};
 
 async fn lounge(ws: WsMode) -> Lounge {
     Lounge::with(Options {
@@ -360,4 +364,69 @@ async fn a_server_that_never_answers_a_close_does_not_hold_the_watch() {
     })
     .await
     .expect("it is gone at once");
+}
+
+#[tokio::test]
+async fn a_guard_judges_the_watchs_own_url_and_not_what_is_added_to_it() {
+    for mode in [WsMode::Worker, WsMode::Do] {
+        let lounge = lounge(mode).await;
+        for n in 0..15 {
+            lounge.say(&format!("{n:03}"), "x");
+        }
+        for kind in [TransportKind::Sse, TransportKind::Ws, TransportKind::Auto] {
+            let mut spec = over(kind, lounge.spec());
+            spec.url = lounge.url("message", "&limit=10");
+            let own = spec.url.clone();
+            spec.guard = Arc::new(move |it| *it == own);
+            let watch = engine().watch(spec).await;
+            until_live(&watch).await;
+            watch.load_more().await.unwrap();
+            until(&watch, |it| it.entries.len() == 15).await;
+        }
+    }
+}
+
+/// A gateway that has the appview under `/contrail`, and tells it nothing of that. Gives its port.
+async fn under_a_prefix(port: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((inside, _)) = listener.accept().await {
+            let outside = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let (mut asks, mut hears) = inside.into_split();
+            let (mut answers, mut says) = outside.into_split();
+            tokio::spawn(async move { copy(&mut answers, &mut hears).await });
+            tokio::spawn(async move {
+                let mut some = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = asks.read(&mut some).await {
+                    let asked = some[..length].strip_prefix(b"GET /contrail");
+                    // It knows no other path.
+                    if asked.is_none() && some.starts_with(b"GET /") {
+                        break;
+                    }
+                    let part = asked.map_or(some[..length].to_vec(), |it| [b"GET ", it].concat());
+                    if says.write_all(&part).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn an_appview_under_a_prefix_is_followed_over_a_socket() {
+    for mode in [WsMode::Worker, WsMode::Do] {
+        let lounge = lounge(mode).await;
+        let port = under_a_prefix(lounge.server.port()).await;
+        let mut spec = ws(lounge.spec());
+        spec.url.set_port(Some(port)).unwrap();
+        let path = format!("/contrail{}", spec.url.path());
+        spec.url.set_path(&path);
+        let watch = engine().watch(spec).await;
+        until_live(&watch).await;
+        lounge.say("a", "over the socket");
+        until(&watch, |it| it.entries.len() == 1).await;
+    }
 }

@@ -335,3 +335,6 @@ impl Engine {
         (remote, alive)
     }
 }
+
+#[cfg(test)]
+mod log_tests;

@@ -17,7 +17,7 @@ use url::Url;
 use super::{MintReason, MintRequest, Minter, TicketError, TicketSource, stored};
 use crate::{
     pure::protocol::ticket::Ticket,
-    transport::{UrlGuard, http::Http},
+    transport::http::Http,
     vault::{Secret, Vault},
 };
 
@@ -62,7 +62,6 @@ pub(crate) struct Desk {
     source: TicketSource,
     url: Url,
     account: Option<String>,
-    guard: UrlGuard,
     /// The ticket's name in the vault.
     name: String,
     held: Mutex<Held>,
@@ -91,7 +90,6 @@ impl Desk {
         source: TicketSource,
         url: Url,
         account: Option<String>,
-        guard: UrlGuard,
         guard_id: &str,
     ) -> Self {
         let name = stored::name(&source, &url, account.as_deref(), guard_id);
@@ -104,7 +102,6 @@ impl Desk {
             source,
             url,
             account,
-            guard,
             name,
             held: Mutex::new(held),
             writing: tokio::sync::Mutex::default(),
@@ -287,7 +284,6 @@ impl Desk {
             url: self.url.clone(),
             account: self.account.clone(),
             reason: self.lock().wanted.unwrap_or(MintReason::First),
-            guard: self.guard.clone(),
             http: self.config.http.clone(),
             vault: self.config.vault.clone(),
         };

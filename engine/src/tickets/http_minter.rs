@@ -1,6 +1,6 @@
 //! A ready-made minter: a request to a route of the app's own server.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{
@@ -22,8 +22,8 @@ pub(crate) const SECRET_PREFIX: &str = "secret:";
 
 /// Mints by an HTTP request. The answer is the ticket as text, or JSON with a `ticket` field.
 ///
-/// The URL must be allowed by the guard of the watch. Credentials come from the vault, where [`store_secret`] or the
-/// plugin's `set_secret` put them.
+/// The URL is the app's own, on whichever origin: the guard of the watch does not bind it. Its redirects are not followed.
+/// Credentials come from the vault, where [`store_secret`] or the plugin's `set_secret` put them.
 ///
 /// ```
 /// use contrail_sync_engine::{HttpMinter, NamedMinter, TicketSource};
@@ -75,7 +75,9 @@ impl HttpMinter {
         }
     }
 
-    /// Adds the watch's own query to the URL, so that one route can mint for every watch.
+    /// Adds the watch's query to the URL, so that one route can mint for every watch: `spaceUri`, `actor`, `limit`,
+    /// `cursor`, `sort`, `order`, `inviteToken` and `hydrate…`, each name once. A name that the URL has by itself keeps
+    /// its value, and filters are left out, since a page may call them anything.
     pub fn with_watch_query(mut self) -> Self {
         self.watch_query = true;
         self
@@ -125,15 +127,14 @@ impl HttpMinter {
     async fn request(&self, request: MintRequest) -> Result<Ticket, TicketError> {
         let mut url = self.url.clone();
         if self.watch_query {
-            url.query_pairs_mut()
-                .extend_pairs(request.url.query_pairs());
+            add_watch_query(&mut url, &request.url);
         }
         let (headers, secrets) = self.headers(&request).await?;
         let failed = |error: TransportError| TicketError::Failed(error.to_string());
         let quotable: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let sent = request
             .http
-            .send(self.method.clone(), url, headers, &request.guard, &quotable);
+            .send(self.method.clone(), url, headers, &quotable);
         let answer = sent.await.map_err(&failed)?;
         let is_json = answer.content_type() == "application/json";
         let Some(bytes) = answer.body(2 * MAX_TICKET_BYTES).await.map_err(&failed)? else {
@@ -146,6 +147,31 @@ impl HttpMinter {
 impl Minter for HttpMinter {
     fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
         self.request(request).boxed()
+    }
+}
+
+/// Adds what the watch's server defines, and nothing twice: a page writes the watch's query, and the app's route may
+/// believe what it finds there.
+fn add_watch_query(url: &mut Url, watch: &Url) {
+    let mut names: HashSet<String> = url
+        .query_pairs()
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    for (name, value) in watch.query_pairs().filter(|(name, _)| is_of_a_watch(name)) {
+        if names.insert(name.to_ascii_lowercase()) {
+            url.query_pairs_mut().append_pair(&name, &value);
+        }
+    }
+}
+
+/// Whether this is the name of a parameter of every `watchRecords`.
+fn is_of_a_watch(name: &str) -> bool {
+    match name.strip_prefix("hydrate") {
+        Some(relation) => relation.bytes().all(|it| it.is_ascii_alphanumeric()),
+        None => matches!(
+            name,
+            "spaceUri" | "actor" | "limit" | "cursor" | "sort" | "order" | "inviteToken"
+        ),
     }
 }
 

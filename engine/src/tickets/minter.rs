@@ -6,11 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use url::Url;
 
 use super::TicketError;
-use crate::{
-    pure::protocol::ticket::Ticket,
-    transport::{UrlGuard, http::Http},
-    vault::Vault,
-};
+use crate::{pure::protocol::ticket::Ticket, transport::http::Http, vault::Vault};
 
 /// Why a ticket is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -35,7 +31,6 @@ pub struct MintRequest {
     pub account: Option<String>,
     /// Why a ticket is wanted.
     pub reason: MintReason,
-    pub(crate) guard: UrlGuard,
     pub(crate) http: Http,
     pub(crate) vault: Vault,
 }

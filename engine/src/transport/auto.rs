@@ -37,7 +37,7 @@ impl Auto {
     }
 
     async fn over_ws(&self, request: &ConnectRequest) -> Result<Option<Events>, TransportError> {
-        let handshake = match self.ws.handshake(request).await {
+        let handshake = match self.ws.handshake(request.url.clone(), request).await {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
             Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {

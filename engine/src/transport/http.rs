@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION},
+    header::{
+        ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+    },
 };
 use url::Url;
 
@@ -14,6 +16,7 @@ use super::{
     ConnectRequest, TransportError, UrlGuard,
     cause::{cause, why_unreachable},
     client::{default_tls, upgrading},
+    own::own,
     pool::{Lease, Pool},
     redirects::DeadEnds,
     refusal::accepted,
@@ -52,6 +55,8 @@ pub struct Answer {
     lease: Lease,
     /// What may stand in messages of where it comes from.
     origin: String,
+    /// The same with method and path.
+    at: String,
     secrets: Secrets,
 }
 
@@ -69,7 +74,7 @@ impl Http {
         })
     }
 
-    /// Requests `url` with the watch's ticket, follows redirects as far as the guard allows, and turns
+    /// Requests `url`, which is the watch's or made of it, with the watch's ticket, follows redirects as far as the guard allows, and turns
     /// every answer but 2xx into the error it means.
     pub async fn get(
         &self,
@@ -80,12 +85,12 @@ impl Http {
         let secrets = request.secrets();
         let asked = origin(&url);
         let answer = async {
-            check(&url, &request.guard, &secrets)?;
+            check(&request.url, &request.guard, &secrets)?;
             let mut way = self.dead_ends.set_out(&url)?;
             if let Some(ticket) = &request.ticket {
                 url.query_pairs_mut().append_pair("ticket", ticket.expose());
             }
-            let mut origin = asked.clone();
+            let (sent, mut origin) = (url.clone(), asked.clone());
             loop {
                 let answer = self.answer(&url, origin, &secrets, |client| {
                     client.get(url.clone()).header(ACCEPT, accept)
@@ -95,8 +100,8 @@ impl Http {
                     way.arrives();
                     return answer.accepted().await;
                 }
-                url = redirect_target(&url, &answer.response)?;
-                if !(request.guard)(&url) {
+                url = redirect_target(&url, &answer)?;
+                if !(request.guard)(&own(&url, &sent, &request.url)) {
                     let to = secrets.quoted(&bare(&url));
                     return Err(TransportError::RedirectNotAllowed { to });
                 }
@@ -107,19 +112,21 @@ impl Http {
         within(ANSWER_TIMEOUT, &asked, answer).await
     }
 
-    /// Sends one request without a body. Redirects are refusals here.
+    /// Sends one request without a body, to a URL of the app's own: no guard judges it. Redirects are refusals here.
     pub async fn send(
         &self,
         method: Method,
         url: Url,
-        headers: HeaderMap,
-        guard: &UrlGuard,
+        mut headers: HeaderMap,
         secrets: &[&str],
     ) -> Result<Answer, TransportError> {
         let secrets = secrets.iter().copied().collect();
         let origin = origin(&url);
+        // Servers want to be told that a POST has no body, and nobody else does it.
+        if method != Method::GET {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let answer = async {
-            check(&url, guard, &secrets)?;
             let answer = self.answer(&url, origin.clone(), &secrets, |client| {
                 client.request(method, url.clone()).headers(headers)
             });
@@ -138,12 +145,15 @@ impl Http {
     ) -> Result<Answer, TransportError> {
         let failed = |error| unreachable(&origin, error, secrets);
         let mut lease = self.pool.lease(url).await.map_err(failed)?;
-        let response = request(lease.client()).send().await.map_err(failed)?;
+        let request = request(lease.client()).build().map_err(failed)?;
+        let at = secrets.quoted(&format!("{} {}", request.method(), bare(request.url())));
+        let response = lease.client().execute(request).await.map_err(failed)?;
         lease.answered(response.version());
         Ok(Answer {
             response,
             lease,
             origin,
+            at,
             secrets: secrets.clone(),
         })
     }
@@ -153,12 +163,10 @@ impl Http {
         &self,
         url: Url,
         headers: HeaderMap,
-        guard: &UrlGuard,
         secrets: &Secrets,
     ) -> Result<Response, TransportError> {
         let origin = origin(&url);
         let answer = async {
-            check(&url, guard, secrets)?;
             let sent = self.http1.get(url.clone()).headers(headers).send();
             let response = sent.await;
             let response = response.map_err(|error| unreachable(&origin, error, secrets))?;
@@ -166,10 +174,12 @@ impl Http {
                 return Ok(response);
             }
             let status = response.status().as_u16();
+            let at = secrets.quoted(&format!("GET {}", bare(&url)));
             // Anything but a switch is a refusal, 200 included.
-            Err(match accepted(response, secrets).await {
+            Err(match accepted(response, &at, secrets).await {
                 Err(error) => error,
                 Ok(_) => TransportError::Status {
+                    at,
                     status,
                     message: "it did not switch protocols".to_owned(),
                     retry_after: None,
@@ -182,8 +192,13 @@ impl Http {
 
 impl Answer {
     async fn accepted(self) -> Result<Self, TransportError> {
-        let response = accepted(self.response, &self.secrets).await?;
+        let response = accepted(self.response, &self.at, &self.secrets).await?;
         Ok(Self { response, ..self })
+    }
+
+    /// Method, origin and path that it answers, for messages.
+    pub fn at(&self) -> &str {
+        &self.at
     }
 
     /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
@@ -236,7 +251,8 @@ impl fmt::Debug for Answer {
     }
 }
 
-fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<(), TransportError> {
+/// Asks the guard.
+pub(super) fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<(), TransportError> {
     if guard(url) {
         return Ok(());
     }
@@ -274,13 +290,14 @@ pub fn bare(url: &Url) -> String {
     format!("{}{}", origin(url), url.path())
 }
 
-fn redirect_target(from: &Url, response: &Response) -> Result<Url, TransportError> {
-    let location = response.headers().get(LOCATION);
+fn redirect_target(from: &Url, answer: &Answer) -> Result<Url, TransportError> {
+    let location = answer.response.headers().get(LOCATION);
     let target = location
         .and_then(|value| value.to_str().ok())
         .and_then(|value| from.join(value).ok());
     target.ok_or_else(|| TransportError::Status {
-        status: response.status().as_u16(),
+        at: answer.at.clone(),
+        status: answer.response.status().as_u16(),
         message: "a redirect without a target".to_owned(),
         retry_after: None,
     })

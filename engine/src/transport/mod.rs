@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod fuzzing;
 pub(crate) mod http;
 pub(crate) mod list;
+mod own;
 pub(crate) mod page;
 mod pool;
 mod redirects;
@@ -34,7 +35,8 @@ pub const DEFAULT_MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 /// Nothing heard for this long means that the connection is dead: three missed keepalives.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Decides whether a URL may be requested; asked for the first one and for every redirect.
+/// Decides whether a URL may be requested: asked for the watch's own, and for every redirect without what was added to
+/// the watch's (ticket, mode, cursor).
 pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 
 /// What to connect to, and within which bounds.
@@ -128,9 +130,11 @@ pub enum TransportError {
         /// How many there were.
         hops: usize,
     },
-    /// 401: the ticket is missing, malformed, expired or forged.
-    #[error("the server wants a valid ticket: {message}")]
+    /// 401: ticket, invite token or secret is missing, malformed, expired, forged, or for something else.
+    #[error("{at} did not accept the ticket or token that it got, or wants one (401): {message}")]
     AuthRequired {
+        /// Method, origin and path of the request.
+        at: String,
         /// The server's words.
         message: String,
     },
@@ -141,14 +145,24 @@ pub enum TransportError {
         reason: String,
     },
     /// A structured refusal: there is no such space.
-    #[error("the server does not know it: {reason}")]
+    #[error("the server knows no such space or record: {reason}")]
     NotFound {
         /// The server's words.
         reason: String,
     },
+    /// 400 in the server's own words: it cannot answer this query.
+    #[error("{at} cannot answer this query (400): {message}")]
+    BadRequest {
+        /// Method, origin and path of the request.
+        at: String,
+        /// The server's words.
+        message: String,
+    },
     /// Any other answer that is not 2xx.
-    #[error("the server answered {status}: {message}")]
+    #[error("{at} answered {status}: {message}{}", what_to_check(*status))]
     Status {
+        /// Method, origin and path of the request.
+        at: String,
         /// HTTP status code.
         status: u16,
         /// The server's words, or the kind of body it sent instead.
@@ -157,8 +171,12 @@ pub enum TransportError {
         retry_after: Option<Duration>,
     },
     /// A 2xx answer of another type.
-    #[error("expected an event stream, got {content_type}")]
+    #[error(
+        "expected an event stream, got {content_type} from {at}: check the URL's host and path"
+    )]
     NotEventStream {
+        /// Method, origin and path of the request.
+        at: String,
         /// The answer's `Content-Type`.
         content_type: String,
     },
@@ -222,6 +240,7 @@ impl TransportError {
             Self::NotAllowed { .. } | Self::RedirectNotAllowed { .. } => ErrorKind::NotAllowed,
             Self::Redirects { .. } | Self::Status { .. } => ErrorKind::HttpStatus,
             Self::AuthRequired { .. } => ErrorKind::AuthRequired,
+            Self::BadRequest { .. } => ErrorKind::BadRequest,
             Self::Forbidden { .. } => ErrorKind::Forbidden,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::NotEventStream { .. } => ErrorKind::NotEventStream,
@@ -261,6 +280,7 @@ impl TransportError {
                 code: close::ACCESS_REVOKED,
                 ..
             } => Some(Refusal::AccessLost),
+            Self::BadRequest { .. } => Some(Refusal::Final),
             _ => None,
         }
     }
@@ -292,6 +312,14 @@ pub(crate) mod close {
     pub(crate) const ACCESS_REVOKED: u16 = 4003;
     /// The ticket is not valid.
     pub(crate) const TICKET_INVALID: u16 = 4008;
+}
+
+/// What a status says about the URL, as the end of a sentence.
+fn what_to_check(status: u16) -> &'static str {
+    match status {
+        404 | 405 | 410 => "; nothing of the kind is there: check the URL's host and path",
+        _ => "",
+    }
 }
 
 fn closed(code: u16, reason: &str) -> String {
@@ -328,6 +356,7 @@ mod tests {
         for status in [403, 404, 500] {
             let message = "no JSON".to_owned();
             let error = TransportError::Status {
+                at: String::new(),
                 status,
                 message,
                 retry_after: None,
@@ -340,7 +369,10 @@ mod tests {
     fn a_ticket_that_the_server_does_not_take_is_worth_another_one() {
         let message = "expired".to_owned();
         for error in [
-            TransportError::AuthRequired { message },
+            TransportError::AuthRequired {
+                at: String::new(),
+                message,
+            },
             closed(close::TICKET_INVALID),
         ] {
             assert_eq!(refusal(error), Some(Refusal::Ticket));

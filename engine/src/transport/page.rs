@@ -15,11 +15,9 @@ pub(crate) async fn page(
     request: &ConnectRequest,
     cursor: Option<&str>,
 ) -> Result<Page, TransportError> {
-    let here = ConnectRequest {
-        url: page_url(&request.url, cursor),
-        ..request.clone()
-    };
-    match (Ws::new(http.clone()).handshake(&here).await, cursor) {
+    let url = page_url(&request.url, cursor);
+    let answer = Ws::new(http.clone()).handshake(url, request).await;
+    match (answer, cursor) {
         (Ok(handshake), _) => Ok(handshake.into_page()),
         // A host that knows no handshake may know the older endpoint, which takes no tickets.
         (Err(error), Some(cursor)) if request.ticket.is_none() && is_unknown(&error) => {
@@ -35,7 +33,9 @@ pub(crate) async fn page(
 
 fn is_unknown(error: &TransportError) -> bool {
     match error {
-        TransportError::NoWebSocket | TransportError::BadHandshake { .. } => true,
+        TransportError::NoWebSocket
+        | TransportError::BadHandshake { .. }
+        | TransportError::BadRequest { .. } => true,
         TransportError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 501),
         _ => false,
     }

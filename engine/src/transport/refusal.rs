@@ -15,6 +15,7 @@ const MAX_REFUSAL_BYTES: usize = 16 * 1024;
 /// Lets a 2xx answer pass, and turns every other one into the error it means.
 pub(super) async fn accepted(
     response: Response,
+    at: &str,
     secrets: &Secrets,
 ) -> Result<Response, TransportError> {
     let status = response.status();
@@ -28,12 +29,15 @@ pub(super) async fn accepted(
         return Err(refused);
     }
     let message = words(&body).map_or_else(
-        || format!("no reason, {content_type}"),
+        || format!("it gave no reason, but {content_type}"),
         |words| secrets.quoted(&words),
     );
+    let at = at.to_owned();
     Err(match status {
-        StatusCode::UNAUTHORIZED => TransportError::AuthRequired { message },
+        StatusCode::UNAUTHORIZED => TransportError::AuthRequired { at, message },
+        StatusCode::BAD_REQUEST if is_final(&body) => TransportError::BadRequest { at, message },
         _ => TransportError::Status {
+            at,
             status: status.as_u16(),
             message,
             retry_after,
@@ -60,6 +64,16 @@ fn access_refused(status: StatusCode, body: &[u8]) -> Option<TransportError> {
             reason: reason.unwrap_or_else(|| error.to_owned()),
         }),
     }
+}
+
+/// Whether the server itself says that the query is none that it answers.
+fn is_final(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: String,
+    }
+    let refused = serde_json::from_slice(body);
+    refused.is_ok_and(|Refused { error }| matches!(&*error, "InvalidRequest" | "NotSupported"))
 }
 
 /// Reasons are short, and written like `not-member`.
@@ -110,11 +124,14 @@ fn retry_after(response: &Response) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::{ErrorKind, Refusal};
 
     async fn refused(status: u16, body: &str) -> TransportError {
         let response = http::Response::builder().status(status);
         let response = Response::from(response.body(body.to_owned()).unwrap());
-        accepted(response, &Secrets::default()).await.unwrap_err()
+        accepted(response, "GET https://a.example/x", &Secrets::default())
+            .await
+            .unwrap_err()
     }
 
     #[tokio::test]
@@ -189,10 +206,64 @@ mod tests {
             (r#"{"error":"A","message":"b"}"#, "b"),
             (r#"{"error":"A","message":"b","reason":"c"}"#, "c"),
             (r#"{"error":"A","status":403}"#, "A"),
-            ("<h1>Forbidden</h1>", "no reason, an untyped body"),
+            (
+                "<h1>Forbidden</h1>",
+                "it gave no reason, but an untyped body",
+            ),
         ] {
             let error = refused(403, body).await.to_string();
-            assert_eq!(error, format!("the server answered 403: {told}"));
+            assert_eq!(
+                error,
+                format!("GET https://a.example/x answered 403: {told}")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_is_named_with_what_to_check() {
+        let told = refused(404, "Not found").await.to_string();
+        assert_eq!(
+            told,
+            "GET https://a.example/x answered 404: it gave no reason, but an untyped body; nothing of the kind is there: check \
+             the URL's host and path"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_query_that_the_server_cannot_answer_is_refused_for_good_in_its_words() {
+        for (body, told) in [
+            (
+                r#"{"error":"InvalidRequest","reason":"actor-must-be-community-did"}"#,
+                "actor-must-be-community-did",
+            ),
+            (
+                r#"{"error":"InvalidRequest","message":"spaceUri or actor required"}"#,
+                "spaceUri or actor required",
+            ),
+            (r#"{"error":"NotSupported"}"#, "NotSupported"),
+        ] {
+            let error = refused(400, body).await;
+            assert_eq!(
+                (error.kind(), error.refusal()),
+                (ErrorKind::BadRequest, Some(Refusal::Final))
+            );
+            assert_eq!(
+                error.to_string(),
+                format!("GET https://a.example/x cannot answer this query (400): {told}")
+            );
+        }
+        for (status, body) in [
+            (400, r#"{"error":"Bad Request"}"#),
+            (400, "<h1>Bad Request</h1>"),
+            (500, r#"{"error":"InvalidRequest"}"#),
+            (422, r#"{"error":"NotSupported"}"#),
+        ] {
+            let error = refused(status, body).await;
+            assert_eq!(
+                (error.kind(), error.refusal()),
+                (ErrorKind::HttpStatus, None),
+                "{status} {body}"
+            );
         }
     }
 }

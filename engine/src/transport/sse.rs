@@ -46,7 +46,8 @@ impl Transport for Sse {
                 .await?;
             let content_type = answer.content_type();
             if content_type != "text/event-stream" {
-                return Err(TransportError::NotEventStream { content_type });
+                let at = answer.at().to_owned();
+                return Err(TransportError::NotEventStream { at, content_type });
             }
             Ok(events(answer.chunks().boxed(), &request))
         }

@@ -27,8 +27,9 @@ use url::Url;
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
-    http::{Http, bare},
+    http::{Http, bare, check},
     list,
+    own::endpoint,
     page::Page,
 };
 use crate::{
@@ -80,12 +81,12 @@ impl Ws {
         Ok(events(socket, handshake, request, secrets))
     }
 
-    /// The first step: asks for the snapshot and the socket's URL.
+    /// The first step: asks for the snapshot and the socket's URL. `url` is the watch's, or that of a page of it.
     pub(super) async fn handshake(
         &self,
+        mut url: Url,
         request: &ConnectRequest,
     ) -> Result<Handshake, TransportError> {
-        let mut url = request.url.clone();
         url.query_pairs_mut().append_pair("mode", "ws");
         let answer = self.http.get(url, request, "application/json").await;
         let answer = answer.map_err(no_websocket)?;
@@ -112,9 +113,14 @@ impl Ws {
     ) -> Result<WebSocketStream<Upgraded>, TransportError> {
         let key = generate_key();
         let headers = upgrade_headers(&key)?;
-        let response = self.http.upgrade(url, headers, &request.guard, secrets);
+        // The query is what the server made of the watch's own.
+        let mut own = url.clone();
+        own.set_query(request.url.query());
+        own.set_fragment(request.url.fragment());
+        check(&own, &request.guard, secrets)?;
+        let response = self.http.upgrade(url, headers, secrets);
         let response = response.await;
-        let response = response.map_err(no_websocket)?;
+        let response = response.map_err(of_upgrade)?;
         check_accept(&response, &key)?;
         let upgraded = response
             .upgrade()
@@ -135,7 +141,7 @@ impl Ws {
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let handshake = self.handshake(&request).await?;
+            let handshake = self.handshake(request.url.clone(), &request).await?;
             self.open(handshake, &request).await
         }
         .boxed()
@@ -177,6 +183,19 @@ fn no_websocket(error: TransportError) -> TransportError {
     }
 }
 
+/// The handshake has answered this query: what is wrong now is the socket.
+fn of_upgrade(error: TransportError) -> TransportError {
+    match error {
+        TransportError::BadRequest { at, message } => TransportError::Status {
+            at,
+            status: 400,
+            message,
+            retry_after: None,
+        },
+        other => no_websocket(other),
+    }
+}
+
 /// Where the socket is. It carries the ticket: nothing but the watch's own origin may get it.
 fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, TransportError> {
     let refuse = |message: String| Err(TransportError::BadHandshake { message });
@@ -187,7 +206,7 @@ fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, Trans
             "wsUrl has {length} bytes, it may have {MAX_SOCKET_URL_BYTES}"
         ));
     }
-    let Ok(url) = watch.join(ws_url) else {
+    let Ok(mut url) = watch.join(ws_url) else {
         return refuse("wsUrl is not a URL".to_owned());
     };
     if !matches!(url.scheme(), "http" | "https") {
@@ -196,6 +215,10 @@ fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, Trans
     if url.origin() != watch.origin() {
         let to = shown(&bare(&url));
         return refuse(format!("wsUrl leads to another origin, {to}"));
+    }
+    // Behind a gateway that rewrites paths a server does not know its own.
+    if endpoint(&url) == endpoint(watch) {
+        url.set_path(watch.path());
     }
     Ok(url)
 }
@@ -381,6 +404,19 @@ mod tests {
         assert_eq!(
             url.as_str(),
             "https://appview.example/xrpc/x.watchRecords?a=b&ticket=t"
+        );
+        // Behind a gateway that rewrites paths.
+        let prefixed = "https://appview.example/contrail/v1/x.watchRecords"
+            .parse()
+            .unwrap();
+        let url = |ws_url| socket_url(&prefixed, ws_url, &secrets).unwrap().to_string();
+        assert_eq!(
+            url("/xrpc/x.watchRecords?ticket=t"),
+            format!("{prefixed}?ticket=t")
+        );
+        assert_eq!(
+            url("/socket?ticket=t"),
+            "https://appview.example/socket?ticket=t"
         );
         for bad in [
             "https://evil.example/x?ticket=t",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{error::WatchError, presence::Alive};
+use super::{error::WatchError, id::WatchId, presence::Alive};
 use crate::{
     pure::{
         ledger::delta::{Delta, State},
@@ -63,5 +63,6 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub id: u64,
+    pub watch: WatchId,
     pub alive: Arc<Alive>,
 }

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::error::WatchError;
+use super::{error::WatchError, id::WatchId};
 use crate::{
     failure::Failure,
     pure::{
@@ -24,7 +24,7 @@ pub(super) enum Happening {
 
 pub(super) enum Connection {
     None,
-    Opening(BoxFuture<'static, Result<Events, WatchError>>),
+    Opening(WatchId, BoxFuture<'static, Result<Events, WatchError>>),
     Open(Events, Skips),
 }
 
@@ -35,6 +35,7 @@ const SUMMED_UP: Duration = Duration::from_secs(60);
 
 /// The unreadable events of one connection, told in a few lines however many there are.
 pub(super) struct Skips {
+    watch: WatchId,
     count: u64,
     /// Those that no warning has told of.
     untold: u64,
@@ -47,8 +48,8 @@ impl Connection {
         loop {
             match self {
                 Self::None => return std::future::pending().await,
-                Self::Opening(opening) => match opening.await {
-                    Ok(events) => *self = Self::Open(events, Skips::new()),
+                Self::Opening(watch, opening) => match opening.await {
+                    Ok(events) => *self = Self::Open(events, Skips::new(*watch)),
                     Err(error) => {
                         *self = Self::None;
                         return Happening::Input(Input::Failed(Failure::from(&error)));
@@ -72,8 +73,9 @@ impl Connection {
 }
 
 impl Skips {
-    fn new() -> Self {
+    fn new(watch: WatchId) -> Self {
         Self {
+            watch,
             count: 0,
             untold: 0,
             told: Instant::now(),
@@ -83,7 +85,7 @@ impl Skips {
     fn skipped(&mut self, error: &WireError) {
         self.count += 1;
         if self.count <= WARNED_OF {
-            warn!(%error, "skipped an event");
+            warn!(watch = %self.watch, %error, "skipped an event");
             return;
         }
         self.untold += 1;
@@ -94,7 +96,7 @@ impl Skips {
 
     fn sum_up(&mut self) {
         if self.untold > 0 {
-            warn!(more = self.untold, "skipped unreadable events");
+            warn!(watch = %self.watch, more = self.untold, "skipped unreadable events");
         }
         self.untold = 0;
         self.told = Instant::now();
@@ -123,55 +125,18 @@ fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use futures_util::stream;
     use tokio::time::advance;
 
     use super::*;
-
-    /// The lines that are logged meanwhile.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Log {
-        fn lines(&self) -> Vec<String> {
-            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-            let text = String::from_utf8(bytes).unwrap();
-            text.lines().map(ToOwned::to_owned).collect()
-        }
-    }
-
-    fn logged() -> (Log, tracing::subscriber::DefaultGuard) {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .without_time()
-            .with_ansi(false)
-            .with_writer(move || writer.clone());
-        (log, tracing::subscriber::set_default(subscriber.finish()))
-    }
+    use crate::watch::logged::logged;
 
     #[tokio::test(start_paused = true)]
     async fn however_many_events_are_unreadable_a_few_lines_tell_of_them() {
         let (log, _guard) = logged();
         let bad = || Ok(Incoming::Skipped(WireError::NotUtf8));
         let events = stream::repeat_with(bad).boxed();
-        let mut connection = Connection::Open(events, Skips::new());
+        let mut connection = Connection::Open(events, Skips::new(WatchId::next()));
         for _ in 0..100_000 {
             connection.next().await;
         }

@@ -16,6 +16,9 @@ pub enum WatchError {
     /// There is no ticket to connect with.
     #[error(transparent)]
     Ticket(#[from] TicketError),
+    /// 401 where there is nothing to show: asking again would be answered the same.
+    #[error("this watch needs a ticket: give it mintTicket, or an inviteToken in its URL ({0})")]
+    NoTicket(TransportError),
     /// The server ended the stream.
     #[error("the server ended the connection")]
     Disconnected,
@@ -47,6 +50,7 @@ impl WatchError {
         match self {
             Self::Transport(error) => error.kind(),
             Self::Ticket(error) => error.kind(),
+            Self::NoTicket(_) => ErrorKind::AuthRequired,
             Self::Disconnected => ErrorKind::Disconnected,
             Self::Ended => ErrorKind::UnknownWatch,
             Self::Nameless => ErrorKind::InvalidOptions,
@@ -69,6 +73,7 @@ impl From<&WatchError> for Failure {
         match error {
             WatchError::Transport(error) => error.into(),
             WatchError::Ticket(error) => error.into(),
+            WatchError::NoTicket(_) => Self::for_good(error.kind(), error.to_string()),
             other => Self::new(other.kind(), other.to_string()),
         }
     }

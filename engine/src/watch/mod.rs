@@ -5,7 +5,10 @@ mod connection;
 pub(crate) mod error;
 mod first_frame;
 mod follower;
+pub(crate) mod id;
 pub(crate) mod keys;
+#[cfg(test)]
+pub(crate) mod logged;
 mod older;
 mod pager;
 pub(crate) mod persist;
@@ -44,13 +47,14 @@ use crate::{
     },
     tickets::{Desk, DeskConfig, Minter},
     timer::Timer,
-    transport::{ConnectRequest, Events, Transport, http, http::Http},
+    transport::{ConnectRequest, Events, Transport, TransportError, http, http::Http},
 };
 use command::{Admission, Command};
 use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
 use follower::Follower;
+use id::WatchId;
 use pager::Pager;
 use persist::{News, Persist};
 use presence::Presence;
@@ -64,6 +68,7 @@ const UNSEEN_PAUSE: Duration = Duration::from_secs(30);
 const BATCH: usize = 512;
 
 pub(crate) struct Watch {
+    id: WatchId,
     spec: WatchSpec,
     settings: Settings,
     transport: Arc<dyn Transport>,
@@ -120,10 +125,14 @@ impl Watch {
             spec.tickets.clone(),
             spec.url.clone(),
             spec.account.clone(),
-            spec.guard.clone(),
             &spec.guard_id,
         );
+        let id = WatchId::next();
+        if spec.is_sorted_elsewhere() {
+            warn!(watch = %id, url = %http::bare(&spec.url), "the URL asks for an order of its own, but the watch shows the newest first: give it as `sort`, too");
+        }
         Self {
+            id,
             desk: Arc::new(desk),
             generation: 0,
             persist: Persist::of(&spec, settings.cache.as_ref()),
@@ -182,7 +191,7 @@ impl Watch {
         if let Some(persist) = self.persist.take() {
             persist.finish(self.replica.store()).await;
         }
-        debug!(url = %http::bare(&self.spec.url), "watch ended");
+        debug!(watch = %self.id, url = %http::bare(&self.spec.url), "watch ended");
     }
 
     fn command(&mut self, command: Command) {
@@ -203,7 +212,11 @@ impl Watch {
                 }
                 self.input(Input::Start);
                 // A caller that is gone drops the admission, which ends the subscription.
-                let _ = reply.send(Admission { id, alive });
+                let _ = reply.send(Admission {
+                    id,
+                    watch: self.id,
+                    alive,
+                });
             }
             Command::State { .. } if self.is_closing() => self.held.push(command),
             Command::State {
@@ -338,7 +351,7 @@ impl Watch {
         let before = self.status();
         if let Input::Failed(failure) = &input {
             let error = &failure.payload.message;
-            debug!(url = %http::bare(&self.spec.url), %error, "connection failed");
+            debug!(watch = %self.id, url = %http::bare(&self.spec.url), %error, "connection failed");
         }
         let failed = matches!(input, Input::Failed(_));
         self.replica.step(now, input, &mut actions);
@@ -349,7 +362,7 @@ impl Watch {
         }
         let status = self.status();
         if status != before {
-            debug!(url = %http::bare(&self.spec.url), ?status, "watch");
+            debug!(watch = %self.id, url = %http::bare(&self.spec.url), ?status, "watch");
         }
     }
 
@@ -382,7 +395,7 @@ impl Watch {
         self.settings.statistics.left_out();
         if !self.left_out.contains(&bound) {
             self.left_out.push(bound);
-            warn!(url = %http::bare(&self.spec.url), %bound, "left out what the server sent");
+            warn!(watch = %self.id, url = %http::bare(&self.spec.url), %bound, "left out what the server sent");
         }
     }
 
@@ -391,7 +404,7 @@ impl Watch {
             Action::Connect => {
                 self.settings.statistics.connecting();
                 self.wait.stop();
-                self.connection = Connection::Opening(self.connect());
+                self.connection = Connection::Opening(self.id, self.connect());
             }
             Action::Disconnect => {
                 self.wait.stop();
@@ -444,9 +457,14 @@ impl Watch {
         let mut request = self.request();
         let (transport, desk) = (self.transport.clone(), self.desk.clone());
         let followers = self.minters();
+        let is_anonymous = self.spec.is_anonymous();
         async move {
             request.ticket = desk.ticket(followers).await?;
-            Ok(transport.connect(request).await?)
+            let connected = transport.connect(request).await;
+            connected.map_err(|error| match error {
+                TransportError::AuthRequired { .. } if is_anonymous => WatchError::NoTicket(error),
+                error => error.into(),
+            })
         }
         .boxed()
     }

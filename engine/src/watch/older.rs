@@ -101,7 +101,7 @@ impl Watch {
     }
 
     fn no_page(&mut self, page: &Page, error: &WatchError) {
-        debug!(url = %http::bare(&self.spec.url), %error, ?page, "no page");
+        debug!(watch = %self.id, url = %http::bare(&self.spec.url), %error, ?page, "no page");
         let failure = Failure::from(error);
         if failure.refusal == Some(Refusal::AccessLost) {
             // No event need say so: a page is how one hears of it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::{
-    pure::view::View,
+    pure::view::{View, sort::Sort},
     tickets::TicketSource,
     transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
 };
@@ -101,6 +101,28 @@ impl WatchSpec {
             view: View::default(),
             guard_id: String::new(),
         }
+    }
+
+    /// Whether it has neither a ticket, nor where to get one, nor an invite token.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        let invited = self
+            .url
+            .query_pairs()
+            .any(|(name, _)| name == "inviteToken");
+        self.tickets == TicketSource::Public && !invited
+    }
+
+    /// Whether the server is asked for an order in which the watch does not show the records.
+    pub(crate) fn is_sorted_elsewhere(&self) -> bool {
+        let asked = |name| {
+            self.url
+                .query_pairs()
+                .find(|it| it.0 == name)
+                .map(|it| it.1)
+        };
+        let differs = asked("sort").is_some_and(|it| it != "time_us")
+            || asked("order").is_some_and(|it| it != "desc");
+        differs && self.view.sort == Sort::default()
     }
 
     /// Brings what callers may have set to any value to one that makes sense.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     command::{Admission, Command},
     error::WatchError,
+    id::WatchId,
     presence::Alive,
 };
 use crate::pure::{
@@ -83,6 +84,7 @@ use crate::pure::{
 #[derive(Debug)]
 pub struct Subscription {
     id: u64,
+    watch: Option<WatchId>,
     commands: mpsc::Sender<Command>,
     /// The last revision that arrived here.
     seen: AtomicU64,
@@ -97,6 +99,7 @@ impl Subscription {
     pub(crate) fn new(admission: Admission, commands: mpsc::Sender<Command>) -> Self {
         Self {
             id: admission.id,
+            watch: Some(admission.watch),
             commands,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
@@ -109,6 +112,7 @@ impl Subscription {
     pub(crate) fn ended() -> Self {
         Self {
             id: 0,
+            watch: None,
             commands: mpsc::channel(1).0,
             seen: AtomicU64::new(0),
             budget: usize::MAX,
@@ -124,6 +128,11 @@ impl Subscription {
             refused: Some(why),
             ..Self::ended()
         }
+    }
+
+    /// What its watch is called in the log; `None` where there is nothing to follow.
+    pub fn watch_id(&self) -> Option<WatchId> {
+        self.watch
     }
 
     /// Takes states and deltas in parts of about this many bytes of JSON; in one part by default. The first one with

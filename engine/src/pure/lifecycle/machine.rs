@@ -132,7 +132,7 @@ impl Machine {
             Input::Failed(failure) => self.failed(now, failure, out),
             Input::Suspend => {
                 self.disconnect(now, live_since, out);
-                self.status = Status::Reconnecting;
+                self.reconnecting("the app was suspended");
                 self.phase = Phase::Suspended;
             }
             Input::NeedSnapshot(spacing) => {
@@ -206,7 +206,7 @@ impl Machine {
             Verdict::Reconnect => match self.backoff.limit(now, Duration::ZERO) {
                 Duration::ZERO => {
                     self.disconnect(now, self.live_since(), out);
-                    self.status = Status::Reconnecting;
+                    self.reconnecting("connecting anew, to see what the connection did not tell");
                     self.connect(now, out);
                 }
                 delay => out.extend(self.compare.again(now, delay)),
@@ -295,7 +295,7 @@ impl Machine {
         if refusal == Some(Refusal::Ticket) {
             out.push(Effect::DropTicket);
         }
-        if !self.options.reconnect {
+        if refusal == Some(Refusal::Final) || !self.options.reconnect {
             self.phase = Phase::Stopped;
             self.status = Status::Closed;
             return;
@@ -310,6 +310,12 @@ impl Machine {
             self.phase = Phase::Waiting;
             out.push(Effect::Wait(delay));
         }
+    }
+
+    /// A connection was ended on purpose, which followers are told as well.
+    fn reconnecting(&mut self, why: &str) {
+        self.status = Status::Reconnecting;
+        self.error = Some(ErrorPayload::new(ErrorKind::Disconnected, why));
     }
 
     fn close(&mut self, out: &mut Vec<Effect>) {

@@ -134,6 +134,10 @@ fn inputs() -> Vec<(&'static str, Inputs)> {
             "failed: access lost",
             one(|| Input::Failed(Failure::losing_access(ErrorKind::Forbidden, "not-member"))),
         ),
+        (
+            "failed: for good",
+            one(|| Input::Failed(Failure::for_good(ErrorKind::BadRequest, "no such sort"))),
+        ),
         ("waited", one(|| Input::Waited)),
         ("wake", one(|| Input::Wake)),
         ("suspend", one(|| Input::Suspend)),
@@ -238,6 +242,10 @@ fn invariants(machine: &Machine) {
         "3"
     );
     assert!(status != Status::Live || machine.error().is_none(), "4");
+    assert!(
+        status != Status::Reconnecting || machine.error().is_some(),
+        "4: no reason while {phase}"
+    );
 }
 
 fn table() -> String {

@@ -1,0 +1,26 @@
+//! What a watch is called where its URL would say too much or too little: two of them may differ in the query alone, which
+//! no log shows.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Names a watch in the log, as long as the process lives. Written as `w7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WatchId(u64);
+
+impl WatchId {
+    /// One that no other watch of this process has.
+    pub(super) fn next() -> Self {
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl fmt::Display for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}", self.0)
+    }
+}
