@@ -24,6 +24,8 @@ pub(crate) enum EntryRaw {
 pub(crate) enum PatternError {
     /// It is no pattern of the standard.
     Syntax(urlpattern::Error),
+    /// A `]` without a `[`, which the parser of patterns does not survive.
+    Bracket,
     /// A colon before a word, as in `did:plc:alice`: the standard reads a group there that any text fits.
     NamedGroup(String),
 }
@@ -32,6 +34,7 @@ impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(error) => error.fmt(f),
+            Self::Bracket => f.write_str("a `]` in it has no `[` before"),
             Self::NamedGroup(name) => write!(
                 f,
                 "`:{name}` in it is a named group, which allows any text: write `\\:{name}` for a colon, `\\\\:{name}` in JSON, and `*` for any text"
@@ -71,6 +74,9 @@ impl std::str::FromStr for Entry {
     /// Parses a pattern of the URL Pattern standard. A pattern without a path allows every path, one
     /// without a query every query, as in Tauri's HTTP plugin.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if closes_what_is_not_open(text) {
+            return Err(PatternError::Bracket);
+        }
         let mut init = UrlPatternInit::parse_constructor_string::<regex::Regex>(text, None)?;
         let parts = [&init.hostname, &init.pathname, &init.search, &init.hash];
         if let Some(name) = parts.into_iter().flatten().find_map(|it| named_group(it)) {
@@ -102,6 +108,30 @@ impl std::str::FromStr for Entry {
             pattern: UrlPattern::parse(init, Default::default())?,
         })
     }
+}
+
+/// Whether a bracket is closed that was not opened in the host or after it. Those of a regular expression are no brackets.
+fn closes_what_is_not_open(pattern: &str) -> bool {
+    let (_, rest) = pattern.split_once("//").unwrap_or(("", pattern));
+    let (mut open, mut depth, mut is_escaped) = (0_usize, 0_usize, false);
+    for char in rest.chars() {
+        let in_group = depth > 0;
+        match char {
+            '\\' if !is_escaped => {
+                is_escaped = true;
+                continue;
+            }
+            '(' if !is_escaped => depth += 1,
+            ')' if !is_escaped => depth = depth.saturating_sub(1),
+            '@' if !in_group => open = 0,
+            '[' if !in_group => open += 1,
+            ']' if !in_group && open == 0 => return true,
+            ']' if !in_group => open -= 1,
+            _ => {}
+        }
+        is_escaped = false;
+    }
+    false
 }
 
 /// The first name of a group in a part of a pattern.
@@ -384,5 +414,15 @@ mod tests {
         }
         let error = serde_json::from_str::<Entry>(r#""https://[""#).unwrap_err();
         assert!(error.to_string().contains("not a valid URL pattern"));
+        for text in [
+            "https://a]b",
+            r"https://a\]b",
+            "h[://a]",
+            "https://[@a]",
+            "https://([)a]",
+            "]",
+        ] {
+            assert!(text.parse::<Entry>().is_err(), "{text}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use contrail_sync_engine::EditError;
 use contrail_sync_engine::{
     self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Record, Status, Subscription,
-    WarningKind,
+    WarningKind, WatchId,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -242,7 +242,7 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn of(subscription: &Subscription) -> Self {
         Self {
-            watch: subscription.watch(),
+            watch: subscription.watch_id().map_or(0, WatchId::number),
             inherited: subscription.inherited(),
         }
     }

@@ -17,6 +17,11 @@ impl WatchId {
     pub(super) fn next() -> Self {
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
+
+    /// As a page knows it: 1 and up. A watch that ended and was begun anew for the same spec has another.
+    pub fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for WatchId {

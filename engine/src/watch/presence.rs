@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -16,8 +13,6 @@ const MAX_INHERITED: usize = 16;
 /// How many follow a watch.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    /// The watch's number, which no other one of this process has.
-    number: u64,
     counted: Mutex<Counted>,
     changed: Notify,
 }
@@ -36,7 +31,6 @@ struct Counted {
 impl Presence {
     /// Of a new watch, with the one who wanted it.
     pub(crate) fn new() -> (Arc<Self>, Alive) {
-        static BEGUN: AtomicU64 = AtomicU64::new(0);
         let counted = Counted {
             followers: 1,
             alone_since: Instant::now(),
@@ -44,7 +38,6 @@ impl Presence {
             inherited: VecDeque::new(),
         };
         let presence = Arc::new(Self {
-            number: BEGUN.fetch_add(1, Ordering::Relaxed) + 1,
             counted: Mutex::new(counted),
             changed: Notify::new(),
         });
@@ -99,11 +92,6 @@ impl Counted {
 pub(crate) struct Alive(Arc<Presence>);
 
 impl Alive {
-    /// The number of the watch that it follows.
-    pub(crate) fn number(&self) -> u64 {
-        self.0.number
-    }
-
     /// The watch was told all edits of the one of this number, which ended before.
     pub(crate) fn inherit(&self, watch: u64) {
         let inherited = &mut self.0.lock().inherited;
@@ -155,12 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_has_a_number_of_its_own_and_remembers_some_of_those_before_it() {
-        let (_, first) = Presence::new();
+    fn a_watch_remembers_some_of_those_whose_edits_it_was_told() {
         let (presence, second) = Presence::new();
-        assert_ne!(first.number(), second.number());
         let third = presence.enter().unwrap();
-        assert_eq!(second.number(), third.number());
         let many = 100..100 + MAX_INHERITED as u64;
         for it in [1].into_iter().chain(many.clone()).chain([100]) {
             second.inherit(it);

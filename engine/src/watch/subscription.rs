@@ -142,12 +142,6 @@ impl Subscription {
         self
     }
 
-    /// The number of the watch, which no other one of this process has; 0 if there is none. A watch that ended and was
-    /// begun anew for the same spec has another: what was edited in the first one is not in it.
-    pub fn watch(&self) -> u64 {
-        self.alive.as_ref().map_or(0, |it| it.number())
-    }
-
     /// The watch was told all edits that one of this number had, which ended: nobody else need tell them.
     pub fn inherit(&self, watch: u64) {
         if let Some(alive) = &self.alive {
