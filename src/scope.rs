@@ -110,26 +110,23 @@ impl std::str::FromStr for Entry {
     }
 }
 
-/// Whether a bracket is closed that was not opened in the host or after it. Those of a regular expression are no brackets.
+/// Whether a bracket is closed that was not opened since the host began. Those in groups are no brackets.
 fn closes_what_is_not_open(pattern: &str) -> bool {
-    let (_, rest) = pattern.split_once("//").unwrap_or(("", pattern));
-    let (mut open, mut depth, mut is_escaped) = (0_usize, 0_usize, false);
-    for char in rest.chars() {
-        let in_group = depth > 0;
+    let (mut open, mut depth, mut before) = (0_usize, 0_usize, ' ');
+    for char in pattern.chars() {
+        let is_escaped = before == '\\';
         match char {
-            '\\' if !is_escaped => {
-                is_escaped = true;
-                continue;
-            }
-            '(' if !is_escaped => depth += 1,
-            ')' if !is_escaped => depth = depth.saturating_sub(1),
-            '@' if !in_group => open = 0,
-            '[' if !in_group => open += 1,
-            ']' if !in_group && open == 0 => return true,
-            ']' if !in_group => open -= 1,
+            '(' | '{' if !is_escaped => depth += 1,
+            ')' | '}' if !is_escaped => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            '@' => open = 0,
+            '/' if before == '/' => open = 0,
+            '[' => open += 1,
+            ']' if open == 0 => return true,
+            ']' => open -= 1,
             _ => {}
         }
-        is_escaped = false;
+        before = if is_escaped { ' ' } else { char };
     }
     false
 }
