@@ -139,7 +139,7 @@ pub enum TransportError {
         reason: String,
     },
     /// A structured refusal: there is no such space.
-    #[error("the server does not know it: {reason}")]
+    #[error("the server knows no such space: {reason}")]
     NotFound {
         /// The server's words.
         reason: String,
