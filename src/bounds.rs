@@ -1,4 +1,5 @@
-//! Bounds of the texts that pages give: an error names which one it is and how long it may be, and quotes nothing of it.
+//! Bounds of the texts that pages give: an error names which one it is and how long it may be, and quotes nothing of it
+//! but a key, cut short.
 
 use crate::error::{Error, Result};
 

@@ -14,6 +14,7 @@ use crate::{
     bounds,
     error::{Error, Result},
     scope::Scope,
+    shapes,
 };
 
 /// `plugins.contrail-sync` in `tauri.conf.json`.
@@ -155,23 +156,9 @@ impl SortOptions {
 impl WatchOptions {
     /// Reads what a webview gave. The error names what is wrong, never a value: it may be a ticket.
     pub(crate) fn read(options: serde_json::Value) -> Result<Self> {
-        serde_json::from_value(options).map_err(|error: serde_json::Error| {
-            let message = error.to_string();
-            let expected = message
-                .rsplit_once("expected ")
-                .map(|(_, expected)| expected);
-            Error::InvalidOptions(match message.split_once(", expected") {
-                // The list of what is expected holds names that pages do not use themselves.
-                Some((unknown, _)) if unknown.starts_with("unknown field") => {
-                    Secrets::default().quoted(unknown)
-                }
-                _ if message.starts_with("missing field") => message,
-                _ => format!(
-                    "an option has the wrong type, {} is expected",
-                    expected.unwrap_or("another one")
-                ),
-            })
-        })
+        shapes::check(&options)?;
+        serde_json::from_value(options)
+            .map_err(|_| Error::InvalidOptions("an option has the wrong type".to_owned()))
     }
 
     /// A watch of this URL, with defaults for everything else.
@@ -214,13 +201,14 @@ impl WatchOptions {
         let sort = self.sort.as_ref().map(|sort| &*sort.by);
         bounds::check("url", &*self.url, bounds::URL)?;
         bounds::check("account", self.account.as_deref(), bounds::ACCOUNT)?;
-        bounds::check("the ticket", self.ticket.as_deref(), MAX_TICKET_BYTES)?;
-        bounds::check("minter", self.minter.as_deref(), bounds::MINTER)?;
+        bounds::check("mintTicket", self.ticket.as_deref(), MAX_TICKET_BYTES)?;
+        bounds::check("mintTicket.minter", self.minter.as_deref(), bounds::MINTER)?;
         bounds::check("cacheKey", self.cache_key.as_deref(), bounds::CACHE_KEY)?;
         bounds::check("sort.by", sort, bounds::PATH)?;
         for (path, wanted) in self.conditions.iter().flatten() {
-            bounds::check("a key of where", &**path, bounds::PATH)?;
-            bounds::check("a value of where", wanted.as_str(), bounds::CONDITION)?;
+            let name = condition(path);
+            bounds::check(&format!("the key {name}"), &**path, bounds::PATH)?;
+            bounds::check(&name, wanted.as_str(), bounds::CONDITION)?;
         }
         Ok(())
     }
@@ -297,17 +285,19 @@ impl WatchOptions {
             (None, None | Some(false), None) => Ok(TicketSource::Public),
             (Some(text), None | Some(false), None) => match Ticket::parse(text) {
                 Ok(ticket) => Ok(TicketSource::Static(ticket)),
-                Err(_) => invalid("the ticket is empty or more than one word"),
+                Err(_) => invalid("mintTicket is empty or more than one word"),
             },
             (None, Some(true), None) => Ok(TicketSource::Followers),
             (None, None | Some(false), Some(name)) => {
                 let minter = surroundings.minters.iter().find(|it| it.name() == name);
                 match minter {
                     Some(minter) => Ok(TicketSource::Minter(minter.clone())),
-                    None => invalid(&format!("no minter named {name:?} is registered")),
+                    None => invalid(&format!(
+                        "mintTicket: no minter named {name:?} is registered on the plugin's Builder"
+                    )),
                 }
             }
-            _ => invalid("tickets come from one of ticket, mint and minter"),
+            _ => invalid("mintTicket: tickets come from one of ticket, mint and minter"),
         }
     }
 }
@@ -321,15 +311,23 @@ fn filter(conditions: &BTreeMap<String, serde_json::Value>) -> Result<Filter> {
         )));
     }
     let conditions = conditions.iter().map(|(path, wanted)| {
+        let name = condition(path);
         let path = Path::parse(path)
-            .ok_or_else(|| invalid("a key of where is not value.<field>".to_owned()))?;
+            .ok_or_else(|| invalid(format!("{name} is not named value.<field>")))?;
         if wanted.is_object() || wanted.is_array() {
-            let message = "a value of where is not a text, a number, true, false or null";
-            return Err(invalid(message.to_owned()));
+            return Err(invalid(format!(
+                "{name} is {}, it must be a string, a number, true, false or null",
+                shapes::kind(wanted)
+            )));
         }
         Ok((path, wanted.clone()))
     });
     Ok(Filter::new(conditions.collect::<Result<_>>()?))
+}
+
+/// What a page calls a condition.
+fn condition(path: &str) -> String {
+    format!("where[\"{}\"]", Secrets::default().quoted(path))
 }
 
 /// What the app configured, as far as it matters to a watch.

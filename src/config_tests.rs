@@ -2,7 +2,11 @@ use super::*;
 use contrail_sync_engine::ErrorKind;
 
 fn spec(json: &str) -> Result<WatchSpec> {
-    let options: WatchOptions = serde_json::from_str(json).unwrap();
+    read(serde_json::from_str(json).unwrap())
+}
+
+fn read(options: serde_json::Value) -> Result<WatchSpec> {
+    let options = WatchOptions::read(options)?;
     let scope = Scope::new(
         vec![Arc::new("https://appview.example".parse().unwrap())],
         vec![],
@@ -134,18 +138,59 @@ fn sort_where_and_max_records_make_the_view() {
     }
 }
 
+/// What a page gave, and who refuses it in which words: the package's tests read the same table.
+#[derive(serde::Deserialize)]
+struct Wrong {
+    given: serde_json::Value,
+    wire: Option<serde_json::Value>,
+    rust: Option<String>,
+}
+
 #[test]
-fn unknown_options_and_settings_are_named() {
-    let error = WatchOptions::read(serde_json::json!({ "url": "/x", "mint": "sekret" }));
-    let message = error.err().unwrap().to_string();
-    assert!(
-        message.contains("boolean") && !message.contains("sekret"),
-        "{message}"
-    );
-    let error = serde_json::from_str::<WatchOptions>(r#"{"url":"/x","urls":1}"#)
+fn every_wrong_option_is_refused_by_the_name_that_the_page_knows_it_by() {
+    let table = include_str!("../tests/fixtures/wrong-options.json");
+    let table: Vec<Wrong> = serde_json::from_str(table).unwrap();
+    for Wrong { given, wire, rust } in table {
+        // The others do not get here.
+        let Some(rust) = rust else { continue };
+        let error = read(wire.unwrap_or(given)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+        assert_eq!(error.to_string(), format!("invalid options: {rust}"));
+    }
+}
+
+#[test]
+fn every_option_is_refused_by_its_name_if_it_is_of_another_type() {
+    // serde names all of them where it meets one that it does not know.
+    let unknown = serde_json::json!({ "url": "/x", "no such option": 1 });
+    let message = serde_json::from_value::<WatchOptions>(unknown)
         .err()
         .unwrap();
-    assert!(error.to_string().contains("urls"));
+    let message = message.to_string();
+    let names: Vec<_> = message.split('`').skip(3).step_by(2).collect();
+    assert!(
+        names.contains(&"url") && names.contains(&"where"),
+        "{names:?}"
+    );
+    for name in names {
+        // Neither a text, a number, a boolean nor an object.
+        let mut options = serde_json::json!({ "url": "/x" });
+        options[name] = serde_json::json!(["hush"]);
+        let message = read(options).err().unwrap().to_string();
+        let told = format!("invalid options: {name} is an array, it must be ");
+        assert!(message.starts_with(&told), "{message}");
+        assert!(!message.contains("hush"), "{message}");
+    }
+}
+
+#[test]
+fn null_is_as_good_as_left_out() {
+    let options = serde_json::json!({ "url": "/x", "account": null, "sort": { "by": "rkey", "order": null } });
+    assert!(read(options).is_ok());
+}
+
+#[test]
+fn unknown_settings_are_named() {
     let error = serde_json::from_str::<Config>(r#"{"baseURL":"https://a"}"#).unwrap_err();
     assert!(error.to_string().contains("baseURL"));
 }
@@ -172,10 +217,14 @@ fn every_text_of_a_page_has_a_bound_that_its_error_names() {
         ),
         (
             serde_json::json!({ "ticket": long(8192) }),
-            "the ticket",
+            "mintTicket",
             8192,
         ),
-        (serde_json::json!({ "minter": long(256) }), "minter", 256),
+        (
+            serde_json::json!({ "minter": long(256) }),
+            "mintTicket.minter",
+            256,
+        ),
         (
             serde_json::json!({ "cacheKey": long(4096) }),
             "cacheKey",
@@ -193,12 +242,12 @@ fn every_text_of_a_page_has_a_bound_that_its_error_names() {
         ),
         (
             serde_json::json!({ "where": { (long(512)): 1 } }),
-            "a key of where",
+            &*format!("the key where[\"{}\"]", "x".repeat(300)),
             512,
         ),
         (
             serde_json::json!({ "where": { "value.x": long(1024) } }),
-            "a value of where",
+            "where[\"value.x\"]",
             1024,
         ),
     ] {
@@ -219,7 +268,7 @@ fn every_text_of_a_page_has_a_bound_that_its_error_names() {
     let unknown = serde_json::json!({ "url": "/x", ("y".repeat(1 << 20)): 1 });
     let error = WatchOptions::read(unknown).err().unwrap().to_string();
     assert!(
-        error.contains("unknown field") && error.len() < 400,
+        error.contains("there is no option yyy") && error.len() < 400,
         "{error:.500}"
     );
 }

@@ -26,6 +26,9 @@ pub enum Error {
     /// An option is unknown or makes no sense.
     #[error("invalid options: {0}")]
     InvalidOptions(String),
+    /// An edit cannot be what was meant.
+    #[error(transparent)]
+    InvalidEdit(#[from] InvalidEdit),
     /// The option is known but not available.
     #[error("not supported: {0}")]
     Unsupported(String),
@@ -64,7 +67,7 @@ impl Error {
         match self {
             Self::InvalidUrl(_) => ErrorKind::InvalidUrl,
             Self::NotAllowed { .. } => ErrorKind::NotAllowed,
-            Self::InvalidOptions(_) => ErrorKind::InvalidOptions,
+            Self::InvalidOptions(_) | Self::InvalidEdit(_) => ErrorKind::InvalidOptions,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::UnknownWatch => ErrorKind::UnknownWatch,
             Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
@@ -74,12 +77,6 @@ impl Error {
             Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,
         }
-    }
-}
-
-impl From<InvalidEdit> for Error {
-    fn from(error: InvalidEdit) -> Self {
-        Self::InvalidOptions(error.to_string())
     }
 }
 

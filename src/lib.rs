@@ -37,6 +37,7 @@ mod config;
 mod error;
 mod handle;
 mod scope;
+mod shapes;
 
 pub use app::{ContrailSync, ContrailSyncExt};
 pub use builder::{Builder, init};

@@ -8,7 +8,10 @@ use urlpattern::{UrlPattern, UrlPatternInit, UrlPatternMatchInput};
 
 /// An entry as it stands in a capability: `"https://…"` or `{ "url": "https://…" }`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an entry of a contrail-sync permission's scope must be \"https://…\" or { \"url\": \"https://…\" }"
+)]
 pub(crate) enum EntryRaw {
     /// The pattern itself.
     Value(String),
@@ -420,6 +423,11 @@ mod tests {
             "]",
         ] {
             assert!(text.parse::<Entry>().is_err(), "{text}");
+        }
+        for json in ["5", r#"{"urls":"https://a.example"}"#] {
+            let error = serde_json::from_str::<Entry>(json).unwrap_err();
+            let told = r#"must be "https://…" or { "url": "https://…" }"#;
+            assert!(error.to_string().contains(told), "{error}");
         }
     }
 }

@@ -373,7 +373,10 @@ describe("an edit that is never answered", () => {
     await vi.advanceTimersByTimeAsync(1);
     vi.useRealTimers();
     await shows(store, ["y hi?", "b v0", "a v0"]);
-    const late = expect.objectContaining({ kind: "ipc", message: "Rust did not answer within 10 s" });
+    const late = expect.objectContaining({
+      kind: "ipc",
+      message: "addOptimistic: Rust did not answer within 10 s",
+    });
     expect(warn.mock.calls).toEqual([["contrail-sync: an edit was not made", late]]);
   });
 

@@ -272,7 +272,7 @@ describe("edits", () => {
     const error = expect.objectContaining({
       name: "WatchError",
       kind: "invalid-options",
-      message: "too long",
+      message: "addOptimistic: too long",
     });
     expect(warn.mock.calls).toEqual([["contrail-sync: an edit was not made", error]]);
     expect([store.status, store.error]).toEqual(["live", null]);

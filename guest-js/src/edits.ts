@@ -56,6 +56,11 @@ export function removal(rkey: string, did: string | undefined): Edit {
   return plain({ op: "remove", rkey, did }, "removeOptimistic");
 }
 
+/** The store's method that makes such an edit. */
+export function methodOf(edit: Edit): string {
+  return { add: "addOptimistic", fail: "markFailed", remove: "removeOptimistic" }[edit.op];
+}
+
 /** The edits that have the same effect on a list without any: each record that is added once, with its failure. */
 export function condense(edits: readonly Edit[]): Edit[] {
   const kept: { add: Addition; fail?: Edit }[] = [];

@@ -6,7 +6,7 @@ import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
-import { type Edit, MAX_EDITS } from "./edits.js";
+import { type Edit, MAX_EDITS, methodOf } from "./edits.js";
 import { endsAccess, invalid, toWatchError, WatchError } from "./error.js";
 import type { Index } from "./identity.js";
 import { indexOf } from "./indexing.js";
@@ -187,7 +187,8 @@ export class Link implements Receiver {
         return false;
       }
       isMade = false;
-      this.#events.warn("an edit was not made", reason);
+      const { kind, message } = toWatchError(reason);
+      this.#events.warn("an edit was not made", new WatchError(kind, `${methodOf(edit)}: ${message}`));
     }
     if (opened !== this.#opened) return false;
     if (this.#outbox.settle(isMade)) this.resync();

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createWatchStore } from "./store.js";
 import type { FakePlugin } from "./testing/fake-plugin.js";
 import { Page } from "./testing/page.js";
 import { until } from "./testing/until.js";
@@ -49,6 +50,13 @@ describe("a store without a logger", () => {
     ]);
   });
 
+  test("prints that it was given something else than options", () => {
+    createWatchStore(url as never).start();
+    const what = "createWatchStore takes an object of options, not String";
+    const line = "contrail-sync: the store of no URL is closed";
+    expect(printed).toEqual([["error", line, "invalid-options", what]]);
+  });
+
   test.each<[string, (store: WatchStore) => void, string]>([
     [
       "an edit without its did",
@@ -77,7 +85,7 @@ describe("a store without a logger", () => {
       "warn",
       "contrail-sync: an edit was not made",
       "too-many",
-      "1000 optimistic records",
+      "addOptimistic: 1000 optimistic records",
     ]);
   });
 

@@ -1,6 +1,19 @@
+// @vitest-environment node
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createSqliteCache } from "./cache.js";
 import { wireOptions } from "./options.js";
+
+/** What an app may get wrong, and who refuses it in which words: the plugin's tests in Rust read the same table. */
+interface Wrong {
+  given: Record<string, unknown>;
+  /** What gets to Rust of it, if it is something else. */
+  wire?: unknown;
+  page?: string;
+  rust?: string;
+}
+const fixture = new URL("../../tests/fixtures/wrong-options.json", import.meta.url).pathname;
+const table: Wrong[] = JSON.parse(readFileSync(decodeURIComponent(fixture), "utf8"));
 
 const url = "/watch";
 const wire = (options: Record<string, unknown>) => wireOptions({ url, ...options } as never);
@@ -45,6 +58,18 @@ describe("what Rust gets of the options", () => {
   test("is an option that nobody knows, or of a wrong type, for Rust to refuse by name", () => {
     expect(wire({ urll: "x" })).toEqual({ url, urll: "x" });
     expect(wire({ cache: "sqlite" })).toEqual({ url, cache: "sqlite" });
+  });
+});
+
+describe("wrong options", () => {
+  test.each(table.filter(({ page }) => page))("are refused by name: $page", ({ given, page }) => {
+    expect(() => wireOptions(given as never)).toThrow(
+      expect.objectContaining({ kind: "invalid-options", message: page }),
+    );
+  });
+
+  test.each(table.filter(({ rust }) => rust))("get to Rust, which says: $rust", ({ given, wire }) => {
+    expect(wireOptions(given as never)).toEqual(wire ?? given);
   });
 });
 

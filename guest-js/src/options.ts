@@ -1,7 +1,10 @@
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { invalid, WatchError } from "./error.js";
-import { checkText, plain } from "./plain.js";
+import { checkText, plain, typeName } from "./plain.js";
 import type { WatchStoreOptions } from "./types.js";
+
+/** What Rust calls a store's `mintTicket`. */
+const TICKETS = ["ticket", "mint", "minter"];
 
 /**
  * What Rust gets of a store's options: all but those that live in the page. Options that nobody knows, or of the wrong
@@ -10,6 +13,12 @@ import type { WatchStoreOptions } from "./types.js";
  * @throws WatchError `unsupported` or `invalid-options`
  */
 export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
+  if (typeName(options) !== "Object") {
+    throw invalid(`createWatchStore takes an object of options, not ${typeName(options)}`);
+  }
+  for (const name of TICKETS) {
+    if (name in options) throw invalid(`there is no option ${name}: give mintTicket`);
+  }
   const { compareRecords, logger, mintTicket, ...wire } = options;
   checkText(wire.url, "url");
   if (wire.cache instanceof Object) {

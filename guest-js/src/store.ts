@@ -7,6 +7,7 @@ import { destroyed, reportUncaught, stopped, toWatchError, type WatchError } fro
 import { type Core, handleOf } from "./handle.js";
 import { Link, type LinkEvents, tooMany, type Update } from "./link.js";
 import { wireOptions, watchKey } from "./options.js";
+import { typeName } from "./plain.js";
 import { deferred } from "./deferred.js";
 import type {
   Logger,
@@ -62,7 +63,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
   #telling = false;
 
   constructor(options: WatchStoreOptions<Value>) {
-    this.#options = { ...options };
+    // What is no object is refused at the start, as any wrong option.
+    this.#options = typeName(options) === "Object" ? { ...options } : Object(options);
   }
 
   get snapshot(): Snapshot<Value> {
@@ -206,7 +208,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   /** The URL without its query, which may say whose data it is. */
   get #name(): string {
-    return String(this.#options.url).replace(/[?#].*/s, "");
+    const { url } = this.#options as { url?: unknown };
+    return typeof url === "string" ? url.replace(/[?#].*/s, "") : "no URL";
   }
 
   /** What an app's own code threw is not swallowed, whatever the logger takes. */

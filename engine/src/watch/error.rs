@@ -26,7 +26,7 @@ pub enum WatchError {
     #[error("the watch has ended")]
     Ended,
     /// An edit without a URI or a collection, where no record tells the collection.
-    #[error("the optimistic record needs its collection")]
+    #[error("collection is missing, and neither the URL nor a record tells it")]
     Nameless,
     /// More was asked for than a watch holds.
     #[error("too many {what}: a watch holds {limit}")]

@@ -124,9 +124,9 @@ impl EditError {
     }
 }
 
-/// An edit that cannot be what was meant. Says why, without a word of it.
+/// An edit that cannot be what was meant. Says which member of it is wrong, without a word of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this edit makes no sense: {0}")]
+#[error("{0}")]
 pub struct InvalidEdit(String);
 
 /// An edit as a page sends it. Flat, because raw JSON does not pass through serde's tagged enums.
@@ -168,9 +168,9 @@ impl TryFrom<serde_json::Value> for Edit {
     type Error = InvalidEdit;
 
     fn try_from(sent: serde_json::Value) -> Result<Self, InvalidEdit> {
-        let sent: Sent = serde_json::from_value(sent).map_err(|_| {
-            invalid("it lacks a member, has one too many, or one has the wrong type")
-        })?;
+        check_types(&sent)?;
+        let misfit = || invalid("an edit lacks a member, or has one that does not fit its op");
+        let sent: Sent = serde_json::from_value(sent).map_err(|_| misfit())?;
         match sent {
             Sent {
                 op: Op::Add,
@@ -193,7 +193,7 @@ impl TryFrom<serde_json::Value> for Edit {
                 did,
                 error: None,
             } => Ok(Self::Remove { rkey, did }),
-            _ => Err(invalid("its members do not fit its op")),
+            _ => Err(misfit()),
         }
     }
 }
@@ -214,6 +214,37 @@ impl EditRecord {
     }
 }
 
+/// The members that are texts, of an edit and of what it holds.
+const TEXTS: [(&str, &[&str]); 3] = [
+    ("", &["op", "rkey", "did"]),
+    ("record.", &["rkey", "did", "collection", "uri", "space"]),
+    ("error.", &["name", "message"]),
+];
+
+/// Checks the types of the members that are there, as serde would not say which one is wrong.
+fn check_types(sent: &serde_json::Value) -> Result<(), InvalidEdit> {
+    for (path, names) in TEXTS {
+        let holder = match path.strip_suffix('.') {
+            Some(name) => sent.get(name),
+            None => Some(sent),
+        };
+        for name in names {
+            if let Some(value) = holder.and_then(|it| it.get(name))
+                && !value.is_string()
+                && !value.is_null()
+            {
+                return Err(invalid(&format!("{path}{name} must be a string")));
+            }
+        }
+    }
+    match sent.pointer("/record/time_us") {
+        Some(time) if !time.is_number() && !time.is_null() => {
+            Err(invalid("record.time_us must be a number"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn target(rkey: &str, did: Option<&str>) -> Result<(), InvalidEdit> {
     bytes("rkey", rkey, MAX_RKEY_BYTES)?;
     did.map_or(Ok(()), |did| bytes("did", did, MAX_DID_BYTES))
@@ -225,7 +256,7 @@ fn bytes(name: &str, text: &str, most: usize) -> Result<(), InvalidEdit> {
     }
     let length = text.len();
     Err(invalid(&format!(
-        "its {name} has {length} bytes, it may have 1 to {most}"
+        "{name} has {length} bytes, it may have 1 to {most}"
     )))
 }
 
@@ -233,9 +264,7 @@ fn chars(name: &str, text: &str, most: usize) -> Result<(), InvalidEdit> {
     if text.len() <= most || text.chars().count() <= most {
         return Ok(());
     }
-    Err(invalid(&format!(
-        "its {name} has more than {most} characters"
-    )))
+    Err(invalid(&format!("{name} has more than {most} characters")))
 }
 
 fn invalid(what: &str) -> InvalidEdit {
@@ -323,6 +352,37 @@ mod tests {
     }
 
     #[test]
+    fn a_member_of_another_type_is_named() {
+        let error = json!({ "name": 5, "message": "" });
+        for (sent, told) in [
+            (json!({ "op": 5 }), "op must be a string"),
+            (
+                json!({ "op": "remove", "rkey": 7 }),
+                "rkey must be a string",
+            ),
+            (
+                json!({ "op": "fail", "rkey": "a", "did": {}, "error": error }),
+                "did must be a string",
+            ),
+            (
+                json!({ "op": "fail", "rkey": "a", "error": error }),
+                "error.name must be a string",
+            ),
+            (with("rkey", json!(5)), "record.rkey must be a string"),
+            (
+                with("collection", json!([])),
+                "record.collection must be a string",
+            ),
+            (
+                with("time_us", json!("now")),
+                "record.time_us must be a number",
+            ),
+        ] {
+            assert_eq!(refused(sent), told);
+        }
+    }
+
+    #[test]
     fn what_is_too_long_or_empty_is_refused_by_name() {
         let long = |chars: usize| json!("x".repeat(chars));
         for (name, value) in [
@@ -335,7 +395,7 @@ mod tests {
             ("value", long(MANY)),
         ] {
             let message = refused(with(name, value));
-            assert!(message.contains(&format!("its {name} ")), "{message}");
+            assert!(message.starts_with(&format!("{name} has ")), "{message}");
         }
         for (name, most) in [
             ("name", MAX_ERROR_NAME_CHARS),
