@@ -61,3 +61,31 @@ pub(crate) fn bindings() -> Result<()> {
     let test = ["test", "--package", "tauri-plugin-contrail-sync", "--lib"];
     proc::run(cargo(&test).arg("export_bindings"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How libdbus gets into an app on Linux that depends on `package` like this.
+    fn libdbus(package: &str, how: &[&str]) -> String {
+        let mut command = cargo(&["tree", "--offline", "--edges=normal,build"]);
+        command
+            .args(["--target=x86_64-unknown-linux-gnu", "--format={p} {f}"])
+            .args(["--prefix=none", "--package", package])
+            .args(how);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let tree = String::from_utf8(output.stdout).unwrap();
+        let libdbus = tree.lines().find(|it| it.starts_with("libdbus-sys "));
+        libdbus.unwrap().to_owned()
+    }
+
+    #[test]
+    fn libdbus_is_built_in_unless_the_app_wants_the_one_of_the_system() {
+        for package in ["tauri-plugin-contrail-sync", "contrail-sync-engine"] {
+            assert!(libdbus(package, &[]).contains("vendored"));
+            let of_the_system = libdbus(package, &["--no-default-features"]);
+            assert!(!of_the_system.contains("vendored"), "{of_the_system}");
+        }
+    }
+}
