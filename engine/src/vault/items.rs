@@ -96,6 +96,21 @@ fn failure(error: Error) -> Failure {
     }
 }
 
+/// Whether a keyring that was given up answers now without asking anybody: nobody wants a prompt every minute.
+#[cfg(target_os = "linux")]
+pub(super) fn is_open(_: Reason) -> bool {
+    use dbus_secret_service::{EncryptionType, SecretService};
+    let locked = SecretService::connect(EncryptionType::Plain)
+        .and_then(|service| service.get_any_collection()?.is_locked());
+    matches!(locked, Ok(false))
+}
+
+/// The keychain cannot be asked that. Elsewhere there are no prompts.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_open(trouble: Reason) -> bool {
+    !(cfg!(target_os = "macos") && trouble == Reason::Locked)
+}
+
 #[cfg(target_os = "linux")]
 fn open_store() -> keyring_core::Result<Arc<CredentialStore>> {
     Ok(dbus_secret_service_keyring_store::Store::new()?)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NAMES_MAX, Secret, VaultError};
+use super::{NAMES_MAX, Secret, VaultError, arrears::Arrears, owner::Op};
 
 /// What this process wrote and read, so that nothing of it is lost when the keyring is.
 #[derive(Default)]
@@ -10,6 +10,7 @@ pub(super) struct Memory {
     secrets: BTreeMap<String, Secret>,
     /// Counts writes: an answer read before a write must not hide it.
     writes: u64,
+    arrears: Arrears,
 }
 
 impl Memory {
@@ -22,13 +23,39 @@ impl Memory {
         self.secrets.get(name).cloned()
     }
 
-    pub(super) fn keep(&mut self, name: &str, secret: Secret) -> Result<(), VaultError> {
+    /// Keeps a secret, which the keyring owes from then on. Gives the write's number, for [`Memory::settle`].
+    pub(super) fn keep(&mut self, name: &str, secret: Secret) -> Result<u64, VaultError> {
         if self.secrets.len() >= NAMES_MAX && !self.secrets.contains_key(name) {
             return Err(VaultError::Full);
         }
         self.writes += 1;
         self.secrets.insert(name.into(), secret);
-        Ok(())
+        self.arrears.set(name, self.writes);
+        Ok(self.writes)
+    }
+
+    /// Drops a secret, which the keyring has to do as well. Gives the write's number.
+    pub(super) fn delete(&mut self, name: &str) -> u64 {
+        self.forget(|kept| kept == name);
+        self.arrears.delete(name, self.writes);
+        self.writes
+    }
+
+    /// The same for all whose name begins with `prefix`. Gives their names as well, with those that are `known` already.
+    pub(super) fn clear(&mut self, prefix: &str, mut known: Vec<String>) -> (u64, Vec<String>) {
+        known.extend(self.forget(|kept| kept.starts_with(prefix)));
+        self.arrears.clear(prefix, &known, self.writes);
+        (self.writes, known)
+    }
+
+    /// The keyring did what this write asks, or never will.
+    pub(super) fn settle(&mut self, write: u64) {
+        self.arrears.settle(write);
+    }
+
+    /// What the keyring has not done yet, in the order in which it should, with the numbers of the writes.
+    pub(super) fn owed(&self) -> Vec<(u64, Op)> {
+        self.arrears.ops(|name| self.get(name))
     }
 
     /// Takes over what the keyring answered, unless something was written since.
@@ -46,7 +73,7 @@ impl Memory {
         }
     }
 
-    /// Drops what matches and returns its names.
+    /// Drops what matches, here alone, and returns its names.
     pub(super) fn forget(&mut self, matches: impl Fn(&str) -> bool) -> Vec<String> {
         self.writes += 1;
         self.secrets

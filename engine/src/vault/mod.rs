@@ -2,8 +2,10 @@
 //!
 //! Every keyring is synchronous, and some block for as long as nobody answers a prompt. So one thread of the
 //! vault's own talks to it, every call has a time-out, and a keyring that does not answer is given up: the
-//! vault then goes on in memory for the rest of the process, and says so once. A secret is never in a file.
+//! vault then goes on in memory, and says so once. Its thread waits for the keyring in the background and has it do what it
+//! missed; then it is in use again. A secret is never in a file.
 
+mod arrears;
 mod items;
 mod layout;
 mod memory;
@@ -71,9 +73,21 @@ pub struct Vault {
 struct Inner {
     service: String,
     options: VaultOptions,
-    standing: Arc<Standing>,
-    memory: Mutex<Memory>,
+    shared: Arc<Shared>,
     owner: OnceLock<mpsc::Sender<Command>>,
+}
+
+/// What the vault and the keyring's thread both know.
+struct Shared {
+    standing: Standing,
+    memory: Mutex<Memory>,
+}
+
+impl Shared {
+    fn remembered(&self) -> MutexGuard<'_, Memory> {
+        // No code that holds it can panic in between.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Vault {
@@ -102,8 +116,10 @@ impl Vault {
             inner: Arc::new(Inner {
                 service,
                 options,
-                standing: Arc::new(Standing::new(state)),
-                memory: Mutex::default(),
+                shared: Arc::new(Shared {
+                    standing: Standing::new(state),
+                    memory: Mutex::default(),
+                }),
                 owner: OnceLock::new(),
             }),
         }
@@ -111,12 +127,12 @@ impl Vault {
 
     /// Where the secrets are now.
     pub fn state(&self) -> VaultState {
-        self.inner.standing.state()
+        self.inner.shared.standing.state()
     }
 
-    /// Follows [`Vault::state`]. It changes at most once.
+    /// Follows [`Vault::state`]: a keyring that was given up is in use again once it answers.
     pub fn watch_state(&self) -> watch::Receiver<VaultState> {
-        self.inner.standing.subscribe()
+        self.inner.shared.standing.subscribe()
     }
 
     /// The secret of this name, if there is one.
@@ -126,7 +142,7 @@ impl Vault {
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, VaultError> {
         check_name(name)?;
         let before = self.remembered().writes();
-        match self.ask(|_| Some(Op::Get(name.into()))).await {
+        match self.ask(|_| Some((0, Op::Get(name.into())))).await {
             Ok(found) => {
                 self.remembered().learn(before, name, found.clone());
                 Ok(found)
@@ -166,8 +182,9 @@ impl Vault {
             if !is_wanted() {
                 return None;
             }
-            kept = memory.keep(name, secret.clone());
-            kept.is_ok().then(|| Op::Set(name.into(), secret))
+            let write = memory.keep(name, secret.clone());
+            let write = write.map_err(|error| kept = Err(error)).ok()?;
+            Some((write, Op::Set(name.into(), secret)))
         };
         let asked = self.ask(set).await;
         kept?;
@@ -186,13 +203,9 @@ impl Vault {
     /// [`VaultError::InvalidName`], [`VaultError::NotErased`].
     pub async fn delete(&self, name: &str) -> Result<(), VaultError> {
         check_name(name)?;
-        let forget = |memory: &mut Memory| memory.forget(|kept| kept == name);
-        forget(&mut self.remembered());
-        self.erase(|memory| {
-            forget(memory);
-            Op::Delete(name.into())
-        })
-        .await
+        self.remembered().forget(|kept| kept == name);
+        self.erase(|memory| (memory.delete(name), Op::Delete(name.into())))
+            .await
     }
 
     /// Erases every secret whose name begins with `prefix`; all of them if it is empty.
@@ -200,21 +213,20 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::NotErased`].
     pub async fn clear(&self, prefix: &str) -> Result<(), VaultError> {
-        let forget = |memory: &mut Memory| memory.forget(|kept| kept.starts_with(prefix));
-        let mut known = forget(&mut self.remembered());
+        let known = self.remembered().forget(|kept| kept.starts_with(prefix));
         self.erase(|memory| {
-            known.extend(forget(memory));
+            let (write, known) = memory.clear(prefix, known);
             let prefix = prefix.into();
-            Op::Clear { prefix, known }
+            (write, Op::Clear { prefix, known })
         })
         .await
     }
 
     /// Has been forgotten at once, and is again when it is the keyring's turn.
-    async fn erase(&self, op: impl FnOnce(&mut Memory) -> Op) -> Result<(), VaultError> {
+    async fn erase(&self, op: impl FnOnce(&mut Memory) -> (u64, Op)) -> Result<(), VaultError> {
         match self.ask(|memory| Some(op(memory))).await {
             Ok(_) => Ok(()),
-            // Nothing was ever there to be erased.
+            // Nothing is known to be there; should there be after all, it is erased by then.
             Err(Failure::Unusable {
                 reason: Reason::Chosen | Reason::Absent,
                 ..
@@ -224,56 +236,81 @@ impl Vault {
     }
 
     /// Changes what is remembered and has the keyring's thread do the same, in one step: of calls at once the same one is
-    /// the last, here and there. Without an operation the keyring is not asked. An unusable one has been given up when this
-    /// returns.
+    /// the last, here and there. Without an operation the keyring is not asked.
     async fn ask(
         &self,
-        change: impl FnOnce(&mut Memory) -> Option<Op>,
+        change: impl FnOnce(&mut Memory) -> Option<(u64, Op)>,
+    ) -> Result<Option<Secret>, Failure> {
+        let standing = &self.inner.shared.standing;
+        let mut change = Some(change);
+        loop {
+            let answer = self.ask_the_keyring(&mut change).await;
+            let Some(late) = change.take() else {
+                return answer;
+            };
+            // There was no place for it at the keyring: it is remembered all the same.
+            let mut memory = self.remembered();
+            let Some(reason) = standing.fallen() else {
+                // The keyring came back meanwhile, and nobody would tell it later.
+                change = Some(late);
+                continue;
+            };
+            if let (Some((write, _)), Reason::Chosen) = (late(&mut memory), reason) {
+                memory.settle(write);
+            }
+            return Err(Failure::unusable(reason));
+        }
+    }
+
+    /// Takes `change` and makes it as soon as the keyring's thread has a place for it. An unusable keyring has been given up
+    /// when this returns.
+    async fn ask_the_keyring(
+        &self,
+        change: &mut Option<impl FnOnce(&mut Memory) -> Option<(u64, Op)>>,
     ) -> Result<Option<Secret>, Failure> {
         let Inner {
-            standing, options, ..
+            shared, options, ..
         } = &*self.inner;
+        let given_up = |why: Reason, detail: &str| {
+            shared.standing.fall(why, detail);
+            Err(Failure::unusable(why))
+        };
         let mut state = self.watch_state();
-        let mut change = Some(change);
         let answer = async {
             let place = self.owner().reserve().await.ok()?;
             let (reply, answer) = oneshot::channel();
             {
                 let mut memory = self.remembered();
                 match change.take()?(&mut memory) {
-                    Some(op) => place.send(Command { op, reply }),
+                    Some((write, op)) => place.send(Command { op, write, reply }),
                     None => return Some(Ok(None)),
                 }
             }
             answer.await.ok()
         };
-        let answer = tokio::select! {
+        tokio::select! {
             biased;
-            _ = state.wait_for(|state| *state != VaultState::Keyring) => None,
+            _ = state.wait_for(|state| *state != VaultState::Keyring) => {
+                let reason = shared.standing.fallen();
+                Err(Failure::unusable(reason.unwrap_or(Reason::Timeout)))
+            }
             answer = tokio::time::timeout(options.timeout, answer) => match answer {
-                Ok(answer) => answer,
+                Ok(Some(answer)) => answer,
+                Ok(None) => given_up(Reason::Failed, "the keyring's thread ended"),
                 Err(_) => {
-                    standing.fall(Reason::Timeout, "a call timed out");
-                    None
+                    let answer = given_up(Reason::Timeout, "a call timed out");
+                    self.have_it_looked_at();
+                    answer
                 }
             },
-        };
-        if let Some(change) = change {
-            // There was no place for it at the keyring: it is remembered all the same.
-            change(&mut self.remembered());
         }
-        match answer {
-            Some(Err(Failure::Unusable { .. })) | None => {
-                // Without an answer and without a reason, the thread has died.
-                standing.fall(Reason::Failed, "the keyring's thread ended");
-                let reason = standing.fallen().unwrap_or(Reason::Failed);
-                Err(Failure::Unusable {
-                    reason,
-                    detail: String::new(),
-                })
-            }
-            Some(answer) => answer,
-        }
+    }
+
+    /// The keyring's thread may be idle, and not know that the keyring was given up. In a full queue it finds out anyway.
+    fn have_it_looked_at(&self) {
+        let (reply, _) = oneshot::channel();
+        let (op, write) = (Op::Look, 0);
+        drop(self.owner().try_send(Command { op, write, reply }));
     }
 
     fn owner(&self) -> &mpsc::Sender<Command> {
@@ -281,22 +318,18 @@ impl Vault {
             owner,
             service,
             options,
-            standing,
+            shared,
             ..
         } = &*self.inner;
         owner.get_or_init(|| {
             let (commands, queue) = mpsc::channel(QUEUE);
-            owner::start(service.clone(), options.layout, standing.clone(), queue);
+            owner::start(service.clone(), options.layout, shared.clone(), queue);
             commands
         })
     }
 
     fn remembered(&self) -> MutexGuard<'_, Memory> {
-        // No code that holds it can panic in between.
-        self.inner
-            .memory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.shared.remembered()
     }
 }
 

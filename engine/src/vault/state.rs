@@ -1,6 +1,6 @@
 //! Where a vault's secrets are, and what can go wrong.
 
-use std::sync::Once;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -12,7 +12,7 @@ use super::{NAME_MAX, SECRET_MAX};
 pub enum VaultState {
     /// In the keyring. Also the state before the first call, which is the first to look for one.
     Keyring,
-    /// In memory, until the process ends.
+    /// In memory, until the keyring answers again, which is tried in the background, or the process ends.
     Memory {
         /// Why not in the keyring.
         reason: Reason,
@@ -29,7 +29,7 @@ pub enum Reason {
     /// This machine or session has no keyring.
     #[error("there is no keyring")]
     Absent,
-    /// The keyring is locked, and nobody unlocked it.
+    /// The keyring is locked, and nobody unlocked it yet.
     #[error("the keyring is locked")]
     Locked,
     /// The keyring did not answer in time: it has stopped, or a prompt waits for somebody.
@@ -63,7 +63,7 @@ pub enum VaultError {
     #[error("what the keyring holds is damaged")]
     Damaged,
     /// From `delete` and `clear`: gone from memory, but the keyring, which worked earlier or may hold secrets
-    /// of an earlier process, could not be asked to erase what it has.
+    /// of an earlier process, could not be asked to erase what it has. It is, should it answer again in this process.
     #[error("gone from memory, but not from the keyring: {0}")]
     NotErased(Reason),
 }
@@ -74,6 +74,13 @@ pub(super) enum Failure {
     Full,
     InvalidName,
     Unusable { reason: Reason, detail: String },
+}
+
+impl Failure {
+    pub(super) fn unusable(reason: Reason) -> Self {
+        let detail = String::new();
+        Self::Unusable { reason, detail }
+    }
 }
 
 impl From<Failure> for VaultError {
@@ -90,14 +97,15 @@ impl From<Failure> for VaultError {
 /// The vault's state, shared with the keyring's thread.
 pub(super) struct Standing {
     state: watch::Sender<VaultState>,
-    fall: Once,
+    /// Whether somebody was warned. Held while the state changes.
+    warned: Mutex<bool>,
 }
 
 impl Standing {
     pub(super) fn new(state: VaultState) -> Self {
         Self {
             state: watch::Sender::new(state),
-            fall: Once::new(),
+            warned: Mutex::default(),
         }
     }
 
@@ -117,17 +125,27 @@ impl Standing {
         }
     }
 
-    /// Gives the keyring up. The first call decides the reason, and is the only one that says so.
+    /// Gives the keyring up, unless it was already. Only the first time of all is worth a warning.
     pub(super) fn fall(&self, reason: Reason, detail: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if self.fallen().is_some() {
             return;
         }
-        self.fall.call_once(|| {
+        if std::mem::replace(&mut *warned, true) {
+            tracing::info!(detail, "{reason}: secrets stay in memory again");
+        } else {
             tracing::warn!(
                 detail,
-                "{reason}: secrets stay in memory only, and are gone when this app ends"
+                "{reason}: secrets stay in memory, and are gone when this app ends, unless it answers until then"
             );
-            self.state.send_replace(VaultState::Memory { reason });
-        });
+        }
+        self.state.send_replace(VaultState::Memory { reason });
+    }
+
+    /// The keyring answers again, and has what was kept in memory.
+    pub(super) fn regain(&self) {
+        let _warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        tracing::info!("the keyring answers again, and has what was kept in memory");
+        self.state.send_replace(VaultState::Keyring);
     }
 }

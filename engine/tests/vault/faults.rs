@@ -8,6 +8,9 @@ use super::common::*;
 use super::session::{Machine, Outside, SERVICE, Session, TIMEOUT, on};
 use super::*;
 
+/// Longer than a call to a stopped keyring takes to fail, and the pause after it.
+const LATE: Duration = Duration::from_secs(40);
+
 fn impatient(millis: u64) -> Vault {
     let mut options = VaultOptions::default();
     options.layout = Layout::PerName;
@@ -124,12 +127,103 @@ fn a_stopped_keyring_is_given_up_within_the_time_out() {
         assert_eq!(vault.state(), VaultState::Memory { reason });
         assert_eq!(vault.get("b").await, Ok(Some(secret(2, 20))));
         works_in_memory(&vault, session).await;
-        // What waited in the thread's queue is not done later.
+        // All was cleared since: what waited in the thread's queue does not come back.
         session.signal("CONT");
+        back_in_use(&vault).await;
         let other = Vault::keyring(SERVICE);
-        assert_eq!(other.get("b").await, Ok(None));
+        for name in ["a", "b", "later"] {
+            assert_eq!(other.get(name).await, Ok(None));
+        }
+    });
+}
+
+/// Waits until the keyring is in use again.
+async fn back_in_use(vault: &Vault) {
+    let mut states = vault.watch_state();
+    let back = states.wait_for(|state| *state == VaultState::Keyring);
+    tokio::time::timeout(LATE, back)
+        .await
+        .expect("back in use")
+        .unwrap();
+}
+
+#[test]
+fn a_keyring_that_answers_after_the_time_out_is_in_use_again() {
+    on(Machine::Keyring, async |session| {
+        missed_and_made_up(&impatient(500), session, "STOP", |session| {
+            session.signal("CONT");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_keyring_that_is_unlocked_after_it_was_given_up_is_in_use_again() {
+    on(Machine::Keyring, async |session| {
+        missed_and_made_up(&impatient(1000), session, "lock", Session::unlock).await;
+    });
+}
+
+#[test]
+fn a_keyring_that_is_unlocked_after_a_prompt_took_too_long_is_in_use_again() {
+    on(Machine::Keyring, async |session| {
+        let prompter = session.prompter_that_waits_for_ever();
+        missed_and_made_up(&impatient(1000), session, "lock", |session| {
+            session.unlock();
+            drop(prompter);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_keyring_that_starts_after_the_app_is_in_use() {
+    on(Machine::Bus, async |session| {
+        let vault = impatient(1000);
+        vault.set("a", secret(1, 20)).await.unwrap();
+        let reason = Reason::Absent;
+        assert_eq!(vault.state(), VaultState::Memory { reason });
+        session.start();
+        back_in_use(&vault).await;
+        let other = Vault::keyring(SERVICE);
         assert_eq!(other.get("a").await, Ok(Some(secret(1, 20))));
     });
+}
+
+/// While the keyring is away memory serves; once it is back it has what was written meanwhile, and what it had is known.
+async fn missed_and_made_up(
+    vault: &Vault,
+    session: &mut Session,
+    away: &str,
+    back: impl FnOnce(&mut Session),
+) {
+    let earlier = Vault::keyring(SERVICE);
+    for name in ["earlier", "deleted", "cleared/1", "cleared/2"] {
+        earlier.set(name, secret(1, 20)).await.unwrap();
+    }
+    match away {
+        "lock" => session.lock(),
+        signal => session.signal(signal),
+    }
+    assert_eq!(vault.get("earlier").await, Ok(None));
+    assert!(matches!(vault.state(), VaultState::Memory { .. }));
+    vault.set("written", secret(1, 20)).await.unwrap();
+    vault.set("written", secret(2, 20)).await.unwrap();
+    for erased in [vault.delete("deleted").await, vault.clear("cleared").await] {
+        assert!(matches!(erased, Err(VaultError::NotErased(_))));
+    }
+    vault.set("cleared/2", secret(2, 20)).await.unwrap();
+    assert_eq!(vault.get("written").await, Ok(Some(secret(2, 20))));
+    back(session);
+    back_in_use(vault).await;
+    for other in [vault.clone(), Vault::keyring(SERVICE)] {
+        assert_eq!(other.get("earlier").await, Ok(Some(secret(1, 20))));
+        assert_eq!(other.get("written").await, Ok(Some(secret(2, 20))));
+        assert_eq!(other.get("deleted").await, Ok(None));
+        assert_eq!(other.get("cleared/1").await, Ok(None));
+        assert_eq!(other.get("cleared/2").await, Ok(Some(secret(2, 20))));
+    }
+    assert_eq!(session.warnings(), 1, "{}", session.log());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use dbus::{blocking::Connection, message::MatchRule};
+use dbus::{arg::Variant, blocking::Connection, message::MatchRule};
 use dbus_secret_service_keyring_store::Store;
 use keyring_core::{CredentialStore, Entry};
 
@@ -41,6 +41,8 @@ pub(crate) const SERVICE: &str = "org.example.chat";
 
 /// The keyring's name on the bus.
 const SECRETS: &str = "org.freedesktop.secrets";
+/// The keyring's collection that the user's password opens.
+const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A name on the bus, its old and its new owner.
 type Names = (String, String, String);
@@ -240,12 +242,28 @@ impl Session {
         Prompter(bus)
     }
 
+    /// Unlocks the keyring by its password, as the user's login does.
+    pub(crate) fn unlock(&mut self) {
+        let bus = Connection::new_session().expect("the session bus");
+        let secrets = bus.with_proxy(SECRETS, "/org/freedesktop/secrets", TIMEOUT);
+        let plain = ("plain", Variant(""));
+        let (_, session): (Variant<String>, dbus::Path) = secrets
+            .method_call("org.freedesktop.Secret.Service", "OpenSession", plain)
+            .expect("a session");
+        let password = (session, Vec::<u8>::new(), b"\n".to_vec(), "text/plain");
+        let () = secrets
+            .method_call(
+                "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface",
+                "UnlockWithMasterPassword",
+                (dbus::Path::from(LOGIN), password),
+            )
+            .expect("unlocked");
+    }
+
     /// Locks the keyring as the user's screen lock may do.
     pub(crate) fn lock(&self) {
         let bus = Connection::new_session().expect("the session bus");
-        let login = vec![dbus::Path::from(
-            "/org/freedesktop/secrets/collection/login",
-        )];
+        let login = vec![dbus::Path::from(LOGIN)];
         let (locked, _prompt): (Vec<dbus::Path>, dbus::Path) = bus
             .with_proxy(SECRETS, "/org/freedesktop/secrets", TIMEOUT)
             .method_call("org.freedesktop.Secret.Service", "Lock", (login,))
