@@ -23,7 +23,7 @@ use crate::{
     config::Surroundings,
 };
 
-/// The cache's file in the app's data directory.
+/// The cache's file, in the folder that [`cache_folder`] gives.
 const CACHE_FILE: &str = "contrail-sync.sqlite";
 
 /// Sets the plugin up in code, beyond what the configuration file says.
@@ -39,9 +39,9 @@ pub struct Builder {
 /// Where the cache's file is.
 #[derive(Debug, Default)]
 enum CachePlace {
-    /// In the app's data directory.
+    /// See [`cache_folder`].
     #[default]
-    AppData,
+    Default,
     /// Where the app wants it.
     File(PathBuf),
     /// Nowhere.
@@ -81,7 +81,8 @@ impl Builder {
         self
     }
 
-    /// Where the cache's SQLite file is; `contrail-sync.sqlite` in the app's data directory by default.
+    /// Where the cache's SQLite file is; `contrail-sync.sqlite` in the app's data directory by default, on phones in its
+    /// cache directory.
     pub fn cache_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.cache = CachePlace::File(path.into());
         self
@@ -159,12 +160,13 @@ impl Builder {
                     event: WindowEvent::Suspended,
                     ..
                 } => {
-                    let engine = app.contrail_sync().engine();
-                    tauri::async_runtime::block_on(engine.suspend(LAST_WRITE));
+                    let engine = app.contrail_sync().engine().clone();
+                    wait_for(async move { engine.suspend(LAST_WRITE).await });
                 }
+                // A phone that only showed something above the app says no more than that it has the focus again.
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
-                    event: WindowEvent::Resumed,
+                    event: WindowEvent::Resumed | WindowEvent::Focused(true),
                     ..
                 } => app.contrail_sync().bridge().wake(),
                 RunEvent::Resumed => app.contrail_sync().bridge().wake(),
@@ -187,13 +189,15 @@ impl Builder {
             cache_budget,
             mut engine,
         } = self;
+        // Without one, reqwest elsewhere in the app would panic. If there is one already, that one stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let tauri::async_runtime::RuntimeHandle::Tokio(runtime) = tauri::async_runtime::handle();
         surroundings.base_url = surroundings.base_url.or(config.base_url);
         if !without_keyring {
             engine.vault = Vault::keyring(app.config().identifier.clone());
         }
         let file = match cache {
-            CachePlace::AppData => Some(app.path().app_data_dir()?.join(CACHE_FILE)),
+            CachePlace::Default => Some(cache_folder(app)?.join(CACHE_FILE)),
             CachePlace::File(path) => Some(path),
             CachePlace::Off => None,
         };
@@ -221,7 +225,27 @@ impl Builder {
 /// Writes what is not in the cache yet, before the app ends.
 fn flush<R: Runtime>(app: &AppHandle<R>) {
     let engine = app.contrail_sync().engine().clone();
-    tauri::async_runtime::block_on(engine.flush(LAST_WRITE));
+    wait_for(async move { engine.flush(LAST_WRITE).await });
+}
+
+/// Waits on the event loop's thread until it is done. That thread may belong to a runtime itself, as under `#[tokio::main]`,
+/// where nothing may block on a future.
+fn wait_for(done: impl Future<Output = ()> + Send + 'static) {
+    let (end, ended) = std::sync::mpsc::channel();
+    tauri::async_runtime::spawn(async move {
+        done.await;
+        let _ = end.send(());
+    });
+    // What is waited for has this bound by itself, unless the runtime is stuck.
+    let _ = ended.recv_timeout(2 * LAST_WRITE);
+}
+
+/// Where the cache is: on phones, where data directories are backed up, among what the system may clear.
+fn cache_folder<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<PathBuf> {
+    match cfg!(mobile) {
+        true => app.path().app_cache_dir(),
+        false => app.path().app_data_dir(),
+    }
 }
 
 /// The plugin with its defaults.

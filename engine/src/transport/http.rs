@@ -262,10 +262,24 @@ pub(super) fn check(url: &Url, guard: &UrlGuard, secrets: &Secrets) -> Result<()
 }
 
 fn unreachable(origin: &str, error: reqwest::Error, secrets: &Secrets) -> TransportError {
+    let why = why_unreachable(&error.without_url(), secrets);
+    let message = match proxy_to(origin) {
+        Some(proxy) => format!("by the proxy {}: {why}", secrets.quoted(&proxy)),
+        None => why,
+    };
     TransportError::Connect {
         origin: origin.to_owned(),
-        message: why_unreachable(&error.without_url(), secrets),
+        message,
     }
+}
+
+/// The proxy on the way to an origin, as the HTTP client finds it, without its credentials.
+fn proxy_to(origin: &str) -> Option<String> {
+    let matcher = hyper_util::client::proxy::matcher::Matcher::from_system();
+    let proxy = matcher.intercept(&origin.parse().ok()?)?;
+    let (scheme, uri) = (proxy.uri().scheme_str()?, proxy.uri());
+    let port = uri.port().map_or(String::new(), |it| format!(":{it}"));
+    Some(format!("{scheme}://{}{port}", uri.host()?))
 }
 
 async fn within<T>(
