@@ -109,6 +109,19 @@ describe("a store without a logger", () => {
   });
 });
 
+test("a store whose URL has an order of its own, and which has no sort, warns once", () => {
+  const ordered = `${url}&actor=hush&sort=n&order=asc`;
+  const store = page.make({ url: ordered, logger: undefined });
+  for (let i = 0; i < 2; i++) {
+    store.start();
+    store.stop();
+  }
+  page.make({ url: ordered, logger: undefined, sort: { by: "value.n" } }).start();
+  const what = "the URL of /xrpc/com.example.message.watchRecords has sort, which";
+  expect(printed).toEqual([["warn", expect.stringContaining(what)]]);
+  expect(printed.flat().join(" ")).not.toContain("hush");
+});
+
 describe("a store with a logger", () => {
   const make = (logger: Logger) => page.make({ url: "", logger });
 

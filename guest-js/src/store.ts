@@ -9,6 +9,7 @@ import { Link, type LinkEvents, tooMany, type Update } from "./link.js";
 import { wireOptions, watchKey } from "./options.js";
 import { typeName } from "./plain.js";
 import { deferred } from "./deferred.js";
+import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type {
   Logger,
   OptimisticRecord,
@@ -61,6 +62,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
   #destroyed = false;
   /** The listeners are being told. */
   #telling = false;
+  #warnedOfOrder = false;
 
   constructor(options: WatchStoreOptions<Value>) {
     // What is no object is refused at the start, as any wrong option.
@@ -92,6 +94,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
       const options = this.#options as WatchStoreOptions<never>;
       const wire = wireOptions(options);
       this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", ofMany(count, this.#name)));
+      this.#warnOfOrder(wire);
       this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits.splice(0), this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
@@ -204,6 +207,15 @@ class Store<Value> implements Core<Value>, LinkEvents {
     } catch (reason) {
       this.#threw("a listener", reason);
     }
+  }
+
+  /** The list is in the order of `sort`, whatever the URL says. */
+  #warnOfOrder({ url, sort }: WatchOptions): void {
+    const name = sort ? undefined : /[?&](sort|order)=/.exec(url)?.[1];
+    if (!name || this.#warnedOfOrder) return;
+    this.#warnedOfOrder = true;
+    const message = `the URL of ${this.#name} has ${name}, which only says what the server sends; the list is in the order of time: give the option sort`;
+    this.#log("warn", message);
   }
 
   /** The URL without its query, which may say whose data it is. */
