@@ -15,10 +15,10 @@ const kept = new Map<string, Left>();
  *
  * @param key - the watch's, see `watchKey`
  */
-export function leave(key: string, { watch, known, waiting }: Left): void {
+export function leave(key: string, { watch, known, unsaid = [], waiting }: Left): void {
   const earlier = take(key);
   const all = [...earlier.waiting, ...waiting].slice(-MAX_EDITS);
-  if (known.length + all.length > 0) kept.set(key, { watch, known, waiting: all });
+  if (known.length + all.length > 0) kept.set(key, { watch, known, unsaid, waiting: all });
   for (const oldest of kept.keys()) {
     if (kept.size <= MAX_LEFT) return;
     kept.delete(oldest);

@@ -11,6 +11,8 @@ export interface Left {
   readonly watch?: number | undefined;
   /** The edits that were made, by whomever, and that nobody confirmed or took back: Rust may forget them. */
   readonly known: readonly Edit[];
+  /** Those of them that this watch was still to be told again. */
+  readonly unsaid?: readonly Edit[];
   /** The edits that were not made yet. */
   readonly waiting: readonly Edit[];
 }
@@ -32,6 +34,8 @@ export class Outbox {
   #of: number | undefined;
   /** What Rust may have to be told again, until it is known what it has. */
   #known: readonly Edit[];
+  /** What of it the last watch was still to be told. */
+  #unsaid: readonly Edit[];
   /** What Rust is told again, before all else, … */
   #again: readonly Edit[] = [];
   /** … and how much of it was said. */
@@ -42,10 +46,11 @@ export class Outbox {
   readonly #guess: string | undefined;
 
   /** @param url - the watch's */
-  constructor(url: string, { watch, known, waiting }: Left) {
+  constructor(url: string, { watch, known, unsaid = [], waiting }: Left) {
     this.#watch = watch;
     this.#guess = /([^/?#]+)\.watchRecords(?:[?#]|$)/.exec(url)?.[1];
     this.#known = known;
+    this.#unsaid = unsaid;
     this.#waiting = [...waiting];
   }
 
@@ -110,8 +115,7 @@ export class Outbox {
     const seen = this.#editsOf(records);
     this.#known = condense([...this.#known, ...seen, ...this.#again, ...this.#recent.flat()]);
     this.#recent = [[], []];
-    // These the watch does not have, even if it goes on.
-    this.#waiting.unshift(...this.#again.slice(this.#said));
+    if (this.isRetelling) this.#unsaid = this.#again.slice(this.#said);
     this.retold();
   }
 
@@ -120,11 +124,11 @@ export class Outbox {
     const { watch, inherited, records, common } = state;
     // Where Rust refuses to begin one, there is nobody to tell.
     if (watch === NO_WATCH) return;
-    const isTold = this.#watch !== undefined && [watch, ...inherited].includes(this.#watch);
-    this.#again = isTold ? [] : this.#known;
-    this.#of = this.#watch;
+    if (watch !== this.#watch) this.#of = this.#watch;
+    this.#again = this.#toTell(watch, inherited);
     this.#watch = watch;
     this.#known = [];
+    this.#unsaid = [];
     if (!this.isRetelling) return;
     const has = new Set<string>();
     for (const { optimistic, rkey, did = common.did } of records) {
@@ -136,9 +140,16 @@ export class Outbox {
     });
   }
 
+  /** What this watch is to be told again. */
+  #toTell(watch: number, inherited: readonly number[]): readonly Edit[] {
+    if (watch === this.#watch) return this.#unsaid;
+    const isTold = this.#watch !== undefined && inherited.includes(this.#watch);
+    return isTold ? [] : this.#known;
+  }
+
   /** What is to be kept for the next one who opens the watch. */
   get left(): Left {
-    return { watch: this.#watch, known: this.#known, waiting: this.#waiting };
+    return { watch: this.#watch, known: this.#known, unsaid: this.#unsaid, waiting: this.#waiting };
   }
 
   /** What makes the edits among `records`, the oldest first: without a did the newest of a key is meant. */
