@@ -99,7 +99,9 @@ pub use tickets::{
     HttpMinter, MintReason, MintRequest, Minter, NamedMinter, TicketError, TicketSource,
 };
 pub use transport::{
-    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard, http::HttpError,
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard,
+    http::HttpError,
+    polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
 };
 pub use vault::{
     Layout, NAME_MAX, NAMES_MAX, Reason, SECRET_MAX, Secret, Vault, VaultError, VaultOptions,
@@ -140,6 +142,7 @@ pub mod internals {
         transport::{
             ConnectRequest, Events, Incoming, Transport,
             http::{Answer, Http, bare},
+            polling::Polling,
             sse::Sse,
         },
     };

@@ -28,7 +28,7 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
     http::{Http, bare, check},
-    list,
+    list::{self, stream_url},
     own::endpoint,
     page::Page,
 };
@@ -115,6 +115,9 @@ impl Ws {
         let headers = upgrade_headers(&key)?;
         // The query is what the server made of the watch's own.
         let mut own = url.clone();
+        if own.path() == stream_url(&request.url).path() {
+            own.set_path(request.url.path());
+        }
         own.set_query(request.url.query());
         own.set_fragment(request.url.fragment());
         check(&own, &request.guard, secrets)?;
@@ -141,7 +144,7 @@ impl Ws {
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let handshake = self.handshake(request.url.clone(), &request).await?;
+            let handshake = self.handshake(stream_url(&request.url), &request).await?;
             self.open(handshake, &request).await
         }
         .boxed()
@@ -217,8 +220,9 @@ fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, Trans
         return refuse(format!("wsUrl leads to another origin, {to}"));
     }
     // Behind a gateway that rewrites paths a server does not know its own.
-    if endpoint(&url) == endpoint(watch) {
-        url.set_path(watch.path());
+    let stream = stream_url(watch);
+    if endpoint(&url) == endpoint(&stream) {
+        url.set_path(stream.path());
     }
     Ok(url)
 }

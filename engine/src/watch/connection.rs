@@ -117,6 +117,8 @@ fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -
             Input::Skipped(error.uri().cloned())
         }
         Some(Ok(Incoming::Gap)) => Input::NeedSnapshot(SNAPSHOT_SPACING),
+        Some(Ok(Incoming::Lists)) => Input::Lists,
+        Some(Ok(Incoming::Changed)) => Input::Refresh,
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Err(error)) => Input::Failed(Failure::from(&error)),
         None => Input::Failed(Failure::from(&WatchError::Disconnected)),

@@ -228,6 +228,25 @@ impl Subscription {
             .await
     }
 
+    /// Fetches the list anew, after an own write, say. Gives the revision of the delta, or state, from which on what the
+    /// server had at the time of the call is told. Calls that come together share one request; a watch makes one a second
+    /// at most.
+    ///
+    /// # Errors
+    /// The list could not be had, or the watch has ended.
+    pub async fn refresh(&self) -> Result<u64, WatchError> {
+        let (reply, done) = oneshot::channel();
+        self.ask(Command::Refresh { id: self.id, reply }, done)
+            .await
+    }
+
+    /// Whether somebody looks at what this subscription shows; yes by default. A server without a stream is asked less
+    /// often while nobody looks at any.
+    pub async fn set_seen(&self, seen: bool) {
+        // A watch that has ended is looked at by nobody.
+        let _ = self.commands.send(Command::Seen { id: self.id, seen }).await;
+    }
+
     async fn ask<T>(
         &self,
         command: Command,

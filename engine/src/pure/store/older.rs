@@ -7,7 +7,10 @@ use super::{
     entry::Entry,
     window::{ChildChange, Depth, Listing, MAX_CURSOR, Meanwhile, Outdated, Page, Refresh, Wanted},
 };
-use crate::{maps::FastSet, pure::protocol::listed::Listed};
+use crate::{
+    maps::FastSet,
+    pure::protocol::{listed::Listed, record::Record},
+};
 
 /// Pages below a quiet snapshot that are looked through: a list of any length costs the server a bounded number of requests.
 const QUIET_PAGES: usize = 20;
@@ -105,6 +108,27 @@ impl Store {
         self.window.meanwhile = None;
     }
 
+    /// Whether the server has lists only: of public records, in one order, with their times in microseconds.
+    pub fn has_lists_only(&mut self, yes: bool) {
+        if self.window.of_lists == yes {
+            return;
+        }
+        let is_public = self.home.space.is_none();
+        self.home.any_space = is_public && !yes;
+        self.window.newest_first = self.home.in_default_order && (yes || !is_public);
+        self.window.of_lists = yes;
+    }
+
+    /// Whether a page is the first one again: such servers take a cursor that they do not know for none, and say nothing.
+    fn begins_anew(&self, listed: &Listed) -> bool {
+        let is_named = |it: &&Record| {
+            let known = self.known(it);
+            known.is_some_and(|known| self.entries.snapshot(known.slot) == Some(self.snapshot))
+        };
+        let named = listed.records.iter().filter(is_named).count();
+        self.window.of_lists && named * 2 > listed.records.len()
+    }
+
     /// A page arrived. Says whether it told anything new.
     pub fn end_page(&mut self, page: &Page, listed: Listed) -> Result<bool, Outdated> {
         let meanwhile = self.window.meanwhile.take().ok_or(Outdated)?;
@@ -113,7 +137,7 @@ impl Store {
             Page::Stale(_) => self.window.refresh.as_ref().map(|it| &it.cursor),
             Page::Older(_) => self.window.cursor.as_ref(),
         };
-        if begin != page.cursor() {
+        if begin != page.cursor() || begin.is_some() && self.begins_anew(&listed) {
             return Err(Outdated);
         }
         let before = self.changes.len();
