@@ -85,7 +85,10 @@ pub(super) fn stream_url(watch: &Url) -> Url {
 
 /// The watch's own query, from the cursor on.
 fn list_url(watch: &Url, cursor: Option<&str>) -> Result<Url, TransportError> {
-    Ok(super::page::page_url(&sibling(watch, "listRecords")?, cursor))
+    Ok(super::page::page_url(
+        &sibling(watch, "listRecords")?,
+        cursor,
+    ))
 }
 
 #[cfg(test)]

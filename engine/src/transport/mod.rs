@@ -235,13 +235,17 @@ pub enum TransportError {
     #[error("the URL names neither watchRecords nor listRecords, so there is no list beside it")]
     NoPages,
     /// There is no stream at this URL: appviews of contrail 0.13 and later have lists only.
-    #[error("this appview has no watchRecords ({at}): transport \"auto\" or \"poll\" follows its lists, if host and path are right")]
+    #[error(
+        "this appview has no watchRecords ({at}): transport \"auto\" or \"poll\" follows its lists, if host and path are right"
+    )]
     NoStream {
         /// Method, origin and path of the request.
         at: String,
     },
     /// 400: streams of records without a space are for communities only.
-    #[error("there is no stream of public records, only of a community's spaces ({at}): transport \"auto\" or \"poll\" follows their list")]
+    #[error(
+        "there is no stream of public records, only of a community's spaces ({at}): transport \"auto\" or \"poll\" follows their list"
+    )]
     PublicList {
         /// Method, origin and path of the request.
         at: String,
@@ -315,7 +319,9 @@ impl TransportError {
                 code: close::ACCESS_REVOKED,
                 ..
             } => Some(Refusal::AccessLost),
-            Self::BadRequest { .. } | Self::NoPages | Self::PublicList { .. } => Some(Refusal::Final),
+            Self::BadRequest { .. } | Self::NoPages | Self::PublicList { .. } => {
+                Some(Refusal::Final)
+            }
             _ => None,
         }
     }

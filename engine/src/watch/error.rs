@@ -26,7 +26,9 @@ pub enum WatchError {
     #[error("{}", .0.message)]
     Failed(ErrorPayload),
     /// A page of records was overtaken by news again and again, or the server did not know its own cursor.
-    #[error("the list changes faster than its pages arrive, or the server does not know its own cursor")]
+    #[error(
+        "the list changes faster than its pages arrive, or the server does not know its own cursor"
+    )]
     Outdated,
     /// The watch is over, or the engine is.
     #[error("the watch has ended")]

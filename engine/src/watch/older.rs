@@ -39,8 +39,7 @@ impl Watch {
         if let Some(follower) = self.followers.get_mut(&id) {
             follower.seen = seen;
         }
-        self.polling
-            .seen(self.followers.values().any(|it| it.seen));
+        self.polling.seen(self.followers.values().any(|it| it.seen));
     }
 
     /// The connection failed, and with it what those wait for who want the server's word.

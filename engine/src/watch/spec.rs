@@ -147,7 +147,11 @@ impl WatchSpec {
         if self.transport != TransportKind::Poll {
             return Ok(());
         }
-        let what = |what: &str| Err(WatchError::NotForLists { what: what.to_owned() });
+        let what = |what: &str| {
+            Err(WatchError::NotForLists {
+                what: what.to_owned(),
+            })
+        };
         if !list::is_endpoint(&self.url) {
             return what("this URL, which names neither watchRecords nor listRecords");
         }
@@ -163,7 +167,9 @@ impl WatchSpec {
     pub(crate) fn within_bounds(mut self) -> Self {
         let clamped = self.idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);
         self.idle_timeout = clamped;
-        let clamped = self.poll_interval.clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL);
+        let clamped = self
+            .poll_interval
+            .clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL);
         self.poll_interval = clamped;
         self
     }

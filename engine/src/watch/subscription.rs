@@ -244,7 +244,10 @@ impl Subscription {
     /// often while nobody looks at any.
     pub async fn set_seen(&self, seen: bool) {
         // A watch that has ended is looked at by nobody.
-        let _ = self.commands.send(Command::Seen { id: self.id, seen }).await;
+        let _ = self
+            .commands
+            .send(Command::Seen { id: self.id, seen })
+            .await;
     }
 
     async fn ask<T>(
