@@ -120,7 +120,10 @@ impl Watch {
         };
         match self.end_page(&page, listed) {
             Ok(told) => {
-                self.pager.went_well();
+                // A fresh list may be but the way to an older page that was not to be had so far.
+                if !(is_first && self.pager.is_wanted()) {
+                    self.pager.went_well();
+                }
                 if is_first {
                     self.first_page(told, served);
                 }
@@ -133,9 +136,10 @@ impl Watch {
             }
             // The server does not know its cursor any more: a fresh list has another one.
             Err(Outdated) if self.replica.machine().is_listing() && !is_first => {
-                self.input(Input::Refresh);
+                return self.input(Input::Refresh);
             }
             Err(Outdated) if is_first => self.pager.once_more(served),
+            Err(Outdated) if self.pager.is_wanted() => return self.page(),
             Err(Outdated) => {}
         }
         match page {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Store,
+    change::{Change, Touch},
     entry::Entry,
     window::{ChildChange, Depth, Listing, MAX_CURSOR, Meanwhile, Outdated, Page, Refresh, Wanted},
 };
@@ -117,6 +118,30 @@ impl Store {
         self.home.any_space = is_public && !yes;
         self.window.newest_first = self.home.in_default_order && (yes || !is_public);
         self.window.of_lists = yes;
+        self.rank_ties();
+    }
+
+    /// Puts records of one time into the order that such a server, or any other, lists them in.
+    fn rank_ties(&mut self) {
+        let before: Vec<u64> = self.entries().map(|it| it.id).collect();
+        let by_uri = self.window.of_lists;
+        if !self.order.set_ties_by_uri(by_uri, &self.entries) {
+            return;
+        }
+        let after: Vec<_> = self.entries().cloned().collect();
+        let kept: FastSet<u64> = after.iter().map(|it| it.id).collect();
+        let gone = before.iter().filter(|id| !kept.contains(id));
+        let gone = gone.filter_map(|id| self.entries.get(*id).cloned());
+        self.changes.extend(gone.map(Change::Gone));
+        let known: FastSet<u64> = before.iter().copied().collect();
+        for (entry, old) in after.into_iter().zip(before) {
+            let touch = match known.contains(&entry.id) {
+                true if entry.id == old => continue,
+                true => Touch::Moved,
+                false => Touch::New,
+            };
+            self.changes.push(Change::Set(entry, touch));
+        }
     }
 
     /// Whether a page is the first one again: such servers take a cursor that they do not know for none, and say nothing.
