@@ -106,6 +106,13 @@ impl Builder {
         self
     }
 
+    /// Between two looks at whether anything changed, where a server has no stream; 10 s by default, from 2 s to an hour.
+    /// A watch may want another one.
+    pub fn poll_interval(mut self, time: Duration) -> Self {
+        self.surroundings.poll_interval = Some(time);
+        self
+    }
+
     /// How long a watch stays connected after its last window let go of it; 5 s by default.
     pub fn linger(mut self, time: Duration) -> Self {
         self.engine.linger = time;
@@ -128,6 +135,7 @@ impl Builder {
                 commands::ack_watch,
                 commands::edit_watch,
                 commands::load_more,
+                commands::refresh_watch,
                 commands::renew_session,
                 commands::wake_watches,
                 commands::answer_mint,

@@ -115,14 +115,28 @@ pub(crate) async fn load_more<R: Runtime>(
     bridge.load_more(webview.label(), &session, handle).await
 }
 
-/// Renews a page's lease. Answers the handles that it holds.
+/// Fetches the list of a watch as it is now. Answers the revision from which on the page has it.
+#[tauri::command]
+pub(crate) async fn refresh_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) -> Result<u64> {
+    let bridge = plugin.bridge();
+    bridge.refresh(webview.label(), &session, handle).await
+}
+
+/// Renews a page's lease, and says whether it can be seen. Answers the handles that it holds.
 #[tauri::command(async)]
 pub(crate) fn renew_session<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
+    visible: Option<bool>,
 ) -> Vec<u32> {
-    plugin.bridge().renew(webview.label(), &session)
+    let bridge = plugin.bridge();
+    bridge.renew(webview.label(), &session, visible.unwrap_or(true))
 }
 
 /// Lets watches that wait connect at once: the network may be back.

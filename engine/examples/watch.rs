@@ -92,6 +92,7 @@ fn transport_kind(text: &str) -> Result<TransportKind, &'static str> {
         "sse" => Ok(TransportKind::Sse),
         "ws" => Ok(TransportKind::Ws),
         "auto" => Ok(TransportKind::Auto),
+        "poll" => Ok(TransportKind::Poll),
         _ => Err("it is one of sse, ws, auto"),
     }
 }

@@ -79,7 +79,7 @@ export class Link implements Receiver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   /** Called at the next update. */
-  #updated = () => {};
+  #waiters: (() => void)[] = [];
 
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
@@ -123,10 +123,15 @@ export class Link implements Receiver {
 
   /** Loads older records: fulfilled once they show. A call while one runs gets the same promise. */
   loadMore(): Promise<void> {
-    this.#loading ??= Promise.race([this.#load(), this.#ended.promise]).finally(() => {
+    this.#loading ??= Promise.race([this.#fetchMore("load_more"), this.#ended.promise]).finally(() => {
       this.#loading = undefined;
     });
     return this.#loading;
+  }
+
+  /** Fetches the list as it is now: fulfilled once it shows. Rust lets calls that come together share a request. */
+  refresh(): Promise<void> {
+    return Promise.race([this.#fetchMore("refresh_watch"), this.#ended.promise]);
   }
 
   receive(delta: Delta): void {
@@ -257,7 +262,7 @@ export class Link implements Receiver {
     if (!shown) return;
     if (!more) this.#outbox.heard();
     this.#events.update(shown);
-    this.#updated();
+    for (const tell of this.#waiters.splice(0)) tell();
   }
 
   /** A page that is slow to render is sent less, and nothing that comes delays the frame. */
@@ -292,14 +297,14 @@ export class Link implements Receiver {
     }
   }
 
-  /** An end of the watch ends this too, see `loadMore`. */
-  async #load(): Promise<void> {
+  /** Has Rust ask the server, and waits until the answer shows. An end of the watch ends this too, see `loadMore`. */
+  async #fetchMore(command: "load_more" | "refresh_watch"): Promise<void> {
     let wasForgotten = false;
     for (;;) {
       while (!this.#opened) await this.#nextUpdate();
       const opened = this.#opened;
       try {
-        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
+        this.#screen.expect(await call<number>(command, { handle: opened.handle }));
       } catch (reason) {
         if (!isUnknownWatch(reason) || wasForgotten) throw reason;
         wasForgotten = true;
@@ -307,14 +312,14 @@ export class Link implements Receiver {
         await this.#nextUpdate();
         continue;
       }
-      while (opened === this.#opened && !this.#screen.showsOlder) await this.#nextUpdate();
+      while (opened === this.#opened && !this.#screen.showsExpected) await this.#nextUpdate();
       // If Rust forgot the watch meanwhile it is asked again, under the new handle.
       if (opened === this.#opened) return;
     }
   }
 
   #nextUpdate(): Promise<void> {
-    return new Promise((resolve) => (this.#updated = resolve));
+    return new Promise((resolve) => void this.#waiters.push(resolve));
   }
 
   #release(): void {

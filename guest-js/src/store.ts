@@ -122,7 +122,9 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
-  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.#snapshot.error ?? stopped());
+  loadMore = (): Promise<void> => this.#link?.loadMore() ?? this.#isClosed();
+
+  refresh = (): Promise<void> => this.#link?.refresh() ?? this.#isClosed();
 
   update(update: Update): void {
     const old = this.#snapshot;
@@ -207,6 +209,10 @@ class Store<Value> implements Core<Value>, LinkEvents {
     } catch (reason) {
       this.#threw("a listener", reason);
     }
+  }
+
+  #isClosed(): Promise<never> {
+    return Promise.reject(this.#snapshot.error ?? stopped());
   }
 
   /** The list is in the order of `sort`, whatever the URL says. */

@@ -193,9 +193,20 @@ impl Bridge {
         Ok(slot.open()?.subscription.load_more().await?)
     }
 
-    /// The page lives. Gives the handles that it holds.
-    pub(crate) fn renew(&self, label: &str, session: &str) -> Vec<u32> {
-        self.lock().renew(&key(label, session), Slot::has_ended)
+    /// Fetches the list as it is now. Gives the revision from which on the page has it.
+    pub(crate) async fn refresh(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
+        let slot = self.slot(label, session, handle)?;
+        Ok(slot.open()?.subscription.refresh().await?)
+    }
+
+    /// The page lives, and can be seen or not. Gives the handles that it holds.
+    pub(crate) fn renew(&self, label: &str, session: &str, visible: bool) -> Vec<u32> {
+        self.lock().renew(&key(label, session), |slot| {
+            if let Some(open) = slot.open.get() {
+                open.subscription.set_seen(visible);
+            }
+            slot.has_ended()
+        })
     }
 
     /// The network may be back: watches that wait connect at once.

@@ -242,12 +242,10 @@ impl Subscription {
 
     /// Whether somebody looks at what this subscription shows; yes by default. A server without a stream is asked less
     /// often while nobody looks at any.
-    pub async fn set_seen(&self, seen: bool) {
-        // A watch that has ended is looked at by nobody.
-        let _ = self
-            .commands
-            .send(Command::Seen { id: self.id, seen })
-            .await;
+    ///
+    /// A watch that is busy may not hear of it: say it again now and then.
+    pub fn set_seen(&self, seen: bool) {
+        let _ = self.commands.try_send(Command::Seen { id: self.id, seen });
     }
 
     async fn ask<T>(
