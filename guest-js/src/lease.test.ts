@@ -36,7 +36,8 @@ describe("the lease of a page", () => {
   test("says whether the page can be seen, and at once when that changes", async () => {
     await page.started();
     const seen = () => plugin.handles("renew_session").length;
-    const visible = () => plugin.calls.findLast(({ command }) => command === "renew_session")?.args["visible"];
+    const visible = () =>
+      plugin.calls.findLast(({ command }) => command === "renew_session")?.args["visible"];
     const hidden = vi.spyOn(document, "hidden", "get");
     hidden.mockReturnValue(true);
     document.dispatchEvent(new Event("visibilitychange"));
