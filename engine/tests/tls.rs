@@ -6,7 +6,7 @@ use appview::{Bulk, Fault, Options, Tls};
 use common::*;
 use contrail_sync_engine::{
     ErrorKind, Subscription, WatchSpec,
-    internals::{ConnectRequest, Events, Http, Incoming, Sse, Transport},
+    internals::{ConnectRequest, Events, Http, Incoming, Polling, Sse, Transport},
     pure::protocol::wire::ServerEvent,
 };
 use futures_util::{StreamExt, stream};
@@ -148,6 +148,7 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {
+        polling: Polling::every(std::time::Duration::from_secs(10)),
         url: spec.url,
         ticket: Some(ticket),
         guard: spec.guard,
