@@ -5,7 +5,7 @@ mod common;
 use appview::{Bulk, Fault, Options, Tls};
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Subscription, WatchSpec,
+    ErrorKind, Subscription, WatchId, WatchSpec,
     internals::{ConnectRequest, Events, Http, Incoming, Sse, Transport},
     pure::protocol::wire::ServerEvent,
 };
@@ -148,6 +148,7 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {
+        watch: WatchId::next(),
         url: spec.url,
         ticket: Some(ticket),
         guard: spec.guard,

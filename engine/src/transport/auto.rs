@@ -50,7 +50,7 @@ impl Auto {
             // Refusals of the ticket or of access are about the watch, not about sockets.
             Err(error) if error.refusal().is_some() => Err(error),
             Err(error) => {
-                debug!(origin = %origin(&request.url), %error, "the upgrade failed");
+                debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
                 Ok(None)
             }
         }
@@ -79,7 +79,7 @@ impl Transport for Auto {
                 if let Some(events) = self.over_ws(&request).await? {
                     return Ok(events);
                 }
-                debug!(%origin, "no WebSocket, using SSE");
+                debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
                 self.remember(origin);
             }
             self.sse.connect(request).await

@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::{
     failure::{ErrorKind, Failure, Refusal},
+    id::WatchId,
     pure::protocol::{
         ticket::Ticket,
         wire::{ServerEvent, WireError},
@@ -42,6 +43,8 @@ pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 /// What to connect to, and within which bounds.
 #[derive(Clone)]
 pub struct ConnectRequest {
+    /// Whose request it is, for the log.
+    pub watch: WatchId,
     /// The `watchRecords` URL, without a ticket.
     pub url: Url,
     /// Sent as `?ticket=`.
