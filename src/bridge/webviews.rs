@@ -19,7 +19,7 @@ pub(crate) async fn open<R: Runtime>(
     handle: u32,
     spec: WatchSpec,
 ) -> Result<String> {
-    let (label, send) = (webview.label().to_owned(), sender(webview.clone()));
+    let (label, send) = (webview.label().to_owned(), sender(bridge, webview.clone()));
     let opened = bridge.open(&label, session, handle, spec, send).await;
     // Only now: if the webview went meanwhile, the handle goes, too.
     heed(bridge, &webview);
@@ -62,14 +62,20 @@ impl Drop for Farewell {
     }
 }
 
-/// What reaches the pages of a webview. Tauri takes an event for one that is gone, too.
-fn sender<R: Runtime>(webview: Webview<R>) -> Send {
+/// What reaches the pages of a webview.
+fn sender<R: Runtime>(bridge: &Arc<Bridge>, webview: Webview<R>) -> Send {
+    let bridge = Arc::downgrade(bridge);
     Arc::new(move |event, json| {
-        let emit = || webview.emit_to(webview.label(), event, json);
-        is_there(&webview)
-            && emit()
-                .inspect_err(|error| tracing::error!(%error, "an event was not sent"))
-                .is_ok()
+        // Tauri takes an event for one that is gone, too; and its listeners go later, if others are just being called.
+        if !is_there(&webview) {
+            if let Some(bridge) = bridge.upgrade() {
+                bridge.forget(webview.label());
+            }
+            return false;
+        }
+        let sent = webview.emit_to(webview.label(), event, json);
+        sent.inspect_err(|error| tracing::error!(%error, "an event was not sent"))
+            .is_ok()
     })
 }
 

@@ -123,7 +123,10 @@ async fn a_webview_that_moves_to_another_window_keeps_its_handles_until_it_is_cl
     scene.watch(&scene.side, scene.lounge.spec()).await;
     scene.side.reparent(&other).unwrap();
     assert_eq!(scene.bridge.renew("side", PAGE), [1]);
-    assert!(sender(scene.side.clone())("an-event", String::new()));
+    assert!(sender(&scene.bridge, scene.side.clone())(
+        "an-event",
+        String::new()
+    ));
     scene.side.close().unwrap();
     assert_eq!(scene.bridge.handle_count(), 0);
 }
@@ -135,8 +138,28 @@ async fn a_command_that_a_webview_left_under_way_opens_nothing_and_no_event_is_f
     assert!(scene.app.get_webview("side").is_none());
     scene.watch(&scene.side, scene.lounge.spec()).await;
     assert_eq!(scene.bridge.handle_count(), 0);
-    assert!(!sender(scene.side.clone())("an-event", String::new()));
-    assert!(sender(scene.main.clone())("an-event", String::new()));
+    assert!(!sender(&scene.bridge, scene.side.clone())(
+        "an-event",
+        String::new()
+    ));
+    assert!(sender(&scene.bridge, scene.main.clone())(
+        "an-event",
+        String::new()
+    ));
+}
+
+#[tokio::test]
+async fn a_webview_whose_end_was_not_told_loses_its_handles_at_the_next_event_for_it() {
+    let scene = Scene::open().await;
+    let send = sender(&scene.bridge, scene.side.clone());
+    let opened = scene
+        .bridge
+        .open("side", PAGE.into(), 1, scene.lounge.spec(), send.clone());
+    opened.await.unwrap();
+    scene.side.close().unwrap();
+    assert_eq!(scene.bridge.handle_count(), 1);
+    assert!(!send("an-event", String::new()));
+    assert_eq!(scene.bridge.handle_count(), 0);
 }
 
 #[tokio::test]
