@@ -10,7 +10,7 @@ use contrail_sync_engine::{
     Cache, CacheConfig, Engine, EngineConfig, Minter, NamedMinter, Vault, rustls,
 };
 use tauri::{
-    AppHandle, Manager, RunEvent, Runtime, WindowEvent,
+    AppHandle, Manager, RunEvent, Runtime,
     plugin::{self, TauriPlugin},
     webview::PageLoadEvent,
 };
@@ -158,14 +158,9 @@ impl Builder {
                 }
             })
             .on_event(|app, event| match event {
-                RunEvent::WindowEvent {
-                    label,
-                    event: WindowEvent::Destroyed,
-                    ..
-                } => app.contrail_sync().bridge().forget(label),
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
-                    event: WindowEvent::Suspended,
+                    event: tauri::WindowEvent::Suspended,
                     ..
                 } => {
                     let engine = app.contrail_sync().engine().clone();
@@ -174,7 +169,7 @@ impl Builder {
                 // A phone that only showed something above the app says no more than that it has the focus again.
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
-                    event: WindowEvent::Resumed | WindowEvent::Focused(true),
+                    event: tauri::WindowEvent::Resumed | tauri::WindowEvent::Focused(true),
                     ..
                 } => app.contrail_sync().bridge().wake(),
                 RunEvent::Resumed => app.contrail_sync().bridge().wake(),

@@ -35,9 +35,7 @@ pub(crate) async fn open_watch<R: Runtime>(
         both(command_scope.denies(), global_scope.denies()),
     );
     let spec = options.into_spec(plugin.surroundings(), scope)?;
-    let label = webview.label().to_owned();
-    let (bridge, send) = (plugin.bridge(), bridge::sender(webview));
-    let state = bridge.open(&label, session, handle, spec, send).await?;
+    let state = bridge::open(plugin.bridge(), webview, session, handle, spec).await?;
     Ok(Response::new(state))
 }
 

@@ -56,6 +56,7 @@ mod cache;
 mod clock;
 mod engine;
 mod failure;
+mod id;
 mod maps;
 #[doc(hidden)]
 pub mod pure;
@@ -71,6 +72,7 @@ pub use engine::{Engine, config::EngineConfig};
 pub use failure::{ErrorKind, ErrorPayload};
 /// Names a header of [`HttpMinter::header`].
 pub use http::HeaderName;
+pub use id::WatchId;
 pub use pure::{
     ledger::{
         delta::{Changed, Delta, State},
@@ -109,7 +111,6 @@ pub use vault::{
 };
 pub use watch::{
     error::WatchError,
-    id::WatchId,
     spec::{CacheOptions, TransportKind, WatchSpec},
     statistics::Statistics,
     subscription::Subscription,

@@ -5,7 +5,7 @@ mod common;
 use appview::{Bulk, Fault, Options, Tls};
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Subscription, WatchSpec,
+    ErrorKind, Subscription, WatchId, WatchSpec,
     internals::{ConnectRequest, Events, Http, Incoming, Polling, Sse, Transport},
     pure::protocol::wire::ServerEvent,
 };
@@ -149,6 +149,7 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
     };
     let request = ConnectRequest {
         polling: Polling::every(std::time::Duration::from_secs(10)),
+        watch: WatchId::next(),
         url: spec.url,
         ticket: Some(ticket),
         guard: spec.guard,

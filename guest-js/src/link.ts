@@ -21,8 +21,8 @@ import { Screen, type Shown } from "./screen.js";
 export interface LinkEvents {
   /** There is something new to show. After `closed` the link is of no more use. */
   update(update: Update): void;
-  /** Something that mends itself, worth a line in the log. */
-  warn(message: string, reason: unknown): void;
+  /** Something that mends itself, worth a line in the log. `watch` is the link's. */
+  warn(message: string, reason: unknown, watch: number | undefined): void;
 }
 
 /** The state of a watch as of its last revision. */
@@ -69,6 +69,7 @@ export class Link implements Receiver {
   readonly #ended = deferred();
   readonly #screen: Screen;
   #opened: Opened | undefined;
+  #watch: number | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
   #busy = true;
@@ -101,6 +102,11 @@ export class Link implements Receiver {
     this.#events = events;
     this.#screen = new Screen(previous);
     void this.#open();
+  }
+
+  /** The number of the watch that was opened last, by which Rust's log calls it. */
+  get watch(): number | undefined {
+    return this.#watch;
   }
 
   /**
@@ -160,7 +166,7 @@ export class Link implements Receiver {
     if (this.#closed) return;
     call("answer_mint", { handle, request, ...answer }).catch(({ kind }: WatchError) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
-      this.#events.warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
+      this.#warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
     });
   }
 
@@ -193,7 +199,7 @@ export class Link implements Receiver {
       }
       isMade = false;
       const { kind, message } = toWatchError(reason);
-      this.#events.warn("an edit was not made", new WatchError(kind, `${methodOf(edit)}: ${message}`));
+      this.#warn("an edit was not made", new WatchError(kind, `${methodOf(edit)}: ${message}`));
     }
     if (opened !== this.#opened) return false;
     if (this.#outbox.settle(isMade)) this.resync();
@@ -211,6 +217,7 @@ export class Link implements Receiver {
       handle = attach(this);
       const answer = await this.#ask("open_watch", { handle, options: this.#options });
       this.#opened = { handle, nonce: 0, sending: false, lost: false };
+      this.#watch = answer[0].watch;
       // Only now: a close that overtook the open would leave the watch open for ever.
       if (this.#closed) return this.#release();
       this.#outbox.opened(answer[0]);
@@ -233,7 +240,7 @@ export class Link implements Receiver {
       this.#take(answer);
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("the watch was lost, and is opened again", reason);
+      this.#warn("the watch was lost, and is opened again", reason);
       this.#release();
       await this.#open();
     }
@@ -318,6 +325,10 @@ export class Link implements Receiver {
     }
   }
 
+  #warn(message: string, reason: unknown): void {
+    this.#events.warn(message, reason, this.#watch);
+  }
+
   #nextUpdate(): Promise<void> {
     return new Promise((resolve) => void this.#waiters.push(resolve));
   }
@@ -330,7 +341,7 @@ export class Link implements Receiver {
     this.#outbox.lose(this.#screen.records);
     detach(opened.handle);
     call("close_watch", { handle: opened.handle }).catch((reason: unknown) => {
-      this.#events.warn("close_watch failed", reason);
+      this.#warn("close_watch failed", reason);
     });
   }
 }

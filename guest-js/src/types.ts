@@ -56,7 +56,7 @@ export interface Snapshot<Value = Record<string, unknown>> {
   readonly hasMore: boolean;
 }
 
-/** Takes the log lines of one store. */
+/** Takes the log lines of one store. Once its watch has a number, they call it as Rust's log does: `contrail-sync w7: …`. */
 export interface Logger {
   /** What is normal. */
   log?: LogLine | undefined;

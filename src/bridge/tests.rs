@@ -36,7 +36,7 @@ impl Lounge {
         WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true))
     }
 
-    fn put(&self, rkey: &str, text: &str) {
+    pub(super) fn put(&self, rkey: &str, text: &str) {
         let message = Put {
             space_uri: Some(self.space.uri.clone()),
             collection: "message".into(),
@@ -50,7 +50,7 @@ impl Lounge {
 }
 
 /// Another follower, by whose deltas one knows what the watch knows.
-async fn until(other: &Subscription, wanted: impl Fn(&State) -> bool) {
+pub(super) async fn until(other: &Subscription, wanted: impl Fn(&State) -> bool) {
     let known = async {
         while !wanted(&other.state().await.unwrap()) {
             other.next().await.unwrap();

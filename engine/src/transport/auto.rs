@@ -70,7 +70,7 @@ impl Auto {
             if let Some(events) = self.over_ws(request).await? {
                 return Ok(events);
             }
-            debug!(%origin, "no WebSocket, using SSE");
+            debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
             self.without_socket.remember(origin);
         }
         self.sse.connect(request.clone()).await
@@ -90,7 +90,7 @@ impl Auto {
             // Refusals of the ticket or of access are about the watch, not about sockets.
             Err(error) if error.refusal().is_some() => Err(error),
             Err(error) => {
-                debug!(origin = %origin(&request.url), %error, "the upgrade failed");
+                debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
                 Ok(None)
             }
         }
@@ -113,7 +113,7 @@ impl Transport for Auto {
                 }
                 connected => return connected,
             };
-            debug!(%origin, %no_stream, "using lists");
+            debug!(watch = %request.watch, %origin, %no_stream, "using lists");
             let listed = self.poll.connect(request).await?;
             self.without_stream.remember(origin);
             Ok(listed)

@@ -5,9 +5,12 @@ use tracing::warn;
 use url::Url;
 
 use super::{ConnectRequest, TransportError, http::Http};
-use crate::pure::protocol::{
-    listed::{Listed, Records},
-    wire,
+use crate::{
+    id::WatchId,
+    pure::protocol::{
+        listed::{Listed, Records},
+        wire,
+    },
 };
 
 /// A page holds up to 200 records: it may be this many times larger than one event.
@@ -26,7 +29,7 @@ pub(crate) async fn list(
     cursor: Option<&str>,
 ) -> Result<Listed, TransportError> {
     let (records, cursor) = fetch(http, request, cursor).await?;
-    Ok(read_page(records, cursor))
+    Ok(read_page(request.watch, records, cursor))
 }
 
 /// The same, with what could not be read.
@@ -51,10 +54,10 @@ pub(super) async fn fetch(
 }
 
 /// A page of what could be read. One line tells of all that could not.
-pub(super) fn read_page(records: Records, cursor: Option<String>) -> Listed {
+pub(super) fn read_page(watch: WatchId, records: Records, cursor: Option<String>) -> Listed {
     if let Some(error) = records.unreadable.first() {
         let count = records.unreadable.len();
-        warn!(count, %error, "skipped unreadable records");
+        warn!(%watch, count, %error, "skipped unreadable records");
     }
     records.into_page(cursor)
 }

@@ -29,6 +29,7 @@ use polling::Polling;
 
 use crate::{
     failure::{ErrorKind, Failure, Refusal},
+    id::WatchId,
     pure::protocol::{
         ticket::Ticket,
         wire::{ServerEvent, WireError},
@@ -48,6 +49,8 @@ pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 /// What to connect to, and within which bounds.
 #[derive(Clone)]
 pub struct ConnectRequest {
+    /// Whose request it is, for the log.
+    pub watch: WatchId,
     /// The `watchRecords` URL, without a ticket.
     pub url: Url,
     /// Sent as `?ticket=`.

@@ -18,7 +18,7 @@ pub(crate) async fn page(
     let url = page_url(&list::stream_url(&request.url), cursor);
     let answer = Ws::new(http.clone()).handshake(url, request).await;
     match (answer, cursor) {
-        (Ok(handshake), _) => Ok(handshake.into_page()),
+        (Ok(handshake), _) => Ok(handshake.into_page(request.watch)),
         // A host that knows no handshake may know the older endpoint, which takes no tickets.
         (Err(error), Some(cursor)) if request.ticket.is_none() && is_unknown(&error) => {
             Ok((list::list(http, request, Some(cursor)).await?, None))

@@ -206,6 +206,7 @@ mod tests {
 
     fn request(max_event_bytes: usize) -> ConnectRequest {
         ConnectRequest {
+            watch: crate::id::WatchId::next(),
             url: "https://appview.example/x?inviteToken=let+me+in"
                 .parse()
                 .unwrap(),

@@ -33,6 +33,7 @@ use super::{
     page::Page,
 };
 use crate::{
+    id::WatchId,
     pure::protocol::{
         listed::Records,
         ticket::Ticket,
@@ -165,9 +166,9 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// Its snapshot alone, for one who opens no socket.
-    pub(super) fn into_page(self) -> Page {
+    pub(super) fn into_page(self, watch: WatchId) -> Page {
         let Snapshot { records, cursor } = self.snapshot;
-        let listed = list::read_page(records, cursor);
+        let listed = list::read_page(watch, records, cursor);
         let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
         (listed, ticket)
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{error::WatchError, id::WatchId, presence::Alive};
+use super::{error::WatchError, presence::Alive};
 use crate::{
+    id::WatchId,
     pure::{
         ledger::delta::{Delta, State},
         store::edit::Edit,

@@ -6,9 +6,10 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{error::WatchError, id::WatchId};
+use super::error::WatchError;
 use crate::{
     failure::Failure,
+    id::WatchId,
     pure::{
         lifecycle::machine::{Input, SNAPSHOT_SPACING},
         protocol::{ticket::Ticket, wire::WireError},

@@ -5,7 +5,6 @@ mod connection;
 pub(crate) mod error;
 mod first_frame;
 mod follower;
-pub(crate) mod id;
 pub(crate) mod keys;
 #[cfg(test)]
 pub(crate) mod logged;
@@ -29,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
+    id::WatchId,
     pure::{
         lifecycle::{
             backoff::Backoff,
@@ -56,7 +56,6 @@ use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
 use follower::Follower;
-use id::WatchId;
 use pager::Pager;
 use persist::{News, Persist};
 use presence::Presence;
@@ -124,14 +123,15 @@ impl Watch {
             account: spec.account.clone(),
         };
         let http = desk.http.clone();
+        let id = WatchId::next();
         let desk = Desk::new(
+            id,
             desk,
             spec.tickets.clone(),
             spec.url.clone(),
             spec.account.clone(),
             &spec.guard_id,
         );
-        let id = WatchId::next();
         if spec.is_sorted_elsewhere() {
             warn!(watch = %id, url = %http::bare(&spec.url), "the URL asks for an order of its own, but the watch shows the newest first: give it as `sort`, too");
         }
@@ -140,7 +140,7 @@ impl Watch {
             desk: Arc::new(desk),
             generation: 0,
             polling: Polling::every(spec.poll_interval),
-            persist: Persist::of(&spec, settings.cache.as_ref()),
+            persist: Persist::of(id, &spec, settings.cache.as_ref()),
             replica: Replica::new(
                 Machine::new(options, Backoff::new(settings.backoff, rng)),
                 Store::new(spec.view.clone(), home).with_max_bytes(settings.max_watch_bytes),
@@ -489,6 +489,7 @@ impl Watch {
     /// A request for this watch, still without a ticket.
     fn request(&self) -> ConnectRequest {
         ConnectRequest {
+            watch: self.id,
             url: self.spec.url.clone(),
             ticket: None,
             guard: self.spec.guard.clone(),

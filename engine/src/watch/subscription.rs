@@ -10,13 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     command::{Admission, Command},
     error::WatchError,
-    id::WatchId,
     presence::Alive,
 };
-use crate::pure::{
-    ledger::delta::{Delta, State},
-    lifecycle::machine::Status,
-    store::edit::Edit,
+use crate::{
+    id::WatchId,
+    pure::{
+        ledger::delta::{Delta, State},
+        lifecycle::machine::Status,
+        store::edit::Edit,
+    },
 };
 
 /// One follower of a watch. Dropping it ends it; the watch goes on for the others.
