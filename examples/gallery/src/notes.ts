@@ -1,11 +1,14 @@
 import { createWatchStore } from "tauri-plugin-contrail-sync-api";
 
 /**
- * What alice has written in her space, newest first. Her space and what opens it are in the page's own URL. All windows
- * ask for the same, so they share one connection.
+ * What alice has written, newest first: in her space, or in public. Which of them, and what opens her space, is in the page's
+ * own URL. All windows ask for the same, so they share one connection.
  */
 export const notes = createWatchStore<{ text: string }>({
   url: `/xrpc/com.example.message.watchRecords${location.search}&limit=50`,
+  // Public records have no stream: their list is asked for again and again.
+  transport: location.search.includes("spaceUri=") ? "sse" : "poll",
+  pollInterval: 2000,
   logger: console,
 });
 

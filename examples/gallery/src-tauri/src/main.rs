@@ -27,7 +27,8 @@ const SIZE: (f64, f64) = (800.0, 440.0);
 struct Settings {
     /// `GALLERY_APPVIEW`: the appview's base URL.
     appview: Url,
-    /// `GALLERY_QUERY`: what opens alice's space, as the appview's control call `openSpace` answers it.
+    /// `GALLERY_QUERY`: what opens alice's space, as the appview's control call `openSpace` answers it; or
+    /// `actor=did:plc:alice`, for what she has written in public.
     query: String,
     /// The only window to open, if it is not all four: the first argument.
     only: Option<String>,
