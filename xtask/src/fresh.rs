@@ -16,7 +16,6 @@ use serde_json::json;
 use crate::appview::Appview;
 use crate::talk::ALICE;
 use crate::{build, display, keyring, npm, proc, setup};
-use packages::Packages;
 use scaffold::App;
 
 /// What the app is written with.
