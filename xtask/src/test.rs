@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
-use crate::{agree, build, demo, display, keyring, npm, proc, setup};
+use crate::{agree, build, demo, display, fresh, keyring, npm, proc, setup};
 
 /// What to run.
 pub(crate) struct Options {
@@ -208,8 +208,9 @@ fn rust(report: &mut Report, options: &Options) {
             )
         });
         report.check("demo", || demo(&programs));
+        report.check("fresh app", || fresh::test(&programs));
     } else {
-        println!("\n== end to end, demo: left out");
+        println!("\n== end to end, demo, fresh app: left out");
     }
 }
 
