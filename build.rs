@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "ack_watch",
     "edit_watch",
     "load_more",
+    "refresh_watch",
     "renew_session",
     "wake_watches",
     "answer_mint",

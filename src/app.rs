@@ -122,7 +122,7 @@ impl ContrailSync {
         &self.warnings
     }
 
-    pub(crate) fn bridge(&self) -> &Bridge {
+    pub(crate) fn bridge(&self) -> &Arc<Bridge> {
         &self.bridge
     }
 }

@@ -10,7 +10,7 @@ use contrail_sync_engine::{
     Cache, CacheConfig, Engine, EngineConfig, Minter, NamedMinter, Vault, rustls,
 };
 use tauri::{
-    AppHandle, Manager, RunEvent, Runtime, WindowEvent,
+    AppHandle, Manager, RunEvent, Runtime,
     plugin::{self, TauriPlugin},
     webview::PageLoadEvent,
 };
@@ -106,6 +106,13 @@ impl Builder {
         self
     }
 
+    /// Between two looks at whether anything changed, where a server has no stream; 10 s by default, from 2 s to an hour.
+    /// A watch may want another one.
+    pub fn poll_interval(mut self, time: Duration) -> Self {
+        self.surroundings.poll_interval = Some(time);
+        self
+    }
+
     /// How long a watch stays connected after its last window let go of it; 5 s by default.
     pub fn linger(mut self, time: Duration) -> Self {
         self.engine.linger = time;
@@ -128,6 +135,7 @@ impl Builder {
                 commands::ack_watch,
                 commands::edit_watch,
                 commands::load_more,
+                commands::refresh_watch,
                 commands::renew_session,
                 commands::wake_watches,
                 commands::answer_mint,
@@ -150,14 +158,9 @@ impl Builder {
                 }
             })
             .on_event(|app, event| match event {
-                RunEvent::WindowEvent {
-                    label,
-                    event: WindowEvent::Destroyed,
-                    ..
-                } => app.contrail_sync().bridge().forget(label),
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
-                    event: WindowEvent::Suspended,
+                    event: tauri::WindowEvent::Suspended,
                     ..
                 } => {
                     let engine = app.contrail_sync().engine().clone();
@@ -166,7 +169,7 @@ impl Builder {
                 // A phone that only showed something above the app says no more than that it has the focus again.
                 #[cfg(mobile)]
                 RunEvent::WindowEvent {
-                    event: WindowEvent::Resumed | WindowEvent::Focused(true),
+                    event: tauri::WindowEvent::Resumed | tauri::WindowEvent::Focused(true),
                     ..
                 } => app.contrail_sync().bridge().wake(),
                 RunEvent::Resumed => app.contrail_sync().bridge().wake(),

@@ -35,9 +35,7 @@ pub(crate) async fn open_watch<R: Runtime>(
         both(command_scope.denies(), global_scope.denies()),
     );
     let spec = options.into_spec(plugin.surroundings(), scope)?;
-    let label = webview.label().to_owned();
-    let (bridge, send) = (plugin.bridge(), bridge::sender(webview));
-    let state = bridge.open(&label, session, handle, spec, send).await?;
+    let state = bridge::open(plugin.bridge(), webview, session, handle, spec).await?;
     Ok(Response::new(state))
 }
 
@@ -115,14 +113,28 @@ pub(crate) async fn load_more<R: Runtime>(
     bridge.load_more(webview.label(), &session, handle).await
 }
 
-/// Renews a page's lease. Answers the handles that it holds.
+/// Fetches the list of a watch as it is now. Answers the revision from which on the page has it.
+#[tauri::command]
+pub(crate) async fn refresh_watch<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+) -> Result<u64> {
+    let bridge = plugin.bridge();
+    bridge.refresh(webview.label(), &session, handle).await
+}
+
+/// Renews a page's lease, and says whether it can be seen. Answers the handles that it holds.
 #[tauri::command(async)]
 pub(crate) fn renew_session<R: Runtime>(
     webview: Webview<R>,
     plugin: State<'_, ContrailSync>,
     session: String,
+    visible: Option<bool>,
 ) -> Vec<u32> {
-    plugin.bridge().renew(webview.label(), &session)
+    let bridge = plugin.bridge();
+    bridge.renew(webview.label(), &session, visible.unwrap_or(true))
 }
 
 /// Lets watches that wait connect at once: the network may be back.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use contrail_sync_engine::{
-    CacheOptions, Filter, MAX_RECORDS, MAX_TICKET_BYTES, NamedMinter, Path, Sort, SortBy, Ticket,
-    TicketSource, TransportKind, View, WatchSpec,
+    CacheOptions, Filter, MAX_POLL_INTERVAL, MAX_RECORDS, MAX_TICKET_BYTES, MIN_POLL_INTERVAL,
+    NamedMinter, Path, Sort, SortBy, Ticket, TicketSource, TransportKind, View, WatchSpec,
     internals::{Secrets, bare},
 };
 use serde::Deserialize;
@@ -60,7 +60,8 @@ const MAX_CONDITIONS: usize = 16;
 )]
 #[non_exhaustive]
 pub struct WatchOptions {
-    /// The `watchRecords` URL with its query; relative to the configured base URL, or absolute.
+    /// The `watchRecords` or `listRecords` URL with its query; relative to the configured base URL, or absolute. Either may
+    /// be written: the other one lies beside it.
     pub url: String,
     /// How to reach the server; `sse` by default.
     pub transport: Option<TransportKind>,
@@ -76,6 +77,9 @@ pub struct WatchOptions {
     pub account: Option<String>,
     /// Longest silence before a connection counts as dead, in milliseconds; 45,000 by default.
     pub idle_timeout: Option<u32>,
+    /// Between two looks at whether anything changed, where the server has no stream, in milliseconds: 2,000 to 3,600,000;
+    /// by default what the app set on the plugin's Builder, or 10,000.
+    pub poll_interval: Option<u32>,
     /// Whether the records outlive the process in the app's cache; yes by default, where there is one.
     pub cache: Option<bool>,
     /// Names the watch in the cache; its URL by default. Another query of the same name erases what is there.
@@ -230,6 +234,19 @@ impl WatchOptions {
                 )));
             }
         }
+        if let Some(millis) = self.poll_interval {
+            spec.poll_interval = Duration::from_millis(millis.into());
+            if !(MIN_POLL_INTERVAL..=MAX_POLL_INTERVAL).contains(&spec.poll_interval) {
+                return Err(Error::InvalidOptions(format!(
+                    "pollInterval is {millis} ms, it may be {} to {}",
+                    MIN_POLL_INTERVAL.as_millis(),
+                    MAX_POLL_INTERVAL.as_millis()
+                )));
+            }
+        } else if let Some(interval) = surroundings.poll_interval {
+            spec.poll_interval = interval;
+        }
+        spec.check()?;
         Ok(spec)
     }
 
@@ -339,6 +356,8 @@ pub(crate) struct Surroundings {
     pub minters: Vec<NamedMinter>,
     /// Whether there is a cache.
     pub cached: bool,
+    /// How often lists are asked for, if the app says so.
+    pub poll_interval: Option<Duration>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -347,6 +366,7 @@ impl fmt::Debug for Surroundings {
             .field("base_url", &self.base_url.as_ref().map(bare))
             .field("minters", &self.minters)
             .field("cached", &self.cached)
+            .field("poll_interval", &self.poll_interval)
             .finish()
     }
 }
@@ -354,7 +374,7 @@ impl fmt::Debug for Surroundings {
 /// Makes a watch's URL absolute and checks that it is one that can be watched.
 pub(crate) fn resolve(text: &str, base_url: Option<&Url>) -> Result<Url> {
     if text.trim().is_empty() {
-        let message = "it is empty: give the watchRecords URL of a collection";
+        let message = "it is empty: give the watchRecords or listRecords URL of a collection";
         return Err(Error::InvalidUrl(message.to_owned()));
     }
     let url = match (Url::parse(text), base_url) {

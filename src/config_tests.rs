@@ -17,6 +17,7 @@ fn read(options: serde_json::Value) -> Result<WatchSpec> {
             Ok::<_, String>(String::new())
         })],
         cached: true,
+        poll_interval: Some(Duration::from_secs(7)),
     };
     options.into_spec(&surroundings, scope)
 }
@@ -180,6 +181,41 @@ fn every_option_is_refused_by_its_name_if_it_is_of_another_type() {
         let told = format!("invalid options: {name} is an array, it must be ");
         assert!(message.starts_with(&told), "{message}");
         assert!(!message.contains("hush"), "{message}");
+    }
+}
+
+#[test]
+fn the_interval_of_polling_is_the_watchs_or_the_apps_and_one_that_a_server_can_bear() {
+    let interval = |options: &str| spec(options).map(|it| it.poll_interval.as_millis());
+    assert_eq!(interval(r#"{"url":"/x"}"#).unwrap(), 7000);
+    assert_eq!(
+        interval(r#"{"url":"/x","pollInterval":2000}"#).unwrap(),
+        2000
+    );
+    for millis in ["1999", "3600001"] {
+        let error = interval(&format!(r#"{{"url":"/x","pollInterval":{millis}}}"#)).unwrap_err();
+        let told =
+            format!("invalid options: pollInterval is {millis} ms, it may be 2000 to 3600000");
+        assert_eq!(error.to_string(), told);
+    }
+}
+
+#[test]
+fn what_a_list_would_not_heed_is_refused_where_a_page_wants_lists() {
+    let poll =
+        |url: &str, rest: &str| spec(&format!(r#"{{"transport":"poll","url":"{url}"{rest}}}"#));
+    assert!(poll("/xrpc/a.b.watchRecords?actor=did:plc:a", "").is_ok());
+    for (url, rest, what) in [
+        ("/xrpc/a.b.listRecords?spaceUri=ats://x", "", "spaceUri"),
+        ("/xrpc/a.b.listRecords?inviteToken=x", "", "inviteToken"),
+        ("/xrpc/a.b.listRecords", r#","mint":true"#, "a ticket"),
+        ("/xrpc/a.b.listRecords", r#","ticket":"mellon""#, "a ticket"),
+        ("/x", "", "this URL"),
+    ] {
+        let error = poll(url, rest).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{what}");
+        assert!(error.to_string().contains(what), "{error}");
+        assert!(!error.to_string().contains("mellon"), "{error}");
     }
 }
 

@@ -103,6 +103,13 @@ impl WatchHandle {
         Ok(())
     }
 
+    /// Fetches the list as it is now, after an own write, say. What the server had at the time of the call is told from
+    /// here on. Calls that come together share a request; a watch makes one a second at most.
+    pub async fn refresh(&self) -> Result<()> {
+        self.subscription.refresh().await?;
+        Ok(())
+    }
+
     /// Lets go of the watch, as dropping it does. Its connection lingers for a moment, for others to take over.
     pub fn stop(self) {}
 

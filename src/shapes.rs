@@ -20,15 +20,16 @@ enum Shape {
 }
 
 /// The options of a watch.
-const OPTIONS: [(&str, Shape); 14] = [
+const OPTIONS: [(&str, Shape); 15] = [
     ("url", Shape::Text),
-    ("transport", Shape::OneOf(&["sse", "ws", "auto"])),
+    ("transport", Shape::OneOf(&["sse", "ws", "auto", "poll"])),
     ("ticket", Shape::Text),
     ("mint", Shape::YesOrNo),
     ("minter", Shape::Text),
     ("reconnect", Shape::YesOrNo),
     ("account", Shape::Text),
     ("idleTimeout", Shape::Whole),
+    ("pollInterval", Shape::Whole),
     ("cache", Shape::YesOrNo),
     ("cacheKey", Shape::Text),
     ("cacheMaxRecords", Shape::Whole),

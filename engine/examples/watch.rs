@@ -24,7 +24,7 @@ Usage: watch <URL> [options]
 The URL has the watch's whole query: ?spaceUri=ats://…, with &inviteToken=… unless there is a ticket.
 
   --ticket T                sent as ?ticket= at every connect
-  --transport sse|ws|auto   how to reach the server (default sse)
+  --transport sse|ws|auto|poll  how to reach the server (default sse)
   --cache FILE              keep the records in this SQLite file
   --json                    one line of JSON per notification, with all records in order
   --for SECONDS             stop after this time
@@ -92,7 +92,8 @@ fn transport_kind(text: &str) -> Result<TransportKind, &'static str> {
         "sse" => Ok(TransportKind::Sse),
         "ws" => Ok(TransportKind::Ws),
         "auto" => Ok(TransportKind::Auto),
-        _ => Err("it is one of sse, ws, auto"),
+        "poll" => Ok(TransportKind::Poll),
+        _ => Err("it is one of sse, ws, auto, poll"),
     }
 }
 

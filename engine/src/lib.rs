@@ -56,6 +56,7 @@ mod cache;
 mod clock;
 mod engine;
 mod failure;
+mod id;
 mod maps;
 #[doc(hidden)]
 pub mod pure;
@@ -71,6 +72,7 @@ pub use engine::{Engine, config::EngineConfig};
 pub use failure::{ErrorKind, ErrorPayload};
 /// Names a header of [`HttpMinter::header`].
 pub use http::HeaderName;
+pub use id::WatchId;
 pub use pure::{
     ledger::{
         delta::{Changed, Delta, State},
@@ -99,7 +101,9 @@ pub use tickets::{
     HttpMinter, MintReason, MintRequest, Minter, NamedMinter, TicketError, TicketSource,
 };
 pub use transport::{
-    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard, http::HttpError,
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard,
+    http::HttpError,
+    polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
 };
 pub use vault::{
     Layout, NAME_MAX, NAMES_MAX, Reason, SECRET_MAX, Secret, Vault, VaultError, VaultOptions,
@@ -107,7 +111,6 @@ pub use vault::{
 };
 pub use watch::{
     error::WatchError,
-    id::WatchId,
     spec::{CacheOptions, TransportKind, WatchSpec},
     statistics::Statistics,
     subscription::Subscription,
@@ -140,6 +143,7 @@ pub mod internals {
         transport::{
             ConnectRequest, Events, Incoming, Transport,
             http::{Answer, Http, bare},
+            polling::Polling,
             sse::Sse,
         },
     };

@@ -9,9 +9,10 @@ use std::{
 use syn::{Attribute, File, ItemMod, Meta, UseTree, visit::Visit};
 
 /// Each room and what it may import besides itself. `ARCHITECTURE.md` has the same table.
-const TABLE: [(&str, &[&str]); 17] = [
+const TABLE: [(&str, &[&str]); 18] = [
     ("failure", &[]),
     ("redact", &[]),
+    ("id", &[]),
     ("clock", &[]),
     ("timer", &[]),
     ("maps", &[]),
@@ -33,18 +34,19 @@ const TABLE: [(&str, &[&str]); 17] = [
         "pure/replica",
         &["pure/protocol", "pure/lifecycle", "pure/store"],
     ),
-    ("transport", &["pure/protocol", "failure", "redact"]),
+    ("transport", &["pure/protocol", "failure", "redact", "id"]),
     ("cache", &["pure/protocol", "clock", "timer"]),
     ("vault", &[]),
     (
         "tickets",
-        &["pure/protocol", "transport", "vault", "failure"],
+        &["pure/protocol", "transport", "vault", "failure", "id"],
     ),
     (
         "watch",
         &[
             "failure",
             "redact",
+            "id",
             "clock",
             "timer",
             "maps",
@@ -64,6 +66,7 @@ const TABLE: [(&str, &[&str]); 17] = [
         &[
             "failure",
             "redact",
+            "id",
             "clock",
             "timer",
             "maps",

@@ -5,8 +5,8 @@ mod common;
 use appview::{Bulk, Fault, Options, Tls};
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Subscription, WatchSpec,
-    internals::{ConnectRequest, Events, Http, Incoming, Sse, Transport},
+    ErrorKind, Subscription, WatchId, WatchSpec,
+    internals::{ConnectRequest, Events, Http, Incoming, Polling, Sse, Transport},
     pure::protocol::wire::ServerEvent,
 };
 use futures_util::{StreamExt, stream};
@@ -148,6 +148,8 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {
+        polling: Polling::every(std::time::Duration::from_secs(10)),
+        watch: WatchId::next(),
         url: spec.url,
         ticket: Some(ticket),
         guard: spec.guard,

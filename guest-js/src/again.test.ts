@@ -377,7 +377,7 @@ describe("an edit that is never answered", () => {
       kind: "ipc",
       message: "addOptimistic: Rust did not answer within 10 s",
     });
-    expect(warn.mock.calls).toEqual([["contrail-sync: an edit was not made", late]]);
+    expect(warn.mock.calls).toEqual([["contrail-sync w1: an edit was not made", late]]);
   });
 
   test("does not keep Rust's list from the page", async () => {

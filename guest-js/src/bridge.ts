@@ -56,7 +56,8 @@ async function listenAll(): Promise<void> {
   });
   addEventListener("online", wake);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) wake();
+    if (document.hidden) void renew();
+    else wake();
   });
   setInterval(renew, RENEW_MS);
 }
@@ -81,11 +82,11 @@ export async function call<T>(command: string, args?: object): Promise<T> {
   }
 }
 
-/** Tells Rust that this page lives. Handles that Rust took back meanwhile are opened again. */
+/** Tells Rust that this page lives, and whether it can be seen. Handles that Rust took back meanwhile are opened again. */
 async function renew(): Promise<void> {
   if (receivers.size === 0) return;
   try {
-    const held = new Set(await call<number[]>("renew_session"));
+    const held = new Set(await call<number[]>("renew_session", { visible: !document.hidden }));
     for (const [handle, receiver] of receivers) {
       if (!held.has(handle)) receiver.resync();
     }

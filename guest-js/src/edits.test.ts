@@ -235,7 +235,7 @@ describe("edits", () => {
     add(store, "z");
     await vi.waitFor(() => expect(sent()).toEqual(["1/1 add x", "1/2 add y", "2/1 add y", "2/2 add z"]));
     expect(warn.mock.calls.map(([line]) => line)).toEqual([
-      "contrail-sync: the watch was lost, and is opened again",
+      "contrail-sync w1: the watch was lost, and is opened again",
     ]);
   });
 
@@ -274,7 +274,7 @@ describe("edits", () => {
       kind: "invalid-options",
       message: "addOptimistic: too long",
     });
-    expect(warn.mock.calls).toEqual([["contrail-sync: an edit was not made", error]]);
+    expect(warn.mock.calls).toEqual([["contrail-sync w1: an edit was not made", error]]);
     expect([store.status, store.error]).toEqual(["live", null]);
   });
 
@@ -340,7 +340,7 @@ describe("what cannot be sent", () => {
       const store = await started();
       edit(store);
       expect(warn.mock.calls).toEqual([
-        ["contrail-sync: an edit was not made", expect.objectContaining({ kind: "invalid-options" })],
+        ["contrail-sync w1: an edit was not made", expect.objectContaining({ kind: "invalid-options" })],
       ]);
       const { message } = warn.mock.calls[0]![1] as Error;
       expect(message).toMatch(/^(addOptimistic|markFailed|removeOptimistic)[.:]/);

@@ -17,7 +17,8 @@ class Opaque {
 
 /** What the app gets of a store. It has no private fields and needs no `this`, so that a proxy of it is as good. */
 export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
-  const { subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, destroy } = core;
+  const { subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, refresh, destroy } =
+    core;
   const handle = {
     get records() {
       return core.snapshot.records;
@@ -37,7 +38,7 @@ export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
     get ready() {
       return core.ready;
     },
-    ...{ subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, destroy },
+    ...{ subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, refresh, destroy },
   };
   // Older webviews lack the symbol.
   if (Symbol.dispose) Object.assign(handle, { [Symbol.dispose]: destroy });

@@ -33,6 +33,21 @@ describe("the lease of a page", () => {
     expect(calls("watch_state")).toBe(0);
   });
 
+  test("says whether the page can be seen, and at once when that changes", async () => {
+    await page.started();
+    const seen = () => plugin.handles("renew_session").length;
+    const visible = () =>
+      plugin.calls.findLast(({ command }) => command === "renew_session")?.args["visible"];
+    const hidden = vi.spyOn(document, "hidden", "get");
+    hidden.mockReturnValue(true);
+    document.dispatchEvent(new Event("visibilitychange"));
+    expect([seen(), visible()]).toEqual([1, false]);
+    hidden.mockReturnValue(false);
+    document.dispatchEvent(new Event("visibilitychange"));
+    expect([seen(), visible()]).toEqual([2, true]);
+    hidden.mockRestore();
+  });
+
   test("is nothing that a page without open stores needs", async () => {
     const store = await page.started();
     store.stop();

@@ -21,8 +21,8 @@ import { Screen, type Shown } from "./screen.js";
 export interface LinkEvents {
   /** There is something new to show. After `closed` the link is of no more use. */
   update(update: Update): void;
-  /** Something that mends itself, worth a line in the log. */
-  warn(message: string, reason: unknown): void;
+  /** Something that mends itself, worth a line in the log. `watch` is the link's. */
+  warn(message: string, reason: unknown, watch: number | undefined): void;
 }
 
 /** The state of a watch as of its last revision. */
@@ -69,6 +69,7 @@ export class Link implements Receiver {
   readonly #ended = deferred();
   readonly #screen: Screen;
   #opened: Opened | undefined;
+  #watch: number | undefined;
   #waiting: Delta[] = [];
   /** A state is on its way. */
   #busy = true;
@@ -79,7 +80,7 @@ export class Link implements Receiver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   /** Called at the next update. */
-  #updated = () => {};
+  #waiters: (() => void)[] = [];
 
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
@@ -103,6 +104,11 @@ export class Link implements Receiver {
     void this.#open();
   }
 
+  /** The number of the watch that was opened last, by which Rust's log calls it. */
+  get watch(): number | undefined {
+    return this.#watch;
+  }
+
   /**
    * Releases the watch, and leaves what this page knows of its edits to the next link, unless access has ended. An open
    * that is still pending is undone as soon as it is answered.
@@ -123,10 +129,15 @@ export class Link implements Receiver {
 
   /** Loads older records: fulfilled once they show. A call while one runs gets the same promise. */
   loadMore(): Promise<void> {
-    this.#loading ??= Promise.race([this.#load(), this.#ended.promise]).finally(() => {
+    this.#loading ??= Promise.race([this.#fetchMore("load_more"), this.#ended.promise]).finally(() => {
       this.#loading = undefined;
     });
     return this.#loading;
+  }
+
+  /** Fetches the list as it is now: fulfilled once it shows. Rust lets calls that come together share a request. */
+  refresh(): Promise<void> {
+    return Promise.race([this.#fetchMore("refresh_watch"), this.#ended.promise]);
   }
 
   receive(delta: Delta): void {
@@ -155,7 +166,7 @@ export class Link implements Receiver {
     if (this.#closed) return;
     call("answer_mint", { handle, request, ...answer }).catch(({ kind }: WatchError) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
-      this.#events.warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
+      this.#warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
     });
   }
 
@@ -188,7 +199,7 @@ export class Link implements Receiver {
       }
       isMade = false;
       const { kind, message } = toWatchError(reason);
-      this.#events.warn("an edit was not made", new WatchError(kind, `${methodOf(edit)}: ${message}`));
+      this.#warn("an edit was not made", new WatchError(kind, `${methodOf(edit)}: ${message}`));
     }
     if (opened !== this.#opened) return false;
     if (this.#outbox.settle(isMade)) this.resync();
@@ -206,6 +217,7 @@ export class Link implements Receiver {
       handle = attach(this);
       const answer = await this.#ask("open_watch", { handle, options: this.#options });
       this.#opened = { handle, nonce: 0, sending: false, lost: false };
+      this.#watch = answer[0].watch;
       // Only now: a close that overtook the open would leave the watch open for ever.
       if (this.#closed) return this.#release();
       this.#outbox.opened(answer[0]);
@@ -228,7 +240,7 @@ export class Link implements Receiver {
       this.#take(answer);
     } catch (reason) {
       if (this.#closed) return;
-      this.#events.warn("the watch was lost, and is opened again", reason);
+      this.#warn("the watch was lost, and is opened again", reason);
       this.#release();
       await this.#open();
     }
@@ -257,7 +269,7 @@ export class Link implements Receiver {
     if (!shown) return;
     if (!more) this.#outbox.heard();
     this.#events.update(shown);
-    this.#updated();
+    for (const tell of this.#waiters.splice(0)) tell();
   }
 
   /** A page that is slow to render is sent less, and nothing that comes delays the frame. */
@@ -292,14 +304,14 @@ export class Link implements Receiver {
     }
   }
 
-  /** An end of the watch ends this too, see `loadMore`. */
-  async #load(): Promise<void> {
+  /** Has Rust ask the server, and waits until the answer shows. An end of the watch ends this too, see `loadMore`. */
+  async #fetchMore(command: "load_more" | "refresh_watch"): Promise<void> {
     let wasForgotten = false;
     for (;;) {
       while (!this.#opened) await this.#nextUpdate();
       const opened = this.#opened;
       try {
-        this.#screen.expectOlder(await call<number>("load_more", { handle: opened.handle }));
+        this.#screen.expect(await call<number>(command, { handle: opened.handle }));
       } catch (reason) {
         if (!isUnknownWatch(reason) || wasForgotten) throw reason;
         wasForgotten = true;
@@ -307,14 +319,18 @@ export class Link implements Receiver {
         await this.#nextUpdate();
         continue;
       }
-      while (opened === this.#opened && !this.#screen.showsOlder) await this.#nextUpdate();
+      while (opened === this.#opened && !this.#screen.showsExpected) await this.#nextUpdate();
       // If Rust forgot the watch meanwhile it is asked again, under the new handle.
       if (opened === this.#opened) return;
     }
   }
 
+  #warn(message: string, reason: unknown): void {
+    this.#events.warn(message, reason, this.#watch);
+  }
+
   #nextUpdate(): Promise<void> {
-    return new Promise((resolve) => (this.#updated = resolve));
+    return new Promise((resolve) => void this.#waiters.push(resolve));
   }
 
   #release(): void {
@@ -325,7 +341,7 @@ export class Link implements Receiver {
     this.#outbox.lose(this.#screen.records);
     detach(opened.handle);
     call("close_watch", { handle: opened.handle }).catch((reason: unknown) => {
-      this.#events.warn("close_watch failed", reason);
+      this.#warn("close_watch failed", reason);
     });
   }
 }

@@ -83,10 +83,45 @@ describe("a store without a logger", () => {
     await vi.waitFor(() => expect(printed).toHaveLength(1));
     expect(printed[0]).toEqual([
       "warn",
-      "contrail-sync: an edit was not made",
+      "contrail-sync w1: an edit was not made",
       "too-many",
       "addOptimistic: 1000 optimistic records",
     ]);
+  });
+
+  test("names the watch as Rust's log does, each watch by its own number", async () => {
+    const store = make();
+    store.start();
+    await store.ready;
+    store.removeOptimistic(undefined as never);
+    plugin.end();
+    page.comeBack();
+    await vi.waitFor(() => expect(plugin.opens.size).toBe(1));
+    await plugin.caughtUp();
+    store.removeOptimistic(undefined as never);
+    expect(printed.map(([, text]) => text)).toEqual([
+      "contrail-sync w1: an edit was not made",
+      "contrail-sync w1: the watch was lost, and is opened again",
+      "contrail-sync w2: an edit was not made",
+    ]);
+  });
+
+  test("names in a late line the watch that it is about, and not the next one", async () => {
+    const store = make();
+    store.start();
+    await store.ready;
+    let refuse = () => {};
+    const refused = new Promise<never>((_, reject) => {
+      refuse = () => reject({ kind: "internal", message: "no" });
+    });
+    plugin.intercept = ({ command }) => (command === "close_watch" ? refused : undefined);
+    store.stop();
+    plugin.end();
+    store.start();
+    await vi.waitFor(() => expect(store.status).not.toBe("closed"));
+    refuse();
+    await vi.waitFor(() => expect(printed).toHaveLength(1));
+    expect(printed[0]?.[1]).toBe("contrail-sync w1: close_watch failed");
   });
 
   test("prints nothing while all is well, nor when it is stopped", async () => {

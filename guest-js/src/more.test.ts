@@ -207,3 +207,43 @@ describe("loadMore", () => {
     await expect(store.loadMore()).rejects.toMatchObject({ kind: "access-lost" });
   });
 });
+
+describe("refresh", () => {
+  test.each([Infinity, 1])(
+    "is fulfilled once what the server has by now shows, in parts of %d",
+    async (chunk) => {
+      plugin.chunk = chunk;
+      const store = await page.started();
+      plugin.unseen = [record("new"), record("b"), record("a")];
+      await store.refresh();
+      expect(texts(store.records)).toEqual(["new v0", "b v0", "a v0"]);
+      // Nothing new is as true.
+      await store.refresh();
+      expect(store.status).toBe("live");
+    },
+  );
+
+  test("and loadMore do not wait for one another", async () => {
+    const store = await page.started();
+    plugin.unseen = [record("new"), ...plugin.records];
+    await Promise.all([store.refresh(), store.loadMore(), store.refresh()]);
+    expect(texts(store.records)).toContain("o1 v0");
+  });
+
+  test("is rejected with why the list could not be had, and where the store is stopped", async () => {
+    const store = page.make();
+    await expect(store.refresh()).rejects.toMatchObject({ kind: "stopped" });
+    store.start();
+    await store.ready;
+    plugin.intercept = ({ command }) => {
+      if (command === "refresh_watch") throw { kind: "http-status", message: "503" };
+    };
+    await expect(store.refresh()).rejects.toMatchObject({ kind: "http-status" });
+    const stopping = gate();
+    plugin.intercept = ({ command }) => (command === "refresh_watch" ? stopping.opened : undefined);
+    const refreshed = store.refresh();
+    store.stop();
+    await expect(refreshed).rejects.toMatchObject({ kind: "stopped" });
+    stopping.open();
+  });
+});

@@ -66,6 +66,7 @@ test("methods say by their types that they need no `this`", () => {
     | "markFailed"
     | "removeOptimistic"
     | "loadMore"
+    | "refresh"
     | "destroy"
     | typeof Symbol.dispose
   >();

@@ -383,44 +383,44 @@ describe("a delta is interim", () => {
 describe("older records show", () => {
   test("with the revision with which they come", () => {
     const watch = live([b]);
-    watch.screen.expectOlder(watch.screen.rev + 1);
-    expect(watch.screen.showsOlder).toBe(false);
+    watch.screen.expect(watch.screen.rev + 1);
+    expect(watch.screen.showsExpected).toBe(false);
     watch.has([b, a]).tell();
-    expect(watch.screen.showsOlder).toBe(true);
+    expect(watch.screen.showsExpected).toBe(true);
   });
 
   test("once the list is whole that begins with that revision", () => {
     const watch = live([b]);
-    watch.screen.expectOlder(watch.screen.rev + 1);
+    watch.screen.expect(watch.screen.rev + 1);
     watch.has([b, ...many(4)]).chunk = 2;
     watch.tell();
-    expect(watch.screen.showsOlder).toBe(false);
+    expect(watch.screen.showsExpected).toBe(false);
     watch.tell();
-    expect(watch.screen.showsOlder).toBe(true);
+    expect(watch.screen.showsExpected).toBe(true);
   });
 
   test("at once where Rust had told them before", () => {
     const watch = live([b]);
-    watch.screen.expectOlder(watch.screen.rev);
-    expect(watch.screen.showsOlder).toBe(true);
+    watch.screen.expect(watch.screen.rev);
+    expect(watch.screen.showsExpected).toBe(true);
   });
 
   test("with the next whole state, whatever its revision", () => {
     const watch = live([b]);
-    watch.screen.expectOlder(100);
+    watch.screen.expect(100);
     watch.has([b, ...many(4)]).chunk = 3;
     watch.ask();
-    expect(watch.screen.showsOlder).toBe(false);
+    expect(watch.screen.showsExpected).toBe(false);
     watch.tell();
-    expect(watch.screen.showsOlder).toBe(true);
+    expect(watch.screen.showsExpected).toBe(true);
   });
 
   test("not while something else is held", () => {
     const watch = new Watch([b]);
     watch.has([b, a], "reconnecting").open();
-    watch.screen.expectOlder(watch.screen.rev);
-    expect(watch.screen.showsOlder).toBe(false);
+    watch.screen.expect(watch.screen.rev);
+    expect(watch.screen.showsExpected).toBe(false);
     watch.has([b, a]).tell();
-    expect(watch.screen.showsOlder).toBe(true);
+    expect(watch.screen.showsExpected).toBe(true);
   });
 });

@@ -45,8 +45,8 @@ export class Screen {
   #retelling = false;
   /** The last revision since the last state at which the list was whole. */
   #wholeRev = NEVER;
-  /** The revision with which older records come that were asked for. */
-  #olderRev = 0;
+  /** The revision with which what was asked for comes: older records, or the list as it is now. */
+  #expectedRev = 0;
 
   /** @param records - what is on screen already, of an earlier watch */
   constructor(records: readonly WireRecord[]) {
@@ -83,8 +83,8 @@ export class Screen {
     const records = state.records.map((packed) => reuse(unpack(packed, state.common), ...this.#known));
     this.#told = { rev: state.rev, ids: state.ids, records };
     this.#wholeRev = NEVER;
-    // A state has what was loaded before it, whatever its revision.
-    this.#olderRev = 0;
+    // A state has what was fetched before it, whatever its revision.
+    this.#expectedRev = 0;
     return this.#show(state);
   }
 
@@ -112,14 +112,14 @@ export class Screen {
     return this.#isNew(delta) && delta.more && wasEmpty === isEmpty;
   }
 
-  /** Older records that were asked for come with revision `rev`. */
-  expectOlder(rev: number): void {
-    this.#olderRev = rev;
+  /** What was asked for, older records or a fresh list, comes with revision `rev`. */
+  expect(rev: number): void {
+    this.#expectedRev = Math.max(rev, this.#expectedRev);
   }
 
-  /** Whether the older records that were asked for are on screen: a whole list that has them, and nothing held. */
-  get showsOlder(): boolean {
-    return !this.#held && this.#wholeRev >= this.#olderRev;
+  /** Whether all that was asked for is on screen: a whole list that has it, and nothing held. */
+  get showsExpected(): boolean {
+    return !this.#held && this.#wholeRev >= this.#expectedRev;
   }
 
   #isNew({ rev }: Delta): boolean {

@@ -172,8 +172,8 @@ describe("a listener that throws", () => {
     await plugin.push({ records: [] });
     expect(other).toHaveBeenCalledTimes(2);
     expect(error.mock.calls).toEqual([
-      ["contrail-sync: a listener threw", oops],
-      ["contrail-sync: a listener threw", oops],
+      ["contrail-sync w1: a listener threw", oops],
+      ["contrail-sync w1: a listener threw", oops],
     ]);
     await vi.waitFor(() => expect(plugin.handles("ack_watch")).toEqual([1]));
   });
@@ -201,7 +201,7 @@ describe("a listener that throws", () => {
     store.subscribe(other);
     await plugin.push({ records: [] });
     expect(other).toHaveBeenCalledTimes(2);
-    expect(complain).toHaveBeenCalledWith("contrail-sync: a listener threw", oops);
+    expect(complain).toHaveBeenCalledWith("contrail-sync w1: a listener threw", oops);
   });
 });
 

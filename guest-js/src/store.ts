@@ -122,7 +122,9 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
-  loadMore = (): Promise<void> => this.#link?.loadMore() ?? Promise.reject(this.#snapshot.error ?? stopped());
+  loadMore = (): Promise<void> => this.#link?.loadMore() ?? this.#isClosed();
+
+  refresh = (): Promise<void> => this.#link?.refresh() ?? this.#isClosed();
 
   update(update: Update): void {
     const old = this.#snapshot;
@@ -133,7 +135,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
     const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
     if (status === "closed") {
-      if (next.error) this.#log("error", `the store of ${this.#name} is closed`, next.error);
+      if (next.error)
+        this.#log("error", `the store of ${this.#name} is closed`, this.#link?.watch, next.error);
       this.#end(next.error ?? stopped());
     }
     if (changed) this.#show(next);
@@ -142,8 +145,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
     this.#ready.resolve();
   }
 
-  warn(message: string, reason: unknown): void {
-    this.#log("warn", message, toWatchError(reason));
+  warn(message: string, reason: unknown, watch = this.#link?.watch): void {
+    this.#log("warn", message, watch, toWatchError(reason));
   }
 
   /** Lets the link go, before the listeners are told. */
@@ -209,6 +212,10 @@ class Store<Value> implements Core<Value>, LinkEvents {
     }
   }
 
+  #isClosed(): Promise<never> {
+    return Promise.reject(this.#snapshot.error ?? stopped());
+  }
+
   /** The list is in the order of `sort`, whatever the URL says. */
   #warnOfOrder({ url, sort }: WatchOptions): void {
     const name = sort ? undefined : /[?&](sort|order)=/.exec(url)?.[1];
@@ -226,12 +233,13 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   /** What an app's own code threw is not swallowed, whatever the logger takes. */
   #threw(what: string, reason: unknown): void {
-    if (this.#options.logger?.error) this.#log("error", `${what} threw`, reason);
+    if (this.#options.logger?.error) this.#log("error", `${what} threw`, this.#link?.watch, reason);
     else reportUncaught(reason);
   }
 
-  #log(level: "warn" | "error", message: string, ...detail: unknown[]): void {
-    const line = `contrail-sync: ${message}`;
+  /** A line that names the watch, once it is known, as Rust's log does. */
+  #log(level: "warn" | "error", message: string, watch?: number, ...detail: unknown[]): void {
+    const line = `contrail-sync${watch ? ` w${watch}` : ""}: ${message}`;
     const logger: Logger = this.#options.logger ?? console;
     try {
       logger[level]?.(line, ...detail);

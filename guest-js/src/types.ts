@@ -56,7 +56,7 @@ export interface Snapshot<Value = Record<string, unknown>> {
   readonly hasMore: boolean;
 }
 
-/** Takes the log lines of one store. */
+/** Takes the log lines of one store. Once its watch has a number, they call it as Rust's log does: `contrail-sync w7: …`. */
 export interface Logger {
   /** What is normal. */
   log?: LogLine | undefined;
@@ -165,6 +165,14 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
    * is or was stopped meanwhile
    */
   loadMore(this: void): Promise<void>;
+  /**
+   * Fetches the list as it is now, after an own write, say, beside whatever the watch does by itself. Calls that come
+   * together share a request; a watch makes one a second at most.
+   *
+   * @returns a promise that is fulfilled once what the server had at the time of the call shows, and rejected with a
+   * {@link WatchError}: why the list could not be had, or `stopped` where the store is or was stopped meanwhile
+   */
+  refresh(this: void): Promise<void>;
   /** Stops for good: the listeners are let go, and `start()` has no effect any more. */
   destroy(this: void): void;
   /** The same as `destroy()`, for `using`. */

@@ -90,7 +90,10 @@ impl Pump {
                     let Some(delta) = delta else { return };
                     self.under_way = Some(delta.rev);
                     let written = payload::delta(self.handle, &delta)
-                        .inspect_err(|error| tracing::error!(%error, "a delta cannot be written"));
+                        .inspect_err(|error| {
+                            let watch = self.subscription.watch_id().map(tracing::field::display);
+                            tracing::error!(watch, %error, "a delta cannot be written");
+                        });
                     if !written.is_ok_and(&send) {
                         return;
                     }

@@ -9,6 +9,7 @@ pub(crate) mod payload;
 mod pulse;
 mod sessions;
 mod warnings;
+mod webviews;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,7 +17,6 @@ use std::{
 };
 
 use contrail_sync_engine::{Edit, Engine, Minter, Subscription, TicketSource, WatchSpec};
-use tauri::{Emitter, Runtime, Webview};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ use sessions::Sessions;
 pub(crate) use minting::MintAnswer;
 pub(crate) use pulse::pulse;
 pub(crate) use warnings::Warnings;
+pub(crate) use webviews::open;
 
 /// About how many bytes of JSON a delta may have, half of it for records alike; the first one with records has a quarter
 /// of that. Larger ones come in parts, so that a page has none to read for longer than a frame.
@@ -68,16 +69,7 @@ impl Slot {
 }
 
 /// Gives a page an event by its name, with a JSON text. Says whether that went well.
-pub(crate) type Send = Arc<dyn Fn(&str, String) -> bool + std::marker::Send + Sync>;
-
-/// What reaches the pages of a webview.
-pub(crate) fn sender<R: Runtime>(webview: Webview<R>) -> Send {
-    Arc::new(move |event, json| {
-        let sent = webview.emit_to(webview.label(), event, json);
-        sent.inspect_err(|error| tracing::error!(%error, "an event was not sent"))
-            .is_ok()
-    })
-}
+type Send = Arc<dyn Fn(&str, String) -> bool + std::marker::Send + Sync>;
 
 impl Bridge {
     /// A bridge without pages.
@@ -90,7 +82,7 @@ impl Bridge {
     }
 
     /// Opens a handle, or finds it open, and gives its state as JSON.
-    pub(crate) async fn open(
+    async fn open(
         &self,
         label: &str,
         session: String,
@@ -189,13 +181,29 @@ impl Bridge {
 
     /// Fetches the next page of older records. Gives the revision from which on the page has them.
     pub(crate) async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
-        let slot = self.slot(label, session, handle)?;
-        Ok(slot.open()?.subscription.load_more().await?)
+        // Without the handle: closing it must end what is asked of its page, a ticket for this very request among it.
+        let subscription = self
+            .slot(label, session, handle)?
+            .open()?
+            .subscription
+            .clone();
+        Ok(subscription.load_more().await?)
     }
 
-    /// The page lives. Gives the handles that it holds.
-    pub(crate) fn renew(&self, label: &str, session: &str) -> Vec<u32> {
-        self.lock().renew(&key(label, session), Slot::has_ended)
+    /// Fetches the list as it is now. Gives the revision from which on the page has it.
+    pub(crate) async fn refresh(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
+        let slot = self.slot(label, session, handle)?;
+        Ok(slot.open()?.subscription.refresh().await?)
+    }
+
+    /// The page lives, and can be seen or not. Gives the handles that it holds.
+    pub(crate) fn renew(&self, label: &str, session: &str, visible: bool) -> Vec<u32> {
+        self.lock().renew(&key(label, session), |slot| {
+            if let Some(open) = slot.open.get() {
+                open.subscription.set_seen(visible);
+            }
+            slot.has_ended()
+        })
     }
 
     /// The network may be back: watches that wait connect at once.
@@ -228,7 +236,7 @@ impl Bridge {
     }
 
     /// The webview is gone, and its handles come back.
-    pub(crate) fn forget(&self, label: &str) {
+    fn forget(&self, label: &str) {
         self.lock().forget(label);
     }
 

@@ -83,7 +83,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
         it.tick(TICK.as_secs()).await;
     }
     assert_eq!(it.bridge.handle_count(), 1);
-    it.bridge.renew("main", PAGE);
+    it.bridge.renew("main", PAGE, true);
     for _ in 0..ticks - 1 {
         it.tick(TICK.as_secs()).await;
     }
@@ -91,7 +91,7 @@ async fn a_page_without_a_sign_of_life_loses_its_handles_after_the_lease() {
     it.tick(TICK.as_secs()).await;
     it.tick(TICK.as_secs()).await;
     assert_eq!(it.bridge.handle_count(), 0);
-    assert_eq!(it.bridge.renew("main", PAGE), [0; 0]);
+    assert_eq!(it.bridge.renew("main", PAGE, true), [0; 0]);
 }
 
 #[tokio::test]

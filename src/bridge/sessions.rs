@@ -1,7 +1,7 @@
 //! Which pages there are, which handles they hold, and when they lose them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -43,6 +43,8 @@ pub(super) struct Sessions<S> {
     pages: HashMap<PageKey, Page<S>>,
     /// Counts the pages that went.
     gone: u64,
+    /// Labels of the webviews whose end will be told.
+    heeded: HashSet<String>,
 }
 
 struct Page<S> {
@@ -60,6 +62,7 @@ impl<S> Default for Sessions<S> {
         Self {
             pages: HashMap::new(),
             gone: 0,
+            heeded: HashSet::new(),
         }
     }
 }
@@ -166,8 +169,14 @@ impl<S> Sessions<S> {
         self.release_if(|(owner, _), _| owner == label);
     }
 
+    /// Notes that the end of this webview will be told by [`Self::forget`]. Says whether that is new.
+    pub(super) fn heed(&mut self, label: &str) -> bool {
+        self.heeded.insert(label.to_owned())
+    }
+
     /// The webview is gone: nothing of it can come any more.
     pub(super) fn forget(&mut self, label: &str) {
+        self.heeded.remove(label);
         self.pages.retain(|(owner, _), _| owner != label);
     }
 

@@ -36,7 +36,7 @@ impl Lounge {
         WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true))
     }
 
-    fn put(&self, rkey: &str, text: &str) {
+    pub(super) fn put(&self, rkey: &str, text: &str) {
         let message = Put {
             space_uri: Some(self.space.uri.clone()),
             collection: "message".into(),
@@ -50,7 +50,7 @@ impl Lounge {
 }
 
 /// Another follower, by whose deltas one knows what the watch knows.
-async fn until(other: &Subscription, wanted: impl Fn(&State) -> bool) {
+pub(super) async fn until(other: &Subscription, wanted: impl Fn(&State) -> bool) {
     let known = async {
         while !wanted(&other.state().await.unwrap()) {
             other.next().await.unwrap();
@@ -244,7 +244,7 @@ async fn a_watch_that_ended_is_not_held_and_answers_nothing_any_more() {
     let engine = Engine::new(elsewhere.handle().clone(), EngineConfig::default());
     let bridge = Arc::new(Bridge::new(engine.unwrap()));
     let mut page = Page::open(&bridge, lounge.spec(), Arc::new(true.into())).await;
-    assert_eq!(bridge.renew("main", PAGE), [1]);
+    assert_eq!(bridge.renew("main", PAGE, true), [1]);
     elsewhere.shutdown_background();
     // The pump's end is the end of what it could send. What came before that is acknowledged, as by any page.
     while let Some(delta) = page.events.recv().await {
@@ -255,7 +255,7 @@ async fn a_watch_that_ended_is_not_held_and_answers_nothing_any_more() {
             told = news.map(|json| serde_json::from_str(&json).unwrap());
         }
     }
-    assert_eq!(bridge.renew("main", PAGE), [0; 0]);
+    assert_eq!(bridge.renew("main", PAGE, true), [0; 0]);
     assert_eq!(bridge.handle_count(), 0);
     let state = bridge.state("main", PAGE, 1).await;
     assert!(matches!(state, Err(Error::UnknownWatch)));
@@ -268,12 +268,12 @@ async fn a_page_that_events_do_not_reach_learns_it_when_it_renews() {
     let (bridge, reachable) = (page.bridge.clone(), Arc::new(AtomicBool::new(true)));
     bridge.forget("main");
     let mut page = Page::open(&bridge, lounge.spec(), reachable.clone()).await;
-    assert_eq!(bridge.renew("main", PAGE), [1]);
+    assert_eq!(bridge.renew("main", PAGE, true), [1]);
     reachable.store(false, Ordering::Relaxed);
     lounge.put("a", "one");
     page.event().await;
     assert!(page.events.recv().await.is_none());
-    assert_eq!(bridge.renew("main", PAGE), [0; 0]);
+    assert_eq!(bridge.renew("main", PAGE, true), [0; 0]);
     assert!(bridge.ack("main", PAGE, 1, page.rev).await.is_err());
 }
 

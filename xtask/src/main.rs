@@ -16,6 +16,7 @@ mod npm;
 mod proc;
 mod setup;
 mod soak;
+mod sqlite;
 mod talk;
 mod test;
 
@@ -42,6 +43,7 @@ cargo xtask <command>
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
        [--seed N]              (15 minutes by default)
+  sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
   bindings                     write guest-js/src/bindings from the Rust types
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
@@ -92,6 +94,10 @@ fn dispatch() -> Result<ExitCode> {
         "agree" => agree::run(&agree_options(&mut args)?)?,
         "soak" => soak::run(&soak_options(&mut args)?)?,
         "fuzz" => fuzz::run(&fuzz_options(&mut args)?)?,
+        "sqlite" => {
+            no_more(&mut args)?;
+            sqlite::test(&mut counts::Counts::default())?;
+        }
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
-use crate::{agree, build, demo, display, fresh, keyring, npm, proc, setup};
+use crate::{agree, build, demo, display, fresh, keyring, npm, proc, setup, sqlite};
 
 /// What to run.
 pub(crate) struct Options {
@@ -191,6 +191,9 @@ fn rust(report: &mut Report, options: &Options) {
     });
     let Some(programs) = programs else { return };
     report.tests("rust: tests", cargo_test);
+    if cfg!(unix) {
+        report.tests("cache on the oldest SQLite", sqlite::test);
+    }
     report.tests("store, page and model agree", |counts| {
         agree::counted(&agree::Options::default(), counts)
     });

@@ -1,11 +1,24 @@
 //! Watches in the log.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use appview::{Fault, On, Put, Server};
 
 use super::{Engine, config::EngineConfig};
 use crate::{
-    pure::view::sort::{Sort, SortBy},
-    watch::{logged::logged, spec::WatchSpec, subscription::Subscription},
+    pure::{
+        lifecycle::machine::Status,
+        view::sort::{Sort, SortBy},
+    },
+    tickets::{NamedMinter, TicketSource},
+    watch::{
+        logged::logged,
+        spec::{TransportKind, WatchSpec},
+        subscription::Subscription,
+    },
 };
 
 /// Nobody listens on this port.
@@ -65,4 +78,75 @@ async fn an_order_in_the_url_that_the_watch_does_not_show_is_warned_of_once() {
         warned("sort=rkey&limit=1", Sort::descending(SortBy::Rkey)).await,
         0
     );
+}
+
+/// An appview with a space of three messages, to be watched over a WebSocket that it does not give, with a ticket that is
+/// minted at the second attempt.
+async fn troubled() -> (Server, WatchSpec) {
+    let server = Server::start(appview::Options::default()).await.unwrap();
+    let space = server.open_space("lounge", "did:plc:alice").unwrap();
+    for rkey in ["a", "b", "c"] {
+        let put = Put {
+            space_uri: Some(space.uri.clone()),
+            collection: "message".into(),
+            did: "did:plc:alice".into(),
+            rkey: rkey.into(),
+            record: serde_json::json!({ "text": rkey }),
+            ..Put::default()
+        };
+        server.put(put).unwrap();
+    }
+    let no_socket = Fault {
+        refuse_upgrade: true,
+        ..Fault::default()
+    };
+    server.fault(no_socket).unwrap();
+    let url = format!(
+        "{}/xrpc/com.example.message.watchRecords?limit=1&{}",
+        server.url(),
+        space.query
+    );
+    let mut spec = WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true));
+    spec.transport = TransportKind::Auto;
+    let tried = AtomicBool::new(false);
+    let minter = NamedMinter::new("late", move |_| {
+        let has_ticket = tried.swap(true, Ordering::SeqCst);
+        async move { has_ticket.then(|| "a.b".to_owned()).ok_or("not yet") }
+    });
+    spec.tickets = TicketSource::Minter(minter);
+    (server, spec)
+}
+
+#[tokio::test]
+async fn what_the_ticket_desk_and_the_transport_log_names_the_watch_too() {
+    let (log, _guard) = logged();
+    let (server, spec) = troubled().await;
+    let watch = engine().watch(spec).await;
+    while watch.state().await.unwrap().status != Status::Live {
+        watch.next().await.unwrap();
+    }
+    let unreadable = Fault {
+        on: Some(On::Handshake),
+        body: Some(r#"{"snapshot":{"records":[{"uri":7}]},"wsUrl":"/ws"}"#.into()),
+        ..Fault::default()
+    };
+    server.fault(unreadable).unwrap();
+    watch.load_more().await.unwrap();
+
+    let name = format!("watch={} ", watch.watch_id().unwrap());
+    let mut lines = log.lines();
+    lines.retain(|line| line.contains("contrail_sync_engine"));
+    for what in [
+        "mint failed",
+        "the upgrade failed",
+        "no WebSocket, using SSE",
+        "skipped unreadable records",
+    ] {
+        assert!(
+            lines.iter().any(|it| it.contains(what)),
+            "{what}: {lines:?}"
+        );
+    }
+    let nameless: Vec<_> = lines.iter().filter(|it| !it.contains(&name)).collect();
+    assert_eq!(nameless, [""; 0]);
 }

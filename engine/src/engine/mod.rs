@@ -22,6 +22,7 @@ use crate::{
         Transport,
         auto::Auto,
         http::{Http, HttpError},
+        poll::Poll,
         sse::Sse,
         ws::Ws,
     },
@@ -107,13 +108,16 @@ struct Transports {
     sse: Arc<dyn Transport>,
     ws: Arc<dyn Transport>,
     auto: Arc<dyn Transport>,
+    poll: Arc<dyn Transport>,
 }
 
 impl Transports {
     fn new(http: &Http) -> Self {
         let (sse, ws) = (Sse::new(http.clone()), Ws::new(http.clone()));
+        let poll = Poll::new(http.clone());
         Self {
-            auto: Arc::new(Auto::new(ws.clone(), sse.clone())),
+            auto: Arc::new(Auto::new(ws.clone(), sse.clone(), poll.clone())),
+            poll: Arc::new(poll),
             sse: Arc::new(sse),
             ws: Arc::new(ws),
         }
@@ -124,6 +128,7 @@ impl Transports {
             TransportKind::Sse => self.sse.clone(),
             TransportKind::Ws => self.ws.clone(),
             TransportKind::Auto => self.auto.clone(),
+            TransportKind::Poll => self.poll.clone(),
         }
     }
 }
@@ -168,6 +173,9 @@ impl Engine {
         spec: WatchSpec,
         minter: Option<Arc<dyn Minter>>,
     ) -> Subscription {
+        if let Err(why) = spec.check() {
+            return Subscription::refused(why, self.inner.refusals.0.clone());
+        }
         let spec = spec.within_bounds();
         for _ in 0..ADMISSION_ATTEMPTS {
             let key = spec.key();

@@ -83,6 +83,9 @@ impl Replica {
     /// Takes one input at time `now` and appends what is to be done to `out`.
     pub fn step(&mut self, now: Duration, input: Input, out: &mut Vec<Action>) {
         let mut effects = std::mem::take(&mut self.effects);
+        if matches!(input, Input::Lists) {
+            self.store.has_lists_only(true);
+        }
         self.machine.step(now, input, &mut effects);
         let mut knowable = Ok(());
         for effect in effects.drain(..) {
@@ -117,7 +120,8 @@ impl Replica {
         if *page != Page::First {
             return self.store.end_page(page, listed);
         }
-        if self.store.is_implausible(&listed) {
+        // Where there are but lists, each is the truth.
+        if !self.machine.is_listing() && self.store.is_implausible(&listed) {
             self.disbelieve(now, out);
             return Ok(false);
         }
@@ -139,7 +143,10 @@ impl Replica {
 
     fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
         match effect {
-            Effect::Connect => out.push(Action::Connect),
+            Effect::Connect => {
+                self.store.has_lists_only(false);
+                out.push(Action::Connect);
+            }
             Effect::Disconnect => out.push(Action::Disconnect),
             Effect::Wait(delay) => out.push(Action::Wait(delay)),
             Effect::CompareAfter(delay) => out.push(Action::CompareAfter(delay)),

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::{MintReason, MintRequest, Minter, TicketError, TicketSource, stored};
 use crate::{
+    id::WatchId,
     pure::protocol::ticket::Ticket,
     transport::http::Http,
     vault::{Secret, Vault},
@@ -58,6 +59,7 @@ const MAX_REVOKED: usize = 256;
 
 /// One watch's tickets.
 pub(crate) struct Desk {
+    watch: WatchId,
     config: DeskConfig,
     source: TicketSource,
     url: Url,
@@ -86,6 +88,7 @@ struct Held {
 
 impl Desk {
     pub(crate) fn new(
+        watch: WatchId,
         config: DeskConfig,
         source: TicketSource,
         url: Url,
@@ -98,6 +101,7 @@ impl Desk {
             ..Held::default()
         };
         Self {
+            watch,
             config,
             source,
             url,
@@ -246,7 +250,7 @@ impl Desk {
                 None => vault.delete(&desk.name).await,
             };
             if let Err(error) = written {
-                warn!(%error, "a ticket was not stored");
+                warn!(watch = %desk.watch, %error, "a ticket was not stored");
             }
         });
     }
@@ -268,11 +272,11 @@ impl Desk {
                 lives_long_enough(&ticket).then_some(ticket)
             }
             Ok(Err(error)) => {
-                warn!(%error, "the vault gave no ticket");
+                warn!(watch = %self.watch, %error, "the vault gave no ticket");
                 None
             }
             Err(_) => {
-                debug!("the vault is slow, minting instead");
+                debug!(watch = %self.watch, "the vault is slow, minting instead");
                 None
             }
         }
@@ -298,7 +302,7 @@ impl Desk {
             match minted.unwrap_or(Err(TicketError::Timeout { after })) {
                 Ok(ticket) => return Ok(ticket),
                 Err(error) => {
-                    debug!(%error, reason = ?request.reason, "mint failed");
+                    debug!(watch = %self.watch, %error, reason = ?request.reason, "mint failed");
                     failure = error;
                 }
             }

@@ -21,7 +21,14 @@ fn desk(config: DeskConfig, source: TicketSource) -> Arc<Desk> {
 
 fn scoped(config: DeskConfig, source: TicketSource, guard_id: &str) -> Arc<Desk> {
     let url = "https://appview.example/x?spaceUri=s".parse().unwrap();
-    Arc::new(Desk::new(config, source, url, None, guard_id))
+    Arc::new(Desk::new(
+        WatchId::next(),
+        config,
+        source,
+        url,
+        None,
+        guard_id,
+    ))
 }
 
 /// Mints `ticket-<n>` with the given life, and counts.

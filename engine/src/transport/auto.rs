@@ -1,4 +1,4 @@
-//! WebSocket where it works, else server-sent events.
+//! WebSocket where it works, else server-sent events, else lists.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{ConnectRequest, Events, Transport, TransportError, http::origin, sse::Sse, ws::Ws};
+use super::{
+    ConnectRequest, Events, Transport, TransportError, http::origin, list::stream_url, poll::Poll,
+    sse::Sse, ws::Ws,
+};
 
 /// How long a host that offered no socket is not asked again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -22,22 +25,59 @@ const MAX_REMEMBERED: usize = 256;
 pub(crate) struct Auto {
     ws: Ws,
     sse: Sse,
-    /// Origins without WebSocket, and since when that is known.
-    without: Arc<Mutex<HashMap<String, Instant>>>,
+    poll: Poll,
+    /// Origins without WebSocket.
+    without_socket: Known,
+    /// Origins without streams.
+    without_stream: Known,
+}
+
+/// Origins of which something is known, and since when.
+#[derive(Debug, Clone, Default)]
+struct Known(Arc<Mutex<HashMap<String, Instant>>>);
+
+impl Known {
+    fn has(&self, origin: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, since| since.elapsed() < REMEMBERED);
+        known.contains_key(origin)
+    }
+
+    fn remember(&self, origin: String) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MAX_REMEMBERED {
+            known.insert(origin, Instant::now());
+        }
+    }
 }
 
 impl Auto {
-    /// Chooses between these two.
-    pub(crate) fn new(ws: Ws, sse: Sse) -> Self {
+    /// Chooses between these.
+    pub(crate) fn new(ws: Ws, sse: Sse, poll: Poll) -> Self {
         Self {
             ws,
             sse,
-            without: Arc::default(),
+            poll,
+            without_socket: Known::default(),
+            without_stream: Known::default(),
         }
     }
 
+    async fn over_stream(&self, request: &ConnectRequest) -> Result<Events, TransportError> {
+        let origin = origin(&request.url);
+        // A socket ended in a Durable Object never reports the children of a snapshot's parents.
+        if !hydrates(request) && !self.without_socket.has(&origin) {
+            if let Some(events) = self.over_ws(request).await? {
+                return Ok(events);
+            }
+            debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
+            self.without_socket.remember(origin);
+        }
+        self.sse.connect(request.clone()).await
+    }
+
     async fn over_ws(&self, request: &ConnectRequest) -> Result<Option<Events>, TransportError> {
-        let handshake = match self.ws.handshake(request.url.clone(), request).await {
+        let handshake = match self.ws.handshake(stream_url(&request.url), request).await {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
             Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {
@@ -50,22 +90,9 @@ impl Auto {
             // Refusals of the ticket or of access are about the watch, not about sockets.
             Err(error) if error.refusal().is_some() => Err(error),
             Err(error) => {
-                debug!(origin = %origin(&request.url), %error, "the upgrade failed");
+                debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
                 Ok(None)
             }
-        }
-    }
-
-    fn is_without(&self, origin: &str) -> bool {
-        let mut without = self.without.lock().unwrap_or_else(PoisonError::into_inner);
-        without.retain(|_, since| since.elapsed() < REMEMBERED);
-        without.contains_key(origin)
-    }
-
-    fn remember(&self, origin: String) {
-        let mut without = self.without.lock().unwrap_or_else(PoisonError::into_inner);
-        if without.len() < MAX_REMEMBERED {
-            without.insert(origin, Instant::now());
         }
     }
 }
@@ -74,15 +101,22 @@ impl Transport for Auto {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
             let origin = origin(&request.url);
-            // A socket ended in a Durable Object never reports the children of a snapshot's parents.
-            if !hydrates(&request) && !self.is_without(&origin) {
-                if let Some(events) = self.over_ws(&request).await? {
-                    return Ok(events);
-                }
-                debug!(%origin, "no WebSocket, using SSE");
-                self.remember(origin);
+            let may_list = request.may_list();
+            if may_list && self.without_stream.has(&origin) {
+                return self.poll.connect(request).await;
             }
-            self.sse.connect(request).await
+            let no_stream = match self.over_stream(&request).await {
+                Err(error @ TransportError::NoStream { .. }) if may_list => error,
+                // Of one watch, whatever others of this origin may have.
+                Err(TransportError::PublicList { .. }) if may_list => {
+                    return self.poll.connect(request).await;
+                }
+                connected => return connected,
+            };
+            debug!(watch = %request.watch, %origin, %no_stream, "using lists");
+            let listed = self.poll.connect(request).await?;
+            self.without_stream.remember(origin);
+            Ok(listed)
         }
         .boxed()
     }

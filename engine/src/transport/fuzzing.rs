@@ -8,6 +8,7 @@ use super::{
     ws::Handshake,
 };
 use crate::{
+    id::WatchId,
     pure::protocol::{
         listed::{Listed, Records},
         wire,
@@ -40,14 +41,14 @@ pub fn stream(bytes: &[u8], size: usize, limit: usize) -> Vec<Option<(String, St
 /// Reads a handshake's answer as what a page of it would tell. Gives how many records it has.
 pub fn handshake(bytes: &[u8]) -> Option<usize> {
     let handshake: Handshake = serde_json::from_slice(bytes).ok()?;
-    let (listed, _) = handshake.into_page();
+    let (listed, _) = handshake.into_page(WatchId::next());
     Some(listed.records.len())
 }
 
 /// Reads a page of records.
 pub fn page(bytes: &[u8]) -> Option<Listed> {
     let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
-    Some(list::read_page(records, cursor))
+    Some(list::read_page(WatchId::next(), records, cursor))
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,16 @@
-//! Older records, page by page, from the endpoint beside the watch's: `listRecords`.
+//! Records page by page, from the endpoint beside the watch's: `listRecords`.
 
 use serde::Deserialize;
 use tracing::warn;
 use url::Url;
 
 use super::{ConnectRequest, TransportError, http::Http};
-use crate::pure::protocol::{
-    listed::{Listed, Records},
-    wire,
+use crate::{
+    id::WatchId,
+    pure::protocol::{
+        listed::{Listed, Records},
+        wire,
+    },
 };
 
 /// A page holds up to 200 records: it may be this many times larger than one event.
@@ -19,12 +22,22 @@ struct Answer {
     cursor: Option<String>,
 }
 
-/// Fetches the page that begins at `cursor`.
+/// Fetches the page that begins at `cursor`, or the first one.
 pub(crate) async fn list(
     http: &Http,
     request: &ConnectRequest,
-    cursor: &str,
+    cursor: Option<&str>,
 ) -> Result<Listed, TransportError> {
+    let (records, cursor) = fetch(http, request, cursor).await?;
+    Ok(read_page(request.watch, records, cursor))
+}
+
+/// The same, with what could not be read.
+pub(super) async fn fetch(
+    http: &Http,
+    request: &ConnectRequest,
+    cursor: Option<&str>,
+) -> Result<(Records, Option<String>), TransportError> {
     let url = list_url(&request.url, cursor)?;
     let answer = http.get(url, request, "application/json").await?;
     let bad = |message: String| TransportError::BadPage { message };
@@ -37,31 +50,48 @@ pub(crate) async fn list(
     let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
     let Answer { records, cursor } =
         serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;
-    Ok(read_page(records, cursor))
+    Ok((records, cursor))
 }
 
 /// A page of what could be read. One line tells of all that could not.
-pub(super) fn read_page(records: Records, cursor: Option<String>) -> Listed {
+pub(super) fn read_page(watch: WatchId, records: Records, cursor: Option<String>) -> Listed {
     if let Some(error) = records.unreadable.first() {
         let count = records.unreadable.len();
-        warn!(count, %error, "skipped unreadable records");
+        warn!(%watch, count, %error, "skipped unreadable records");
     }
     records.into_page(cursor)
 }
 
-/// The same query at the sibling endpoint.
-fn list_url(watch: &Url, cursor: &str) -> Result<Url, TransportError> {
-    let Some(path) = watch.path().strip_suffix(".watchRecords") else {
+/// The same query at the endpoint of another name beside a watch's, which names either of the two that there are.
+pub(super) fn sibling(watch: &Url, endpoint: &str) -> Result<Url, TransportError> {
+    let path = watch.path();
+    let stem = path
+        .strip_suffix(".watchRecords")
+        .or_else(|| path.strip_suffix(".listRecords"));
+    let Some(stem) = stem else {
         return Err(TransportError::NoPages);
     };
     let mut url = watch.clone();
-    url.set_path(&format!("{path}.listRecords"));
-    let query = watch.query_pairs().filter(|(name, _)| name != "cursor");
-    url.query_pairs_mut()
-        .clear()
-        .extend_pairs(query)
-        .append_pair("cursor", cursor);
+    url.set_path(&format!("{stem}.{endpoint}"));
     Ok(url)
+}
+
+/// Whether a URL names one of the two endpoints that have one another beside them.
+pub(crate) fn is_endpoint(watch: &Url) -> bool {
+    sibling(watch, "listRecords").is_ok()
+}
+
+/// Where a watch's stream is, whichever of the two endpoints its URL names. Another URL is taken at its word.
+pub(super) fn stream_url(watch: &Url) -> Url {
+    sibling(watch, "watchRecords").unwrap_or_else(|_| watch.clone())
+}
+
+/// The watch's own query, from the cursor on.
+fn list_url(watch: &Url, cursor: Option<&str>) -> Result<Url, TransportError> {
+    Ok(super::page::page_url(
+        &sibling(watch, "listRecords")?,
+        cursor,
+    ))
 }
 
 #[cfg(test)]
@@ -72,14 +102,14 @@ mod tests {
     fn the_same_query_goes_to_the_endpoint_beside() {
         let watch =
             "https://a.example/xrpc/com.example.message.watchRecords?actor=did:plc:a&cursor=x";
-        let url = list_url(&watch.parse().unwrap(), "y z").unwrap();
+        let url = list_url(&watch.parse().unwrap(), Some("y z")).unwrap();
         assert_eq!(
             url.as_str(),
             "https://a.example/xrpc/com.example.message.listRecords?actor=did%3Aplc%3Aa&cursor=y+z"
         );
         let other = "https://a.example/watch".parse().unwrap();
         assert!(matches!(
-            list_url(&other, "y"),
+            list_url(&other, Some("y")),
             Err(TransportError::NoPages)
         ));
     }

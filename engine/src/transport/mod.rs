@@ -1,5 +1,6 @@
 //! Connections to an appview. The engine sees a stream of server events, whatever carries them.
 
+mod appview;
 pub(crate) mod auto;
 mod cause;
 mod client;
@@ -9,7 +10,10 @@ pub(crate) mod http;
 pub(crate) mod list;
 mod own;
 pub(crate) mod page;
+pub(crate) mod poll;
+pub(crate) mod polling;
 mod pool;
+mod position;
 mod redirects;
 mod refusal;
 pub(crate) mod sse;
@@ -21,8 +25,11 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use url::Url;
 
+use polling::Polling;
+
 use crate::{
     failure::{ErrorKind, Failure, Refusal},
+    id::WatchId,
     pure::protocol::{
         ticket::Ticket,
         wire::{ServerEvent, WireError},
@@ -42,6 +49,8 @@ pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 /// What to connect to, and within which bounds.
 #[derive(Clone)]
 pub struct ConnectRequest {
+    /// Whose request it is, for the log.
+    pub watch: WatchId,
     /// The `watchRecords` URL, without a ticket.
     pub url: Url,
     /// Sent as `?ticket=`.
@@ -52,9 +61,20 @@ pub struct ConnectRequest {
     pub idle_timeout: Duration,
     /// Most bytes that one event may have.
     pub max_event_bytes: usize,
+    /// How often its list is asked for, where the server has no stream.
+    pub polling: Arc<Polling>,
 }
 
+/// What a list would not heed: it would be everybody's.
+pub(crate) const UNHEEDED: [&str; 3] = ["spaceUri", "inviteToken", "ticket"];
+
 impl ConnectRequest {
+    /// Whether a list of public records can answer it.
+    pub(crate) fn may_list(&self) -> bool {
+        let mut names = self.url.query_pairs();
+        self.ticket.is_none() && names.all(|(name, _)| !UNHEEDED.contains(&&*name))
+    }
+
     /// What must not be quoted: the ticket, and what the URL holds of that sort.
     pub fn secrets(&self) -> Secrets {
         let mut secrets: Secrets = self.ticket.iter().map(Ticket::expose).collect();
@@ -81,6 +101,10 @@ pub enum Incoming {
     Gap,
     /// A fresh ticket for the same watch, in exchange for the one that was used.
     Ticket(Ticket),
+    /// The server has no stream: this connection tells its list, and when that may have changed.
+    Lists,
+    /// The list may have changed.
+    Changed,
 }
 
 /// What arrives on an open connection. Ends with an error, or with `None` at a clean end.
@@ -210,9 +234,25 @@ pub enum TransportError {
         /// What was wrong, without the body itself.
         message: String,
     },
-    /// Only a `watchRecords` endpoint has one for older records beside it.
-    #[error("older records are to be had of a watchRecords URL only")]
+    /// Only the two endpoints of the protocol have one another beside them.
+    #[error("the URL names neither watchRecords nor listRecords, so there is no list beside it")]
     NoPages,
+    /// There is no stream at this URL: appviews of contrail 0.13 and later have lists only.
+    #[error(
+        "this appview has no watchRecords ({at}): transport \"auto\" or \"poll\" follows its lists, if host and path are right"
+    )]
+    NoStream {
+        /// Method, origin and path of the request.
+        at: String,
+    },
+    /// 400: streams of records without a space are for communities only.
+    #[error(
+        "there is no stream of public records, only of a community's spaces ({at}): transport \"auto\" or \"poll\" follows their list"
+    )]
+    PublicList {
+        /// Method, origin and path of the request.
+        at: String,
+    },
     /// 426: this host ends no WebSockets.
     #[error("this host offers no WebSocket: use \"sse\" or \"auto\"")]
     NoWebSocket,
@@ -248,7 +288,9 @@ impl TransportError {
             Self::IdleTimeout { .. } | Self::NoSnapshot { .. } => ErrorKind::IdleTimeout,
             Self::BadHandshake { .. } => ErrorKind::BadHandshake,
             Self::BadPage { .. } => ErrorKind::BadPage,
-            Self::NoWebSocket | Self::NoPages => ErrorKind::Unsupported,
+            Self::NoWebSocket | Self::NoPages | Self::NoStream { .. } | Self::PublicList { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Closed {
                 code: close::SERVER_FAILED,
                 ..
@@ -280,7 +322,9 @@ impl TransportError {
                 code: close::ACCESS_REVOKED,
                 ..
             } => Some(Refusal::AccessLost),
-            Self::BadRequest { .. } => Some(Refusal::Final),
+            Self::BadRequest { .. } | Self::NoPages | Self::PublicList { .. } => {
+                Some(Refusal::Final)
+            }
             _ => None,
         }
     }

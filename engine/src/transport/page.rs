@@ -15,13 +15,13 @@ pub(crate) async fn page(
     request: &ConnectRequest,
     cursor: Option<&str>,
 ) -> Result<Page, TransportError> {
-    let url = page_url(&request.url, cursor);
+    let url = page_url(&list::stream_url(&request.url), cursor);
     let answer = Ws::new(http.clone()).handshake(url, request).await;
     match (answer, cursor) {
-        (Ok(handshake), _) => Ok(handshake.into_page()),
+        (Ok(handshake), _) => Ok(handshake.into_page(request.watch)),
         // A host that knows no handshake may know the older endpoint, which takes no tickets.
         (Err(error), Some(cursor)) if request.ticket.is_none() && is_unknown(&error) => {
-            Ok((list::list(http, request, cursor).await?, None))
+            Ok((list::list(http, request, Some(cursor)).await?, None))
         }
         // Who asked for a page knows of no handshake.
         (Err(TransportError::BadHandshake { message }), _) => {
@@ -35,6 +35,8 @@ fn is_unknown(error: &TransportError) -> bool {
     match error {
         TransportError::NoWebSocket
         | TransportError::BadHandshake { .. }
+        | TransportError::NoStream { .. }
+        | TransportError::PublicList { .. }
         | TransportError::BadRequest { .. } => true,
         TransportError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 501),
         _ => false,
@@ -42,7 +44,7 @@ fn is_unknown(error: &TransportError) -> bool {
 }
 
 /// The watch's own query, from the cursor on.
-fn page_url(watch: &Url, cursor: Option<&str>) -> Url {
+pub(super) fn page_url(watch: &Url, cursor: Option<&str>) -> Url {
     let mut url = watch.clone();
     let query = watch.query_pairs().filter(|(name, _)| name != "cursor");
     url.query_pairs_mut()

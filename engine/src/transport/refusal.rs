@@ -33,6 +33,15 @@ pub(super) async fn accepted(
         |words| secrets.quoted(&words),
     );
     let at = at.to_owned();
+    if at.ends_with(".watchRecords") {
+        let is_absent = status == StatusCode::NOT_FOUND && content_type == "text/plain";
+        if is_absent || status == StatusCode::NOT_IMPLEMENTED {
+            return Err(TransportError::NoStream { at });
+        }
+        if status == StatusCode::BAD_REQUEST && message == "actor-must-be-community-did" {
+            return Err(TransportError::PublicList { at });
+        }
+    }
     Err(match status {
         StatusCode::UNAUTHORIZED => TransportError::AuthRequired { at, message },
         StatusCode::BAD_REQUEST if is_final(&body) => TransportError::BadRequest { at, message },

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     http::Http,
+    list::stream_url,
     sse_parser::{Parsed, SseParser, TooLarge},
 };
 use crate::{
@@ -42,7 +43,7 @@ impl Transport for Sse {
         async move {
             let answer = self
                 .http
-                .get(request.url.clone(), &request, "text/event-stream")
+                .get(stream_url(&request.url), &request, "text/event-stream")
                 .await?;
             let content_type = answer.content_type();
             if content_type != "text/event-stream" {
@@ -201,10 +202,11 @@ mod tests {
     use futures_util::Stream;
 
     use super::*;
-    use crate::pure::protocol::ticket::Ticket;
+    use crate::{pure::protocol::ticket::Ticket, transport::polling::Polling};
 
     fn request(max_event_bytes: usize) -> ConnectRequest {
         ConnectRequest {
+            watch: crate::id::WatchId::next(),
             url: "https://appview.example/x?inviteToken=let+me+in"
                 .parse()
                 .unwrap(),
@@ -212,6 +214,7 @@ mod tests {
             guard: std::sync::Arc::new(|_| true),
             idle_timeout: Duration::from_secs(45),
             max_event_bytes,
+            polling: Polling::every(Duration::from_secs(10)),
         }
     }
 

@@ -28,11 +28,12 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
     http::{Http, bare, check},
-    list,
+    list::{self, stream_url},
     own::endpoint,
     page::Page,
 };
 use crate::{
+    id::WatchId,
     pure::protocol::{
         listed::Records,
         ticket::Ticket,
@@ -115,6 +116,9 @@ impl Ws {
         let headers = upgrade_headers(&key)?;
         // The query is what the server made of the watch's own.
         let mut own = url.clone();
+        if own.path() == stream_url(&request.url).path() {
+            own.set_path(request.url.path());
+        }
         own.set_query(request.url.query());
         own.set_fragment(request.url.fragment());
         check(&own, &request.guard, secrets)?;
@@ -141,7 +145,7 @@ impl Ws {
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let handshake = self.handshake(request.url.clone(), &request).await?;
+            let handshake = self.handshake(stream_url(&request.url), &request).await?;
             self.open(handshake, &request).await
         }
         .boxed()
@@ -162,9 +166,9 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// Its snapshot alone, for one who opens no socket.
-    pub(super) fn into_page(self) -> Page {
+    pub(super) fn into_page(self, watch: WatchId) -> Page {
         let Snapshot { records, cursor } = self.snapshot;
-        let listed = list::read_page(records, cursor);
+        let listed = list::read_page(watch, records, cursor);
         let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
         (listed, ticket)
     }
@@ -217,8 +221,9 @@ fn socket_url(watch: &Url, ws_url: &str, secrets: &Secrets) -> Result<Url, Trans
         return refuse(format!("wsUrl leads to another origin, {to}"));
     }
     // Behind a gateway that rewrites paths a server does not know its own.
-    if endpoint(&url) == endpoint(watch) {
-        url.set_path(watch.path());
+    let stream = stream_url(watch);
+    if endpoint(&url) == endpoint(&stream) {
+        url.set_path(stream.path());
     }
     Ok(url)
 }

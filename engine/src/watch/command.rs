@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{error::WatchError, id::WatchId, presence::Alive};
+use super::{error::WatchError, presence::Alive};
 use crate::{
+    id::WatchId,
     pure::{
         ledger::delta::{Delta, State},
         store::edit::Edit,
@@ -51,6 +52,13 @@ pub(crate) enum Command {
         id: u64,
         reply: oneshot::Sender<Result<u64, WatchError>>,
     },
+    /// Fetch the list anew; answers the revision from which on the subscriber has it.
+    Refresh {
+        id: u64,
+        reply: oneshot::Sender<Result<u64, WatchError>>,
+    },
+    /// Somebody looks at what the subscriber shows, or nobody does.
+    Seen { id: u64, seen: bool },
     /// The network may be back.
     Wake,
     /// Close the connection until `Wake`, write what is not in the cache yet, and say when that is done.

@@ -6,9 +6,10 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{error::WatchError, id::WatchId};
+use super::error::WatchError;
 use crate::{
     failure::Failure,
+    id::WatchId,
     pure::{
         lifecycle::machine::{Input, SNAPSHOT_SPACING},
         protocol::{ticket::Ticket, wire::WireError},
@@ -117,6 +118,8 @@ fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -
             Input::Skipped(error.uri().cloned())
         }
         Some(Ok(Incoming::Gap)) => Input::NeedSnapshot(SNAPSHOT_SPACING),
+        Some(Ok(Incoming::Lists)) => Input::Lists,
+        Some(Ok(Incoming::Changed)) => Input::Refresh,
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Err(error)) => Input::Failed(Failure::from(&error)),
         None => Input::Failed(Failure::from(&WatchError::Disconnected)),

@@ -22,9 +22,23 @@ pub enum WatchError {
     /// The server ended the stream.
     #[error("the server ended the connection")]
     Disconnected,
+    /// The connection failed, for this reason.
+    #[error("{}", .0.message)]
+    Failed(ErrorPayload),
+    /// A page of records was overtaken by news again and again, or the server did not know its own cursor.
+    #[error(
+        "the list changes faster than its pages arrive, or the server does not know its own cursor"
+    )]
+    Outdated,
     /// The watch is over, or the engine is.
     #[error("the watch has ended")]
     Ended,
+    /// What the transport `poll` cannot heed: the list would be everybody's.
+    #[error("transport \"poll\" cannot follow {what}: lists know public records only")]
+    NotForLists {
+        /// The part of the URL, or option.
+        what: String,
+    },
     /// An edit without a URI or a collection, where no record tells the collection.
     #[error("collection is missing, and neither the URL nor a record tells it")]
     Nameless,
@@ -52,8 +66,10 @@ impl WatchError {
             Self::Ticket(error) => error.kind(),
             Self::NoTicket(_) => ErrorKind::AuthRequired,
             Self::Disconnected => ErrorKind::Disconnected,
+            Self::Outdated => ErrorKind::BadPage,
+            Self::Failed(payload) => payload.kind,
             Self::Ended => ErrorKind::UnknownWatch,
-            Self::Nameless => ErrorKind::InvalidOptions,
+            Self::Nameless | Self::NotForLists { .. } => ErrorKind::InvalidOptions,
             Self::TooMany { .. } => ErrorKind::TooMany,
             Self::TooManyWatches { .. } => ErrorKind::TooManyWatches,
         }

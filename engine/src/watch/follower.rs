@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Follower {
     pub alive: Weak<Alive>,
     pub minter: Option<Arc<dyn Minter>>,
+    /// Whether somebody looks at what it shows.
+    pub seen: bool,
     /// What it has not heard yet.
     ledger: FollowerLedger,
     waiting: Option<Waiting>,
@@ -37,6 +39,7 @@ impl Follower {
         Self {
             alive,
             minter,
+            seen: true,
             ledger: FollowerLedger::default(),
             waiting: None,
         }

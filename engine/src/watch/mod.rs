@@ -5,7 +5,6 @@ mod connection;
 pub(crate) mod error;
 mod first_frame;
 mod follower;
-pub(crate) mod id;
 pub(crate) mod keys;
 #[cfg(test)]
 pub(crate) mod logged;
@@ -29,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
+    id::WatchId,
     pure::{
         lifecycle::{
             backoff::Backoff,
@@ -47,14 +47,15 @@ use crate::{
     },
     tickets::{Desk, DeskConfig, Minter},
     timer::Timer,
-    transport::{ConnectRequest, Events, Transport, TransportError, http, http::Http},
+    transport::{
+        ConnectRequest, Events, Transport, TransportError, http, http::Http, polling::Polling,
+    },
 };
 use command::{Admission, Command};
 use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
 use follower::Follower;
-use id::WatchId;
 use pager::Pager;
 use persist::{News, Persist};
 use presence::Presence;
@@ -76,6 +77,8 @@ pub(crate) struct Watch {
     desk: Arc<Desk>,
     /// The desk's when the connection began: a ticket that it brings after a logout is not kept.
     generation: u64,
+    /// How often its list is asked for, where the server has no stream.
+    polling: Arc<Polling>,
     persist: Option<Persist>,
     replica: Replica,
     pager: Pager,
@@ -120,14 +123,15 @@ impl Watch {
             account: spec.account.clone(),
         };
         let http = desk.http.clone();
+        let id = WatchId::next();
         let desk = Desk::new(
+            id,
             desk,
             spec.tickets.clone(),
             spec.url.clone(),
             spec.account.clone(),
             &spec.guard_id,
         );
-        let id = WatchId::next();
         if spec.is_sorted_elsewhere() {
             warn!(watch = %id, url = %http::bare(&spec.url), "the URL asks for an order of its own, but the watch shows the newest first: give it as `sort`, too");
         }
@@ -135,7 +139,8 @@ impl Watch {
             id,
             desk: Arc::new(desk),
             generation: 0,
-            persist: Persist::of(&spec, settings.cache.as_ref()),
+            polling: Polling::every(spec.poll_interval),
+            persist: Persist::of(id, &spec, settings.cache.as_ref()),
             replica: Replica::new(
                 Machine::new(options, Backoff::new(settings.backoff, rng)),
                 Store::new(spec.view.clone(), home).with_max_bytes(settings.max_watch_bytes),
@@ -207,6 +212,7 @@ impl Watch {
                 self.followers
                     .insert(id, Follower::new(Arc::downgrade(&alive), minter));
                 self.lingering.stop();
+                self.polling.seen(true);
                 if let Some(persist) = &mut self.persist {
                     persist.read();
                 }
@@ -252,7 +258,12 @@ impl Watch {
                 let _ = reply.send(self.edit(edit));
             }
             Command::LoadMore { id, reply } => self.load_more((id, reply)),
-            Command::Wake => self.input(Input::Wake),
+            Command::Refresh { id, reply } => self.refresh((id, reply)),
+            Command::Seen { id, seen } => self.look(id, seen),
+            Command::Wake => {
+                self.polling.hurry();
+                self.input(Input::Wake);
+            }
             Command::Suspend { done } => {
                 // Nobody would miss it when it wakes.
                 let alone = self.followers.is_empty();
@@ -283,6 +294,7 @@ impl Watch {
 
     fn sweep(&mut self) {
         self.followers.retain(|_, it| it.alive.strong_count() > 0);
+        self.polling.seen(self.followers.values().any(|it| it.seen));
         self.note_changes();
         if let Some(persist) = &mut self.persist {
             persist.heed_clears();
@@ -353,12 +365,14 @@ impl Watch {
             let error = &failure.payload.message;
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), %error, "connection failed");
         }
-        let failed = matches!(input, Input::Failed(_));
+        let failed = match &input {
+            Input::Failed(failure) => Some(WatchError::Failed(failure.payload.clone())),
+            _ => None,
+        };
         self.replica.step(now, input, &mut actions);
         self.perform_all(actions);
-        if failed && self.replica.store().is_arriving() {
-            // Pages wait for the end of a snapshot, and this one has no end.
-            self.pager.answer(|_| Err(WatchError::Disconnected));
+        if let Some(error) = failed {
+            self.no_connection(&error);
         }
         let status = self.status();
         if status != before {
@@ -424,6 +438,9 @@ impl Watch {
                 if let Some(persist) = &mut self.persist {
                     persist.synced();
                 }
+                if self.pager.wants_fresh() {
+                    self.input(Input::Refresh);
+                }
                 if self.pager.wanted() != Wanted::default() {
                     self.page();
                 }
@@ -472,11 +489,13 @@ impl Watch {
     /// A request for this watch, still without a ticket.
     fn request(&self) -> ConnectRequest {
         ConnectRequest {
+            watch: self.id,
             url: self.spec.url.clone(),
             ticket: None,
             guard: self.spec.guard.clone(),
             idle_timeout: self.spec.idle_timeout,
             max_event_bytes: self.settings.max_event_bytes,
+            polling: self.polling.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Fetches a watch's pages: older ones, and the first one again to compare with.
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
@@ -11,16 +12,43 @@ use super::{
 use crate::{
     failure::{Failure, Refusal},
     pure::{
-        lifecycle::machine::Input,
-        store::window::{Outdated, Page},
+        lifecycle::machine::{Input, Status},
+        store::window::{Outdated, Page, Wanted},
     },
-    transport::{http, page},
+    transport::{http, list, page},
 };
 
 impl Watch {
     pub(super) fn load_more(&mut self, waiting: Waiting) {
         self.pager.want(waiting);
         self.page();
+    }
+
+    /// Fetches the list as it is now, and tells the one who wants it when it shows.
+    pub(super) fn refresh(&mut self, waiting: Waiting) {
+        if matches!(self.status(), Status::Idle | Status::Closed) {
+            let _ = waiting.1.send(Err(WatchError::Ended));
+            return;
+        }
+        self.pager.want_fresh(waiting);
+        self.input(Input::Refresh);
+    }
+
+    /// Somebody looks at what a follower shows, or nobody does.
+    pub(super) fn look(&mut self, id: u64, seen: bool) {
+        if let Some(follower) = self.followers.get_mut(&id) {
+            follower.seen = seen;
+        }
+        self.polling.seen(self.followers.values().any(|it| it.seen));
+    }
+
+    /// The connection failed, and with it what those wait for who want the server's word.
+    pub(super) fn no_connection(&mut self, error: &WatchError) {
+        self.pager.not_refreshed(error);
+        if self.replica.store().is_arriving() {
+            // Pages wait for the end of a snapshot, and this one has no end.
+            self.pager.answer(|_| Err(error.clone()));
+        }
     }
 
     /// Fetches a quiet snapshot as soon as nothing else is on its way.
@@ -48,7 +76,14 @@ impl Watch {
         let (http, desk, followers) = (self.http.clone(), self.desk.clone(), self.minters());
         let (mut request, cursor) = (self.request(), page.cursor().cloned());
         let generation = desk.generation();
+        let (lists, polling) = (self.replica.machine().is_listing(), self.polling.clone());
         async move {
+            if lists {
+                let asked = Instant::now();
+                let listed = list::list(&http, &request, cursor.as_deref()).await?;
+                polling.listed(asked.elapsed());
+                return Ok(listed);
+            }
             let cursor = cursor.as_deref();
             request.ticket = desk.ticket(followers.clone()).await?;
             let fetched = match page::page(&http, &request, cursor).await {
@@ -79,24 +114,53 @@ impl Watch {
             Err(error) => return self.no_page(&page, &error),
         };
         let is_first = page == Page::First;
+        let served = match is_first {
+            true => self.pager.arrived(),
+            false => Vec::new(),
+        };
         match self.end_page(&page, listed) {
             Ok(told) => {
-                self.pager.went_well();
+                // A fresh list may be but the way to an older page that was not to be had so far.
+                if !(is_first && self.pager.is_wanted()) {
+                    self.pager.went_well();
+                }
                 if is_first {
-                    self.pager.compare(false);
-                    self.settings.statistics.compared(told);
+                    self.first_page(told, served);
                 }
             }
             Err(Outdated) if !self.pager.may_try_again() => {
-                return self.no_page(&page, &WatchError::Disconnected);
+                for (_, reply) in served {
+                    let _ = reply.send(Err(WatchError::Outdated));
+                }
+                return self.no_page(&page, &WatchError::Outdated);
             }
+            // The server does not know its cursor any more: a fresh list has another one.
+            Err(Outdated) if self.replica.machine().is_listing() && !is_first => {
+                return self.input(Input::Refresh);
+            }
+            Err(Outdated) if is_first => self.pager.once_more(served),
+            Err(Outdated) if self.pager.is_wanted() => return self.page(),
             Err(Outdated) => {}
         }
         match page {
             Page::Older(_) => self.answer_pages(),
-            _ if self.pager.is_wanted() => self.page(),
+            _ if self.pager.wanted() != Wanted::default() => self.page(),
             _ if self.replica.store().has_stale_pages() => self.pager.refresh_soon(),
             _ => {}
+        }
+    }
+
+    /// The quiet snapshot is in the store.
+    fn first_page(&mut self, told: bool, served: Vec<Waiting>) {
+        let statistics = &self.settings.statistics;
+        match self.replica.machine().is_listing() {
+            true => statistics.polled(),
+            false => statistics.compared(told),
+        }
+        self.note_changes();
+        for (id, reply) in served {
+            let follower = self.followers.get_mut(&id).ok_or(WatchError::Ended);
+            let _ = reply.send(follower.map(|it| it.promise(&self.replica)));
         }
     }
 
@@ -108,8 +172,15 @@ impl Watch {
             return self.input(Input::Failed(failure));
         }
         if *page == Page::First {
-            self.pager.compare(false);
-            self.input(Input::NotCompared);
+            for (_, reply) in self.pager.arrived() {
+                let _ = reply.send(Err(error.clone()));
+            }
+            let lists = self.replica.machine().is_listing();
+            // A list that is not to be had is all that there would be of a connection.
+            self.input(match lists {
+                true => Input::Failed(failure),
+                false => Input::NotCompared,
+            });
             return self.page();
         }
         self.pager.answer(|_| Err(error.clone()));

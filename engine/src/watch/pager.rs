@@ -35,6 +35,10 @@ pub(super) struct Pager {
     waiting: Vec<Waiting>,
     /// A quiet snapshot is wanted.
     compare: bool,
+    /// Those who want the list of after their call: the next quiet snapshot has it …
+    refreshing: Vec<Waiting>,
+    /// … and those for whom it is on its way.
+    served: Vec<Waiting>,
     due: Timer,
     attempts: u32,
 }
@@ -50,14 +54,35 @@ pub(super) enum Paged {
 impl Pager {
     /// Somebody wants an older page.
     pub(super) fn want(&mut self, waiting: Waiting) {
-        if self.waiting.len() >= MAX_WAITING {
-            let _ = waiting.1.send(Err(WatchError::TooMany {
-                what: "requests for older records",
-                limit: MAX_WAITING,
-            }));
-            return;
-        }
-        self.waiting.push(waiting);
+        admit(&mut self.waiting, waiting, "requests for older records");
+    }
+
+    /// Somebody wants the list as it is from now on.
+    pub(super) fn want_fresh(&mut self, waiting: Waiting) {
+        admit(&mut self.refreshing, waiting, "refreshes");
+    }
+
+    /// Whether somebody waits for a quiet snapshot that has not begun.
+    pub(super) fn wants_fresh(&self) -> bool {
+        !self.refreshing.is_empty()
+    }
+
+    /// The quiet snapshot is not on its way any more: gives those whom it was for.
+    pub(super) fn arrived(&mut self) -> Vec<Waiting> {
+        self.compare = false;
+        std::mem::take(&mut self.served)
+    }
+
+    /// It was of no use: another one is for them.
+    pub(super) fn once_more(&mut self, waiting: Vec<Waiting>) {
+        self.compare = true;
+        self.refreshing.extend(waiting);
+    }
+
+    /// The connection failed: nobody gets the list soon.
+    pub(super) fn not_refreshed(&mut self, error: &WatchError) {
+        answer(&mut self.served, |_| Err(error.clone()));
+        answer(&mut self.refreshing, |_| Err(error.clone()));
     }
 
     /// A quiet snapshot is wanted, or not any more.
@@ -86,6 +111,9 @@ impl Pager {
     /// Fetches this page.
     pub(super) fn fetch(&mut self, page: Page, fetch: Fetch) {
         self.due.stop();
+        if page == Page::First {
+            self.served.append(&mut self.refreshing);
+        }
         self.fetching = Some((page, fetch));
     }
 
@@ -111,11 +139,9 @@ impl Pager {
     }
 
     /// Answers all who wait.
-    pub(super) fn answer(&mut self, mut result: impl FnMut(u64) -> Result<u64, WatchError>) {
+    pub(super) fn answer(&mut self, result: impl FnMut(u64) -> Result<u64, WatchError>) {
         self.attempts = 0;
-        for (follower, reply) in self.waiting.drain(..) {
-            let _ = reply.send(result(follower));
-        }
+        answer(&mut self.waiting, result);
     }
 
     /// The watch stops: nobody gets a page any more.
@@ -124,6 +150,7 @@ impl Pager {
         self.compare = false;
         self.due.stop();
         self.answer(|_| Err(WatchError::Ended));
+        self.not_refreshed(&WatchError::Ended);
     }
 
     /// What comes next; never, if nothing is under way. Cancelling loses nothing.
@@ -136,5 +163,19 @@ impl Pager {
         }
         self.due.elapsed().await;
         Paged::Due
+    }
+}
+
+fn admit(queue: &mut Vec<Waiting>, waiting: Waiting, what: &'static str) {
+    if queue.len() < MAX_WAITING {
+        return queue.push(waiting);
+    }
+    let limit = MAX_WAITING;
+    let _ = waiting.1.send(Err(WatchError::TooMany { what, limit }));
+}
+
+fn answer(queue: &mut Vec<Waiting>, mut result: impl FnMut(u64) -> Result<u64, WatchError>) {
+    for (follower, reply) in queue.drain(..) {
+        let _ = reply.send(result(follower));
     }
 }

@@ -14,6 +14,7 @@ use super::{keys, spec::WatchSpec};
 use crate::{
     cache::{Cache, CacheError, CacheKey, Cacheable, Changes, Lease, Row, Standing},
     clock::now_ms,
+    id::WatchId,
     pure::{
         ledger::rows::{RowChanges, RowLedger},
         protocol::record::Record,
@@ -62,6 +63,7 @@ pub(super) enum News {
 
 /// One watch's side of the cache.
 pub(super) struct Persist {
+    watch: WatchId,
     cache: Cache,
     key: CacheKey,
     lease: Arc<Lease>,
@@ -87,13 +89,19 @@ pub(super) async fn next(persist: &mut Option<Persist>) -> News {
 
 impl Persist {
     /// Of a watch that wants one, where there is a cache.
-    pub(super) fn of(spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
+    pub(super) fn of(watch: WatchId, spec: &WatchSpec, cache: Option<&Cache>) -> Option<Self> {
         let max_records = spec.cache.as_ref()?.max_records;
-        Some(Self::new(cache?.clone(), keys::rows_of(spec)?, max_records))
+        Some(Self::new(
+            watch,
+            cache?.clone(),
+            keys::rows_of(spec)?,
+            max_records,
+        ))
     }
 
-    fn new(cache: Cache, key: CacheKey, max_records: usize) -> Self {
+    fn new(watch: WatchId, cache: Cache, key: CacheKey, max_records: usize) -> Self {
         Self {
+            watch,
             lease: cache.lease(key.clone()),
             cache,
             key,
@@ -114,14 +122,15 @@ impl Persist {
         if self.outdated || self.pages.is_some() {
             return;
         }
-        let (cache, key) = (self.cache.clone(), self.key.clone());
+        let (watch, cache, key) = (self.watch, self.cache.clone(), self.key.clone());
         let first = match self.ledger.keep() {
             few @ ..=ONE_PAGE => few,
             _ => FIRST_PAGE,
         };
         let pages = async move {
             let loaded = cache.load(&key, first).await;
-            let loaded = loaded.inspect_err(|error| debug!(%error, "nothing from the cache"));
+            let loaded =
+                loaded.inspect_err(|error| debug!(%watch, %error, "nothing from the cache"));
             let (page, rest) = match loaded {
                 Ok(Some(loaded)) => (vec![loaded.first], Some(loaded.rest)),
                 _ => (Vec::new(), None),
@@ -236,7 +245,7 @@ impl Persist {
                 self.debounce();
             }
             Err(error) => {
-                debug!(%error, "not cached");
+                debug!(watch = %self.watch, %error, "not cached");
                 self.ledger.start_over();
                 // Nobody is to wait for the next attempt: it comes with the next change.
                 self.flushed();

@@ -24,7 +24,7 @@ impl Live {
         };
         let mut live = Self {
             store: Store::default(),
-            persist: Persist::new(cache.clone(), key, 200),
+            persist: Persist::new(WatchId::next(), cache.clone(), key, 200),
         };
         live.persist.synced();
         live

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::error::WatchError;
+
 use crate::{
     pure::view::{View, sort::Sort},
     tickets::TicketSource,
-    transport::{DEFAULT_IDLE_TIMEOUT, UrlGuard},
+    transport::{
+        DEFAULT_IDLE_TIMEOUT, UNHEEDED, UrlGuard, list,
+        polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
+    },
 };
 
 /// Below it no server can show a sign of life in time.
@@ -28,8 +33,12 @@ pub enum TransportKind {
     Sse,
     /// WebSocket.
     Ws,
-    /// WebSocket where the host offers it and the query does not hydrate, else server-sent events.
+    /// WebSocket where the host offers it and the query does not hydrate, else server-sent events; where there is no
+    /// stream at all, as [`Poll`](Self::Poll).
     Auto,
+    /// Lists, asked for again whenever the appview's position has moved. For public records, which have no stream, and
+    /// for appviews without streams (contrail 0.13 and later).
+    Poll,
 }
 
 /// One watch, as the engine needs it.
@@ -64,7 +73,8 @@ pub enum TransportKind {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct WatchSpec {
-    /// The absolute `watchRecords` URL with its query, without a ticket.
+    /// The absolute `watchRecords` or `listRecords` URL with its query, without a ticket. Either may be written: the
+    /// other one lies beside it.
     pub url: Url,
     /// How to reach the server.
     pub transport: TransportKind,
@@ -76,6 +86,9 @@ pub struct WatchSpec {
     pub reconnect: bool,
     /// Longest silence before a connection counts as dead: from 100 ms to an hour, beyond which the nearest is taken.
     pub idle_timeout: Duration,
+    /// Between two looks at whether anything changed, where the server has no stream: from 2 s to an hour, beyond which
+    /// the nearest is taken; 10 s by default.
+    pub poll_interval: Duration,
     /// What may be requested: asked for the URL and every redirect.
     pub guard: UrlGuard,
     /// How the records are cached, where the engine has a cache; `None` for not at all.
@@ -96,6 +109,7 @@ impl WatchSpec {
             tickets: TicketSource::default(),
             reconnect: true,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            poll_interval: DEFAULT_POLL_INTERVAL,
             guard,
             cache: None,
             view: View::default(),
@@ -125,10 +139,38 @@ impl WatchSpec {
         differs && self.view.sort == Sort::default()
     }
 
+    /// What of it makes no sense, if anything: a list would not heed it, and show everybody's records.
+    ///
+    /// # Errors
+    /// [`WatchError::NotForLists`].
+    pub fn check(&self) -> Result<(), WatchError> {
+        if self.transport != TransportKind::Poll {
+            return Ok(());
+        }
+        let what = |what: &str| {
+            Err(WatchError::NotForLists {
+                what: what.to_owned(),
+            })
+        };
+        if !list::is_endpoint(&self.url) {
+            return what("this URL, which names neither watchRecords nor listRecords");
+        }
+        if self.tickets != TicketSource::Public {
+            return what("a ticket");
+        }
+        let mut names = self.url.query_pairs();
+        let unheeded = names.find(|(name, _)| UNHEEDED.contains(&&**name));
+        unheeded.map_or(Ok(()), |(name, _)| what(&name))
+    }
+
     /// Brings what callers may have set to any value to one that makes sense.
     pub(crate) fn within_bounds(mut self) -> Self {
         let clamped = self.idle_timeout.clamp(MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT);
         self.idle_timeout = clamped;
+        let clamped = self
+            .poll_interval
+            .clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL);
+        self.poll_interval = clamped;
         self
     }
 
@@ -140,6 +182,7 @@ impl WatchSpec {
             tickets: self.tickets.clone(),
             reconnect: self.reconnect,
             idle_timeout: self.idle_timeout,
+            poll_interval: self.poll_interval,
             cache: self.cache.clone(),
             view: self.view.clone(),
             guard_id: self.guard_id.clone(),
@@ -177,6 +220,7 @@ pub(crate) struct WatchKey {
     tickets: TicketSource,
     reconnect: bool,
     idle_timeout: Duration,
+    poll_interval: Duration,
     cache: Option<CacheOptions>,
     view: View,
     guard_id: String,

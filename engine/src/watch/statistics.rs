@@ -15,6 +15,8 @@ pub struct Statistics {
     pub compared: u64,
     /// Those of them that told something new: events that a server lost, mended.
     pub mended: u64,
+    /// Lists that were asked for because they may have changed, where a server has no stream.
+    pub polled: u64,
     /// What servers sent and was left out because it would have passed a bound: children, fields of an update.
     pub left_out: u64,
 }
@@ -28,6 +30,7 @@ struct Counts {
     connects: AtomicU64,
     compared: AtomicU64,
     mended: AtomicU64,
+    polled: AtomicU64,
     left_out: AtomicU64,
 }
 
@@ -43,6 +46,11 @@ impl Counters {
         self.0.mended.fetch_add(u64::from(told), Ordering::Relaxed);
     }
 
+    /// A list, where there is no stream.
+    pub(crate) fn polled(&self) {
+        self.0.polled.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Something was left out.
     pub(crate) fn left_out(&self) {
         self.0.left_out.fetch_add(1, Ordering::Relaxed);
@@ -55,6 +63,7 @@ impl Counters {
             connects: read(&self.0.connects),
             compared: read(&self.0.compared),
             mended: read(&self.0.mended),
+            polled: read(&self.0.polled),
             left_out: read(&self.0.left_out),
         }
     }

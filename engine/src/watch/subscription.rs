@@ -10,13 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     command::{Admission, Command},
     error::WatchError,
-    id::WatchId,
     presence::Alive,
 };
-use crate::pure::{
-    ledger::delta::{Delta, State},
-    lifecycle::machine::Status,
-    store::edit::Edit,
+use crate::{
+    id::WatchId,
+    pure::{
+        ledger::delta::{Delta, State},
+        lifecycle::machine::Status,
+        store::edit::Edit,
+    },
 };
 
 /// One follower of a watch. Dropping it ends it; the watch goes on for the others.
@@ -226,6 +228,26 @@ impl Subscription {
         let (reply, done) = oneshot::channel();
         self.ask(Command::LoadMore { id: self.id, reply }, done)
             .await
+    }
+
+    /// Fetches the list anew, after an own write, say. Gives the revision of the delta, or state, from which on what the
+    /// server had at the time of the call is told. Calls that come together share one request; a watch makes one a second
+    /// at most.
+    ///
+    /// # Errors
+    /// The list could not be had, or the watch has ended.
+    pub async fn refresh(&self) -> Result<u64, WatchError> {
+        let (reply, done) = oneshot::channel();
+        self.ask(Command::Refresh { id: self.id, reply }, done)
+            .await
+    }
+
+    /// Whether somebody looks at what this subscription shows; yes by default. A server without a stream is asked less
+    /// often while nobody looks at any.
+    ///
+    /// A watch that is busy may not hear of it: say it again now and then.
+    pub fn set_seen(&self, seen: bool) {
+        let _ = self.commands.try_send(Command::Seen { id: self.id, seen });
     }
 
     async fn ask<T>(

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::answer::{Refusal, json as answer};
+use crate::ingest::Contrail;
 use crate::state::{App, Connection, WsMode};
 
 /// Bound on a control call's body.
@@ -135,6 +136,20 @@ fn run(app: &App, connection: &Connection, name: &str, body: &[u8]) -> Result<Va
         "dropConnections" => {
             let NoArguments {} = parse(body)?;
             Ok(json!({ "dropped": app.drop_connections(Some(connection.id())) }))
+        }
+        "contrail" => {
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Call {
+                version: Contrail,
+            }
+            let Call { version } = parse(body)?;
+            world.set_contrail(version);
+            Ok(json!({ "version": version }))
+        }
+        "flush" => {
+            world.flush()?;
+            Ok(json!({}))
         }
         _ => Err(Refusal::unknown(format!("no control call {name:?}"))),
     }

@@ -22,6 +22,8 @@ pub enum On {
     Upgrade,
     /// `listRecords`.
     List,
+    /// `getCursor`.
+    Position,
     /// `/api/ticket` and `realtime.ticket`.
     Ticket,
 }

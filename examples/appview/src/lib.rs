@@ -28,6 +28,7 @@ mod fault;
 mod feed;
 mod flood;
 mod hydrate;
+mod ingest;
 mod page;
 mod query;
 mod reach;
@@ -49,6 +50,7 @@ mod writes;
 mod ws;
 
 pub use fault::{Fault, On};
+pub use ingest::{Contrail, PositionShape};
 pub use record::{Bulk, Community, Delete, Put};
 pub use server::{Options, Server};
 pub use settings::{Lenient, Losses};

@@ -4,14 +4,14 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use appview::{Options, Server, World, WsMode};
+use appview::{Contrail, Options, Server, World, WsMode};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
 A development appview on 127.0.0.1.
 
 Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N] [--max-limit N]
-               [--lenient NAME]...
+               [--lenient NAME]... [--contrail VERSION] [--ingest-ms N]
 
   --port N           port to listen on; 0, the default, picks a free one
   --ws MODE          how WebSockets are ended: worker (default), do, off
@@ -19,6 +19,8 @@ Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-tt
   --ticket-ttl-ms N  life of minted tickets (default 120000)
   --max-limit N      most records of one page (default 200, as on the real server)
   --lenient NAME     allows what the real server does not do: public-actor-watch, created-at, edits-stay, tickets-list
+  --contrail VERSION which server to be like: 0.12 (default; streams, tickets, spaces) or 0.19 (lists and getCursor only)
+  --ingest-ms N      take public records in at this interval, as the real server does, instead of at once
 
 Prints {\"url\": \"http://127.0.0.1:PORT\"} once it listens.";
 
@@ -52,6 +54,17 @@ fn arguments() -> Result<Option<Options>, Failure> {
             Long("lenient") => {
                 let name = arguments.value()?;
                 options.lenient.allow(&name.to_string_lossy())?;
+            }
+            Long("contrail") => {
+                options.contrail = match arguments.value()?.to_str() {
+                    Some("0.12") => Contrail::V0_12,
+                    Some("0.19") => Contrail::V0_19,
+                    _ => return Err("--contrail: one of 0.12, 0.19".into()),
+                };
+            }
+            Long("ingest-ms") => {
+                let every = Duration::from_millis(arguments.value()?.parse()?);
+                options.ingest_every = (!every.is_zero()).then_some(every);
             }
             Long("ticket-ttl-ms") => {
                 options.ticket_ttl = Duration::from_millis(arguments.value()?.parse()?);

@@ -141,6 +141,15 @@ impl Filter {
     }
 }
 
+/// What decides between records of the very same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ties {
+    /// Which was written first; a page ends behind all of them.
+    ByAge,
+    /// Their URIs, ascending.
+    ByUri,
+}
+
 /// Where a page ends: behind everything that sorts and ties with its last record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
@@ -149,6 +158,9 @@ pub(crate) struct Cursor {
     /// What it was sorted by: a field as text, whatever it was in the body, or a count.
     #[serde(skip_serializing_if = "Option::is_none")]
     v: Option<Value>,
+    /// The URI of the last record, where URIs decide between equal times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<String>,
     /// Of which sort.
     k: String,
 }
@@ -165,7 +177,7 @@ impl Cursor {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
     }
 
-    fn after(last: &Row, sort: &Sort) -> Self {
+    fn after(last: &Row, sort: &Sort, ties: Ties) -> Self {
         let v = match (sort, &last.key) {
             (Sort::Time, _) => None,
             (_, Sql::Null) => Some(Value::from("")),
@@ -176,6 +188,7 @@ impl Cursor {
         Self {
             t: last.time,
             v,
+            u: (ties == Ties::ByUri).then(|| last.record.uri()),
             k: sort.kind(),
         }
     }
@@ -190,7 +203,9 @@ impl Cursor {
 
     /// Is the row on a later page?
     fn is_before(&self, row: &Row, sort: &Sort) -> bool {
-        let earlier = row.time < self.t;
+        let tied =
+            || row.time == self.t && self.u.as_ref().is_some_and(|it| row.record.uri() > *it);
+        let earlier = row.time < self.t || tied();
         if *sort == Sort::Time {
             return earlier;
         }
@@ -237,12 +252,15 @@ impl Query {
         rows.sort_by(|a, b| {
             let by_key = sort.directed(a.key.order(&b.key));
             let by_time = by_key.then_with(|| b.time.cmp(&a.time));
-            by_time.then_with(|| a.record.row.cmp(&b.record.row))
+            by_time.then_with(|| match self.ties {
+                Ties::ByAge => a.record.row.cmp(&b.record.row),
+                Ties::ByUri => a.record.uri().cmp(&b.record.uri()),
+            })
         });
         rows.truncate(self.limit);
         let last = rows.last().filter(|_| rows.len() == self.limit);
         Page {
-            cursor: last.map(|last| Cursor::after(last, sort).encode()),
+            cursor: last.map(|last| Cursor::after(last, sort, self.ties).encode()),
             records: rows.into_iter().map(|row| (row.record, row.time)).collect(),
         }
     }

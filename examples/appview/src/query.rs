@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::page::{Cursor, Filter, Sort};
+use crate::page::{Cursor, Filter, Sort, Ties};
 use crate::schema::{Collection, Reference, Relation, hydrate_param};
 use crate::ticket::{HydrateSpec, QuerySpec};
 
@@ -26,6 +26,7 @@ pub(crate) struct Query {
     pub(crate) cursor: Option<Cursor>,
     pub(crate) sort: Sort,
     pub(crate) filters: Vec<Filter>,
+    pub(crate) ties: Ties,
 }
 
 /// What a query names.
@@ -137,6 +138,16 @@ impl Query {
             cursor: params.given("cursor").and_then(Cursor::decode),
             sort: Sort::parse(collection, params),
             filters: Filter::parse(collection, params),
+            ties: Ties::ByAge,
+        }
+    }
+
+    /// The same query as today's contrail reads it: spaces and tickets mean nothing to it.
+    pub(crate) fn of_lists(self) -> Self {
+        Self {
+            ties: Ties::ByUri,
+            scope: None,
+            ..self
         }
     }
 

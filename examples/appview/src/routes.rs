@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::answer::{Refusal, event_stream, faulty, json, no_such_route, plain};
 use crate::auth::{Caller, actor_reach, bearer, lister, mint, topics, watcher};
 use crate::fault::{Fault, On};
+use crate::ingest::{Contrail, is_get_cursor, profiles};
 use crate::query::{Params, Query, Scope};
+use crate::reach::Reach;
+use crate::record::check_did;
 use crate::schema::{Collection, NAMESPACE, by_short_name};
 use crate::state::{App, Connection, WatchGuard, count};
 use crate::ticket::{Claims, QuerySpec, sign};
@@ -30,6 +33,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let counted = Router::new()
         .route("/xrpc/{method}", get(xrpc))
         .route("/xrpc/com.example.realtime.ticket", post(topic_ticket))
+        .route("/xrpc/com.example.notifyOfUpdate", post(notify))
         .route("/api/ticket", any(app_ticket))
         .fallback(async || no_such_route())
         .method_not_allowed_fallback(async || no_such_route())
@@ -86,6 +90,9 @@ async fn xrpc(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
+    if is_get_cursor(&method) {
+        return position(&app, &connection).await;
+    }
     let Some((collection, method)) = find_method(&method) else {
         return no_such_route();
     };
@@ -97,7 +104,7 @@ async fn xrpc(
         request,
     };
     let answered = match method {
-        "watchRecords" => call.watch().await,
+        "watchRecords" if call.app.world.contrail() == Contrail::V0_12 => call.watch().await,
         "listRecords" => call.list().await,
         _ => return no_such_route(),
     };
@@ -198,6 +205,7 @@ impl Call {
             snapshot: List {
                 records: read.records,
                 cursor: read.cursor,
+                profiles: None,
             },
             ws_url: format!("{}?{rewritten}", self.request.uri().path()),
             query_spec: caller.spec,
@@ -214,21 +222,45 @@ impl Call {
     }
 
     async fn list(self) -> Result<Response, Refusal> {
+        count(&self.app.counters.lists);
         let fault = self.app.faults.strike(On::List);
         if let Some(response) = misbehave(&fault, &self.connection).await {
             return Ok(response);
         }
-        let query = self.query();
-        let reach = lister(&self.app, &query, &self.params, self.request.headers())?;
+        let contrail = self.app.world.contrail();
+        let (query, reach) = match contrail {
+            Contrail::V0_12 => {
+                let query = self.query();
+                let reach = lister(&self.app, &query, &self.params, self.request.headers())?;
+                (query, reach)
+            }
+            Contrail::V0_19 => {
+                let query = self.query().of_lists();
+                if query
+                    .author
+                    .as_ref()
+                    .is_some_and(|it| check_did(it).is_err())
+                {
+                    let error = serde_json::json!({ "error": "Could not resolve actor" });
+                    return Ok(json(StatusCode::BAD_REQUEST, &error));
+                }
+                (query, Reach::Public { spaces: Vec::new() })
+            }
+        };
         let read = read_snapshot(&self.app.world, &query, &reach, &fault).await;
         let read = read.map_err(|message| Refusal::snapshot_failed(&message))?;
-        Ok(json(
-            StatusCode::OK,
-            &List {
-                records: read.records,
-                cursor: read.cursor,
-            },
-        ))
+        let wants_profiles =
+            contrail == Contrail::V0_19 && self.params.get("profiles") == Some("true");
+        let authors = read.records.iter().map(|it| &*it.record.did);
+        let profiles = wants_profiles.then(|| profiles(authors));
+        let list = List {
+            records: read.records,
+            cursor: read.cursor,
+            profiles,
+        };
+        let body = serde_json::to_string(&list).unwrap_or_default();
+        let body = crate::sse::cut_body(body.into(), &fault);
+        Ok(plain(StatusCode::OK, "application/json", body))
     }
 }
 
@@ -237,6 +269,42 @@ struct List {
     records: Vec<Snapshot>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiles: Option<Vec<serde_json::Value>>,
+}
+
+/// `getCursor`: how far the appview has come.
+async fn position(app: &App, connection: &Connection) -> Response {
+    count(&app.counters.positions);
+    let fault = app.faults.strike(On::Position);
+    if let Some(response) = misbehave(&fault, connection).await {
+        return response;
+    }
+    let answer = app.world.lock().ingest.answer();
+    answer.map_or_else(no_such_route, |it| json(StatusCode::OK, &it))
+}
+
+/// `notifyOfUpdate`: takes a record in now.
+async fn notify(State(app): Shared, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    struct Ask {
+        uri: Option<String>,
+        #[serde(default)]
+        uris: Vec<String>,
+    }
+    if app.world.contrail() == Contrail::V0_12 {
+        return no_such_route();
+    }
+    let answer = || {
+        let ask: Ask =
+            serde_json::from_slice(&body).map_err(|error| Refusal::invalid(error.to_string()))?;
+        let uris: Vec<String> = ask.uri.into_iter().chain(ask.uris).collect();
+        Ok::<_, Refusal>(app.world.notify(&uris)?)
+    };
+    match answer() {
+        Ok(answer) => json(StatusCode::OK, &answer),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 #[derive(Serialize)]
@@ -269,6 +337,9 @@ async fn topic_ticket(
         ticket: String,
         topics: Vec<String>,
         expires_at: i64,
+    }
+    if app.world.contrail() != Contrail::V0_12 {
+        return no_such_route();
     }
     count(&app.counters.tickets);
     if let Some(response) = misbehave(&app.faults.strike(On::Ticket), &connection).await {

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::Error;
 use crate::fault::Fault;
+use crate::ingest::{Contrail, PositionShape, keep_ingesting};
 use crate::query::MAX_LIMIT;
 use crate::record::{Bulk, Community, Delete, Put};
 use crate::settings::{Lenient, Losses};
@@ -50,6 +51,10 @@ pub struct Options {
     pub lenient: Lenient,
     /// What is lost as the real server loses it. Set on the world that is served.
     pub losses: Losses,
+    /// Which contrail it is like. Set on the world that is served.
+    pub contrail: Contrail,
+    /// Takes public records in at this interval, as the real one does, instead of at once.
+    pub ingest_every: Option<Duration>,
 }
 
 impl Default for Options {
@@ -65,6 +70,8 @@ impl Default for Options {
             has_communities: true,
             lenient: Lenient::default(),
             losses: Losses::default(),
+            contrail: Contrail::default(),
+            ingest_every: None,
         }
     }
 }
@@ -86,10 +93,18 @@ impl Server {
         };
         world.set_lenient(options.lenient);
         world.set_losses(options.losses);
+        world.set_contrail(options.contrail);
+        world.set_waiting(options.ingest_every.is_some());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
         let ttl_ms = i64::try_from(options.ticket_ttl.as_millis()).unwrap_or(i64::MAX);
-        let app = App::new(world, &options, ttl_ms);
+        let app = App::new(world.clone(), &options, ttl_ms);
+        if let Some(every) = options.ingest_every {
+            let (stop, ingest) = (app.stop.clone(), keep_ingesting(world, every));
+            app.tasks.spawn(async move {
+                stop.run_until_cancelled(ingest).await;
+            });
+        }
         let tls = match options.tls {
             Some(tls) => {
                 let (port, listener, acceptor) = bind().await?;
@@ -193,6 +208,21 @@ impl Server {
     /// Mints a ticket, without asking whether `did` is a member.
     pub fn ticket(&self, ask: TicketFor) -> Result<String, Error> {
         self.app.ticket(&ask)
+    }
+
+    /// Is like this contrail from now on.
+    pub fn set_contrail(&self, contrail: Contrail) {
+        self.app.world.set_contrail(contrail);
+    }
+
+    /// Answers `getCursor` like this from now on.
+    pub fn set_position_shape(&self, shape: PositionShape) {
+        self.app.world.set_position_shape(shape);
+    }
+
+    /// Moves the position though no record changed.
+    pub fn move_position(&self) {
+        self.app.world.move_position();
     }
 
     /// Makes requests go wrong from now on; `Fault::default()` clears all faults.

@@ -48,6 +48,10 @@ pub struct Stats {
     pub upgrades: u64,
     /// Ticket requests so far, refused ones included.
     pub tickets: u64,
+    /// `listRecords` requests so far, refused ones included.
+    pub lists: u64,
+    /// `getCursor` requests so far, refused ones included.
+    pub positions: u64,
 }
 
 /// Counters behind [`Stats`].
@@ -61,6 +65,8 @@ pub(crate) struct Counters {
     pub(crate) handshakes: AtomicU64,
     pub(crate) upgrades: AtomicU64,
     pub(crate) tickets: AtomicU64,
+    pub(crate) lists: AtomicU64,
+    pub(crate) positions: AtomicU64,
 }
 
 /// Adds one.
@@ -123,6 +129,8 @@ impl App {
             handshakes: read(&counters.handshakes),
             upgrades: read(&counters.upgrades),
             tickets: read(&counters.tickets),
+            lists: read(&counters.lists),
+            positions: read(&counters.positions),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use crate::Error;
 use crate::feed::{Clock, FEED_CAPACITY, Object};
+use crate::ingest::Ingest;
 use crate::record::{Change, Community, Record, What, check_did, check_rkey};
 use crate::settings::{Lenient, Losses};
 
@@ -43,6 +44,7 @@ pub(crate) type Key = (Option<Arc<str>>, &'static str, String, String);
 pub(crate) struct State {
     pub(crate) lenient: Lenient,
     pub(crate) losses: Losses,
+    pub(crate) ingest: Ingest,
     pub(crate) clock: Clock,
     pub(crate) spaces: HashMap<Arc<str>, Space>,
     pub(crate) communities: BTreeSet<String>,

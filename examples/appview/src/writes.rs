@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::record::{Bulk, Delete, Put, Record, What, check_did, check_rkey, collection};
+use crate::ingest::{Contrail, created_at};
+use crate::record::{
+    Bulk, Delete, Put, Record, What, check_did, check_rkey, collection, record_uri,
+};
 use crate::schema::{COLLECTIONS, Collection, Match, Relation, text_at};
 use crate::world::{Key, State, World};
 
@@ -18,11 +21,21 @@ const TICK: Duration = Duration::from_micros(100);
 const TICKS: usize = 100;
 
 impl World {
-    /// Writes a record and answers its URI. Every put moves the record: it replaces the stored time.
+    /// Writes a record and answers its URI. Every put moves the record: it replaces the stored time, but for the one that
+    /// a public record says itself, as today's contrail has it.
     pub fn put(&self, put: Put) -> Result<String, Error> {
         let collection = collection(&put.collection)?;
         check_did(&put.did)?;
         check_rkey(&put.rkey)?;
+        if Self::delays_put(&mut self.lock(), &put) {
+            return Ok(record_uri(&put.did, collection, &put.rkey));
+        }
+        self.put_now(put)
+    }
+
+    /// The same, whether public records wait or not.
+    pub(crate) fn put_now(&self, put: Put) -> Result<String, Error> {
+        let collection = collection(&put.collection)?;
         let is_timed = put.created_at.is_some() || put.event_at.is_some();
         let mut state = if put.concurrent || is_timed {
             self.lock()
@@ -39,6 +52,9 @@ impl World {
         let time = state.time_of(&put, &key)?;
         let record = state.store(key, collection, put.cid, put.record, time);
         let uri = record.uri();
+        if !put.silent && space.is_none() {
+            state.ingest.moves();
+        }
         if !put.silent && state.is_published(space.as_deref(), Some(&record.did)) {
             self.publish(&mut state, space, What::Put(record));
         }
@@ -60,9 +76,18 @@ impl World {
 
     /// Deletes a record and answers whether it existed. Watchers are told in both cases.
     pub fn delete(&self, delete: Delete) -> Result<bool, Error> {
-        let collection = collection(&delete.collection)?;
+        collection(&delete.collection)?;
         check_did(&delete.did)?;
         check_rkey(&delete.rkey)?;
+        if Self::delays_delete(&mut self.lock(), &delete) {
+            return Ok(true);
+        }
+        self.delete_now(delete)
+    }
+
+    /// The same, whether public records wait or not.
+    pub(crate) fn delete_now(&self, delete: Delete) -> Result<bool, Error> {
+        let collection = collection(&delete.collection)?;
         let mut state = self.lock();
         let space = state.known(delete.space_uri.as_deref())?;
         let (did, rkey) = (delete.did, delete.rkey);
@@ -70,6 +95,9 @@ impl World {
         let gone = state.records.remove(&key);
         if let Some(gone) = &gone {
             state.recount(gone, None);
+        }
+        if !delete.silent && space.is_none() {
+            state.ingest.moves();
         }
         if !delete.silent && state.is_published(space.as_deref(), Some(&did)) {
             let what = What::Deleted {
@@ -150,7 +178,11 @@ impl State {
     fn time_of(&mut self, put: &Put, key: &Key) -> Result<i64, Error> {
         let is_public = key.0.is_none();
         let scale = if is_public { 1000 } else { 1 };
-        match (put.event_at, put.created_at) {
+        let said = match self.ingest.contrail {
+            Contrail::V0_19 if is_public => created_at(&put.record),
+            _ => None,
+        };
+        match (said.or(put.event_at), put.created_at) {
             (Some(_), _) if !is_public => Err(Error::NoEvent),
             (_, Some(_)) if !self.lenient.created_at => Err(Error::NoCreatedAt),
             (Some(time), _) => Ok(time),

@@ -3,4 +3,4 @@
 /**
  * How a watch reaches the server.
  */
-export type Transport = "sse" | "ws" | "auto";
+export type Transport = "sse" | "ws" | "auto" | "poll";

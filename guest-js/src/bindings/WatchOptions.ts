@@ -7,7 +7,8 @@ import type { Transport } from "./Transport.js";
  */
 export type WatchOptions = { 
 /**
- * The `watchRecords` URL with its query; relative to the configured base URL, or absolute.
+ * The `watchRecords` or `listRecords` URL with its query; relative to the configured base URL, or absolute. Either may
+ * be written: the other one lies beside it.
  */
 url: string, 
 /**
@@ -38,6 +39,11 @@ account?: string,
  * Longest silence before a connection counts as dead, in milliseconds; 45,000 by default.
  */
 idleTimeout?: number, 
+/**
+ * Between two looks at whether anything changed, where the server has no stream, in milliseconds: 2,000 to 3,600,000;
+ * by default what the app set on the plugin's Builder, or 10,000.
+ */
+pollInterval?: number, 
 /**
  * Whether the records outlive the process in the app's cache; yes by default, where there is one.
  */

@@ -56,6 +56,8 @@ export class FakePlugin {
   records: WireRecord[] = [];
   /** Most records in one state or delta. */
   chunk = Infinity;
+  /** What the server has by now, which `refresh_watch` finds. */
+  unseen: WireRecord[] | undefined;
   /** Older records, which `load_more` gives by so many at a time. */
   older: WireRecord[] = [];
   pageSize = 2;
@@ -185,6 +187,7 @@ export class FakePlugin {
       this.#origin = { ...this.#origin, inherited: [...this.#origin.inherited, inherits] };
     if (command === "edit_watch") return this.#edit(open, args["nonce"] as number, args["edit"] as SentEdit);
     if (command === "load_more") return this.#loadMore(open);
+    if (command === "refresh_watch") return this.#refresh(open);
     return this.#ack(open, handle, args["rev"] as number);
   }
 
@@ -246,6 +249,14 @@ export class FakePlugin {
   #loadMore(open: Open): number {
     this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
     this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
+    const toldFrom = open.rev + Number(open.hasNews(this.#now));
+    void this.#tell();
+    return toldFrom;
+  }
+
+  #refresh(open: Open): number {
+    this.records = this.unseen ?? this.records;
+    this.unseen = undefined;
     const toldFrom = open.rev + Number(open.hasNews(this.#now));
     void this.#tell();
     return toldFrom;

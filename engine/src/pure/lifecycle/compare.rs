@@ -17,6 +17,9 @@ pub const FIRST_COMPARE: Duration = Duration::from_secs(10);
 /// … and then again and again, by default; where changes may never be published, five times as often.
 pub const COMPARE_EVERY: Duration = Duration::from_secs(600);
 
+/// Between two that were asked for: calls that come closer together share one.
+pub const REFRESH_SPACING: Duration = Duration::from_secs(1);
+
 /// Decides when; the machine acts. Times are readings of one monotonic clock.
 #[derive(Debug)]
 pub(super) struct Compare {
@@ -33,6 +36,10 @@ pub(super) struct Compare {
     last: Option<Duration>,
     /// Quiet snapshots of this server are not what its stream says.
     distrusted: bool,
+    /// The server has no stream, and says itself when its list may have changed.
+    listing: bool,
+    /// One that was asked for, to begin after the one under way, or as soon as it may.
+    asked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +76,8 @@ impl Compare {
             serves_need: false,
             last: None,
             distrusted: false,
+            listing: false,
+            asked: false,
         }
     }
 
@@ -77,9 +86,19 @@ impl Compare {
         self.distrusted = true;
     }
 
+    /// This connection has no stream.
+    pub(super) fn lists(&mut self) {
+        self.listing = true;
+    }
+
+    /// Whether this connection has no stream.
+    pub(super) fn is_listing(&self) -> bool {
+        self.listing
+    }
+
     /// The connection is live.
     pub(super) fn live(&mut self, now: Duration) -> Option<Effect> {
-        if self.stage != Stage::Off {
+        if self.stage != Stage::Off || self.listing {
             return None;
         }
         let first = match self.needed {
@@ -93,6 +112,36 @@ impl Compare {
     pub(super) fn off(&mut self) {
         self.stage = Stage::Off;
         self.needed = false;
+        self.listing = false;
+        self.asked = false;
+    }
+
+    /// It is asked for: none that is under way already counts, and calls in a row share one.
+    pub(super) fn refresh(&mut self, now: Duration) -> Option<Effect> {
+        if self.distrusted && !self.listing {
+            return self.again(now, Duration::ZERO);
+        }
+        self.asked = true;
+        let soonest = self.last.map_or(now, |last| last + REFRESH_SPACING);
+        match self.stage {
+            Stage::UnderWay => None,
+            Stage::Due(due) if due <= soonest && due > now => None,
+            _ if soonest > now => {
+                self.stage = Stage::Due(soonest);
+                Some(Effect::CompareAfter(soonest - now))
+            }
+            _ => {
+                self.begin(now);
+                Some(Effect::Compare)
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Duration) {
+        self.stage = Stage::UnderWay;
+        self.asked = false;
+        self.serves_need = std::mem::take(&mut self.needed);
+        self.last = Some(now);
     }
 
     /// The store wants to be sure, at most once in so long. While a snapshot arrives, its end is waited for.
@@ -119,10 +168,11 @@ impl Compare {
         if !matches!(self.stage, Stage::Due(_)) {
             return Verdict::Do(None);
         }
-        self.backoff.connecting(now);
-        self.stage = Stage::UnderWay;
-        self.serves_need = std::mem::take(&mut self.needed);
-        self.last = Some(now);
+        // What was asked for has a bound of its own.
+        if !self.asked {
+            self.backoff.connecting(now);
+        }
+        self.begin(now);
         match self.distrusted {
             true => self.not_to_be_had(now),
             false => Verdict::Do(Some(Effect::Compare)),
@@ -135,6 +185,12 @@ impl Compare {
             return None;
         }
         self.stage = Stage::Off;
+        if self.asked {
+            return self.refresh(now);
+        }
+        if self.listing {
+            return None;
+        }
         let wait = match self.needed {
             true => SNAPSHOT_SPACING,
             false => self.backoff.jitter(self.every),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub use super::{
-    compare::{COMPARE_EVERY, DOUBT_SPACING, FIRST_COMPARE, SNAPSHOT_SPACING},
+    compare::{COMPARE_EVERY, DOUBT_SPACING, FIRST_COMPARE, REFRESH_SPACING, SNAPSHOT_SPACING},
     signals::{Effect, Input, MachineOptions, Status},
 };
 
@@ -76,6 +76,11 @@ impl Machine {
         self.error.as_ref()
     }
 
+    /// Whether the server has no stream: all that it says is lists.
+    pub fn is_listing(&self) -> bool {
+        self.compare.is_listing()
+    }
+
     /// Quiet snapshots of this server are not what its stream says: from now on a new connection tells instead.
     pub fn distrust_quiet_snapshots(&mut self) {
         self.compare.distrust();
@@ -111,7 +116,9 @@ impl Machine {
             | Input::CompareDue
             | Input::Compared
             | Input::NotCompared
-            | Input::NotBelieved => {}
+            | Input::NotBelieved
+            | Input::Lists
+            | Input::Refresh => {}
         }
     }
 
@@ -151,6 +158,13 @@ impl Machine {
                 let verdict = self.compare.not_believed(now);
                 self.compared(now, verdict, out);
             }
+            Input::Lists => self.compare.lists(),
+            Input::Refresh => {
+                // Until it is live a snapshot arrives anyway.
+                if live_since.is_some() {
+                    out.extend(self.compare.refresh(now));
+                }
+            }
             // It runs, and knows by itself when its connection is dead; nothing of these is under way.
             Input::Start | Input::Wake | Input::Waited => {}
         }
@@ -160,7 +174,7 @@ impl Machine {
         match input {
             Input::Stop => self.close(out),
             Input::Waited => self.connect(now, out),
-            Input::Wake => self.connect_after(now, Duration::ZERO, out),
+            Input::Wake | Input::Refresh => self.connect_after(now, Duration::ZERO, out),
             Input::Suspend => {
                 // Ends the wait.
                 out.push(Effect::Disconnect);
@@ -175,7 +189,8 @@ impl Machine {
             | Input::CompareDue
             | Input::Compared
             | Input::NotCompared
-            | Input::NotBelieved => {}
+            | Input::NotBelieved
+            | Input::Lists => {}
         }
     }
 
@@ -194,7 +209,9 @@ impl Machine {
             | Input::CompareDue
             | Input::Compared
             | Input::NotCompared
-            | Input::NotBelieved => {}
+            | Input::NotBelieved
+            | Input::Lists
+            | Input::Refresh => {}
         }
     }
 

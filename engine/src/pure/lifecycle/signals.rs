@@ -60,6 +60,10 @@ pub enum Input {
     NotCompared,
     /// It was had, and is not believed: only a new connection can tell.
     NotBelieved,
+    /// The server has no stream: what this connection tells is that its list may have changed.
+    Lists,
+    /// The list may have changed, or somebody wants it fresh.
+    Refresh,
 }
 
 /// What the driver is to do, in order.

@@ -168,6 +168,23 @@ fn inputs() -> Vec<(&'static str, Inputs)> {
                 ]
             }),
         ),
+        ("refresh", one(|| Input::Refresh)),
+        (
+            "refresh, again meanwhile, then done",
+            Box::new(|| vec![Input::Refresh, Input::Refresh, Input::Compared]),
+        ),
+        ("the server has lists only", one(|| Input::Lists)),
+        (
+            "lists only, then `snapshot.end`",
+            Box::new(|| {
+                let end = Input::Event(ServerEvent::SnapshotEnd { cursor: None });
+                vec![Input::Lists, end]
+            }),
+        ),
+        (
+            "lists only, refresh, then done",
+            Box::new(|| vec![Input::Lists, Input::Refresh, Input::Compared]),
+        ),
     ]
 }
 

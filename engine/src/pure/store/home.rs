@@ -13,6 +13,8 @@ pub struct Home {
     pub(crate) any_space: bool,
     /// Whether the server lists the newest first.
     pub(super) newest_first: bool,
+    /// Whether it is asked for no other order.
+    pub(super) in_default_order: bool,
     /// Relations, and how many children of each group the server hydrates.
     pub(super) hydrated: Vec<(Box<str>, usize)>,
 }
@@ -24,13 +26,14 @@ impl Default for Home {
             space: None,
             any_space: true,
             newest_first: true,
+            in_default_order: true,
             hydrated: Vec::new(),
         }
     }
 }
 
 impl Home {
-    /// Reads it off a `watchRecords` URL.
+    /// Reads it off a `watchRecords` or `listRecords` URL.
     pub fn of(url: &Url) -> Self {
         let param = |name: &str| {
             let mut pairs = url.query_pairs();
@@ -38,14 +41,18 @@ impl Home {
             (!value.is_empty()).then(|| value.into_owned())
         };
         let method = url.path().rsplit('/').next().unwrap_or_default();
+        let collection = method
+            .strip_suffix(".watchRecords")
+            .or_else(|| method.strip_suffix(".listRecords"));
         let space: Option<Arc<str>> = param("spaceUri").map(Into::into);
+        let in_default_order = param("order").is_none_or(|it| it == "desc")
+            && param("sort").is_none_or(|it| it == "time_us");
         Self {
-            collection: method.strip_suffix(".watchRecords").map(Into::into),
+            collection: collection.map(Into::into),
             any_space: space.is_none(),
             // Over several spaces the server sorts milliseconds among microseconds.
-            newest_first: space.is_some()
-                && param("order").is_none_or(|it| it == "desc")
-                && param("sort").is_none_or(|it| it == "time_us"),
+            newest_first: space.is_some() && in_default_order,
+            in_default_order,
             space,
             hydrated: url.query_pairs().filter_map(hydrated).collect(),
         }

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use super::{
     Store,
+    change::{Change, Touch},
     entry::Entry,
     window::{ChildChange, Depth, Listing, MAX_CURSOR, Meanwhile, Outdated, Page, Refresh, Wanted},
 };
-use crate::{maps::FastSet, pure::protocol::listed::Listed};
+use crate::{
+    maps::FastSet,
+    pure::protocol::{listed::Listed, record::Record},
+};
 
 /// Pages below a quiet snapshot that are looked through: a list of any length costs the server a bounded number of requests.
 const QUIET_PAGES: usize = 20;
@@ -105,6 +109,51 @@ impl Store {
         self.window.meanwhile = None;
     }
 
+    /// Whether the server has lists only: of public records, in one order, with their times in microseconds.
+    pub fn has_lists_only(&mut self, yes: bool) {
+        if self.window.of_lists == yes {
+            return;
+        }
+        let is_public = self.home.space.is_none();
+        self.home.any_space = is_public && !yes;
+        self.window.newest_first = self.home.in_default_order && (yes || !is_public);
+        self.window.of_lists = yes;
+        self.rank_ties();
+    }
+
+    /// Puts records of one time into the order that such a server, or any other, lists them in.
+    fn rank_ties(&mut self) {
+        let before: Vec<u64> = self.entries().map(|it| it.id).collect();
+        let by_uri = self.window.of_lists;
+        if !self.order.set_ties_by_uri(by_uri, &self.entries) {
+            return;
+        }
+        let after: Vec<_> = self.entries().cloned().collect();
+        let kept: FastSet<u64> = after.iter().map(|it| it.id).collect();
+        let gone = before.iter().filter(|id| !kept.contains(id));
+        let gone = gone.filter_map(|id| self.entries.get(*id).cloned());
+        self.changes.extend(gone.map(Change::Gone));
+        let known: FastSet<u64> = before.iter().copied().collect();
+        for (entry, old) in after.into_iter().zip(before) {
+            let touch = match known.contains(&entry.id) {
+                true if entry.id == old => continue,
+                true => Touch::Moved,
+                false => Touch::New,
+            };
+            self.changes.push(Change::Set(entry, touch));
+        }
+    }
+
+    /// Whether a page is the first one again: such servers take a cursor that they do not know for none, and say nothing.
+    fn begins_anew(&self, listed: &Listed) -> bool {
+        let is_named = |it: &&Record| {
+            let known = self.known(it);
+            known.is_some_and(|known| self.entries.snapshot(known.slot) == Some(self.snapshot))
+        };
+        let named = listed.records.iter().filter(is_named).count();
+        self.window.of_lists && named * 2 > listed.records.len()
+    }
+
     /// A page arrived. Says whether it told anything new.
     pub fn end_page(&mut self, page: &Page, listed: Listed) -> Result<bool, Outdated> {
         let meanwhile = self.window.meanwhile.take().ok_or(Outdated)?;
@@ -113,7 +162,7 @@ impl Store {
             Page::Stale(_) => self.window.refresh.as_ref().map(|it| &it.cursor),
             Page::Older(_) => self.window.cursor.as_ref(),
         };
-        if begin != page.cursor() {
+        if begin != page.cursor() || begin.is_some() && self.begins_anew(&listed) {
             return Err(Outdated);
         }
         let before = self.changes.len();

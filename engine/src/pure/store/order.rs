@@ -12,6 +12,8 @@ const CHUNK: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Order {
     sort: Sort,
+    /// Whether URIs alone decide between equal times, as in lists of servers without a stream.
+    ties_by_uri: bool,
     /// None is empty.
     chunks: Vec<Chunk>,
     len: usize,
@@ -46,6 +48,26 @@ impl Order {
     /// What it sorts by.
     pub(super) fn sort(&self) -> &Sort {
         &self.sort
+    }
+
+    /// Lets URIs alone decide between equal times, or not any more. Says whether anything may stand elsewhere now.
+    pub(super) fn set_ties_by_uri(&mut self, yes: bool, entries: &Entries) -> bool {
+        if std::mem::replace(&mut self.ties_by_uri, yes) == yes || self.is_empty() {
+            return false;
+        }
+        let slots: Vec<usize> = self.slots().collect();
+        self.clear();
+        for entry in slots.into_iter().filter_map(|slot| entries.at(slot)) {
+            self.insert(entry, entries);
+        }
+        true
+    }
+
+    fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
+        match self.ties_by_uri {
+            true => self.sort.compare_by_uri(a, b),
+            false => self.sort.compare(a, b),
+        }
     }
 
     /// How many entries there are.
@@ -136,7 +158,7 @@ impl Order {
     /// The chunk that holds the entry, or would (the last one for entries beyond all others), and the place in it.
     fn place(&self, prefix: u64, entry: &Entry, entries: &Entries) -> Place {
         let then = |it: &Ranked| match entries.at(it.slot) {
-            Some(other) if other.id != entry.id => self.sort.compare(other, entry),
+            Some(other) if other.id != entry.id => self.compare(other, entry),
             _ => Ordering::Equal,
         };
         let compare = |it: &Ranked| it.prefix.cmp(&prefix).then_with(|| then(it));
@@ -187,6 +209,36 @@ impl Sort {
         self.prefix(a) == self.prefix(b) && self.compare(a, b).is_eq()
     }
 
+    /// The order of two entries where URIs decide between equal times, ascending in every direction.
+    fn compare_by_uri(&self, a: &Entry, b: &Entry) -> Ordering {
+        let (one, other) = (&a.record, &b.record);
+        let newest_first = || other.time_us.cmp(&one.time_us);
+        let first = match (&self.by, self.ascending) {
+            (SortBy::TimeUs, false) => newest_first(),
+            (SortBy::TimeUs, true) => newest_first().reverse(),
+            (SortBy::Rkey, false) => other.rkey().cmp(one.rkey()),
+            (SortBy::Rkey, true) => one.rkey().cmp(other.rkey()),
+            (SortBy::Value(_), _) => self.by_value(a, b),
+        };
+        let uris = || one.uri.as_str().cmp(other.uri.as_str());
+        first
+            .then_with(newest_first)
+            .then_with(uris)
+            .then_with(|| one.space.cmp(&other.space))
+    }
+
+    /// The order of two entries by a field of their bodies.
+    fn by_value(&self, a: &Entry, b: &Entry) -> Ordering {
+        let missing = |entry: &Entry| entry.sort_value == SortValue::None;
+        let ascending = || a.sort_value.compare(&b.sort_value);
+        missing(a)
+            .cmp(&missing(b))
+            .then_with(|| match self.ascending {
+                true => ascending(),
+                false => ascending().reverse(),
+            })
+    }
+
     /// The order of two entries.
     pub(super) fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
         let directed = |order: Ordering| {
@@ -214,13 +266,7 @@ impl Sort {
         };
         match &self.by {
             SortBy::TimeUs | SortBy::Rkey => directed(oldest_first()),
-            SortBy::Value(_) => {
-                let missing = |entry: &Entry| entry.sort_value == SortValue::None;
-                missing(a)
-                    .cmp(&missing(b))
-                    .then_with(|| directed(a.sort_value.compare(&b.sort_value)))
-                    .then_with(|| oldest_first().reverse())
-            }
+            SortBy::Value(_) => self.by_value(a, b).then_with(|| oldest_first().reverse()),
         }
     }
 }

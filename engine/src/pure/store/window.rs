@@ -28,6 +28,8 @@ const PUBLIC_LAG_US: i64 = 90_000_000;
 pub(super) struct Window {
     /// Whether the server lists newest first; in another order nobody can tell what a window covers.
     pub(super) newest_first: bool,
+    /// Whether the server has lists only.
+    pub(super) of_lists: bool,
     /// Where the next older page begins, if there is one.
     pub(super) cursor: Option<Arc<str>>,
     /// How far down the list was asked for, matching records or not.
@@ -191,6 +193,7 @@ impl Window {
     pub(super) fn new(newest_first: bool) -> Self {
         Self {
             newest_first,
+            of_lists: false,
             cursor: None,
             depth: Depth::Nothing,
             listed: Listing::default(),
@@ -202,7 +205,10 @@ impl Window {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.newest_first);
+        *self = Self {
+            of_lists: self.of_lists,
+            ..Self::new(self.newest_first)
+        };
     }
 
     pub(super) fn begin_snapshot(&mut self) {

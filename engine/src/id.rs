@@ -14,7 +14,8 @@ pub struct WatchId(u64);
 
 impl WatchId {
     /// One that no other watch of this process has.
-    pub(super) fn next() -> Self {
+    #[doc(hidden)]
+    pub fn next() -> Self {
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
 

@@ -1,0 +1,133 @@
+//! However many watches follow the lists of one appview, it is asked no more often than is promised. Real sockets, with the
+//! clock of the client stepped by hand; the server runs on its own clock.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use appview::{Contrail, Options, Put, Server};
+use common::*;
+use contrail_sync_engine::{Engine, EngineConfig, Status, Subscription, TransportKind};
+use serde_json::json;
+
+/// Watches of one appview.
+const WATCHES: usize = 500;
+/// One step of the client's clock, and how long the sockets get to react to each.
+const STEP: Duration = Duration::from_secs(1);
+const REACTION: Duration = Duration::from_millis(15);
+/// Most lists that all watches together ask for in a minute.
+const LISTS_A_MINUTE: u64 = 600;
+/// Looks at the position in a minute, at the interval that is the default.
+const LOOKS_A_MINUTE: u64 = 6;
+
+fn put(server: &Server, author: usize) {
+    let put = Put {
+        collection: "message".into(),
+        did: format!("did:plc:author{author}"),
+        rkey: "1".into(),
+        record: json!({ "text": "hello" }),
+        ..Put::default()
+    };
+    server.put(put).unwrap();
+}
+
+async fn step(server: &Server, seconds: u64) -> (u64, u64) {
+    let before = server.stats();
+    for _ in 0..seconds {
+        tokio::time::advance(STEP).await;
+        let reacted = std::time::Instant::now() + REACTION;
+        while std::time::Instant::now() < reacted {
+            tokio::task::yield_now().await;
+        }
+    }
+    let after = server.stats();
+    (
+        after.lists - before.lists,
+        after.positions - before.positions,
+    )
+}
+
+async fn all_live(server: &Server, watches: &[Subscription]) {
+    for watch in watches {
+        while watch.state().await.unwrap().status != Status::Live {
+            step(server, 1).await;
+        }
+    }
+}
+
+#[test]
+fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_busy() {
+    let on_its_clock = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let options = Options {
+        contrail: Contrail::V0_19,
+        ..Options::default()
+    };
+    let server = on_its_clock.block_on(Server::start(options)).unwrap();
+    let client = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    client.block_on(async {
+        // While a blocking task runs, the paused clock does not run ahead by itself.
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let hold = tokio::task::spawn_blocking(move || wait.recv());
+        let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
+        let engine = engine.unwrap();
+        let mut watches = Vec::new();
+        for author in 0..WATCHES {
+            let url = format!(
+                "{}/xrpc/com.example.message.listRecords?actor=did:plc:author{author}",
+                server.url()
+            );
+            let mut spec = anywhere(url.parse().unwrap());
+            spec.transport = TransportKind::Poll;
+            watches.push(engine.watch(spec).await);
+        }
+        all_live(&server, &watches).await;
+        assert_eq!(server.stats().lists, WATCHES as u64);
+
+        // The position has holes, so each lists anew within 90 s, and a little more while they wait for one another.
+        step(&server, 95).await;
+        let (lists, looks) = step(&server, 60).await;
+        println!("idle: {lists} lists and {looks} looks at the position a minute");
+        assert!((200..=LISTS_A_MINUTE).contains(&lists), "{lists}");
+        assert!(
+            (LOOKS_A_MINUTE - 1..=LOOKS_A_MINUTE + 1).contains(&looks),
+            "{looks}"
+        );
+
+        let mut most = 0;
+        for minute in 0..3 {
+            let (mut lists, mut looks) = (0, 0);
+            for second in 0..60 {
+                put(&server, (minute * 60 + second) % WATCHES);
+                let asked = step(&server, 1).await;
+                (lists, looks) = (lists + asked.0, looks + asked.1);
+            }
+            println!("busy: {lists} lists and {looks} looks at the position a minute");
+            assert!(looks <= LOOKS_A_MINUTE + 1, "{looks}");
+            most = most.max(lists);
+        }
+        // One more may be just beginning.
+        assert!(
+            (LISTS_A_MINUTE / 2..=LISTS_A_MINUTE + 1).contains(&most),
+            "{most}"
+        );
+
+        // All know all: nobody is left out by the bound.
+        step(&server, 95).await;
+        for (author, watch) in watches.iter().enumerate() {
+            let state = watch.state().await.unwrap();
+            assert_eq!(state.status, Status::Live);
+            assert_eq!(state.entries.len(), usize::from(author < 180), "{author}");
+        }
+        drop(done);
+        let _ = hold.await;
+    });
+    drop(Arc::new(server));
+}
