@@ -40,7 +40,8 @@ pub(crate) fn everything() -> Result<Programs> {
     Ok(built())
 }
 
-fn built() -> Programs {
+/// Where they are once they are built.
+pub(crate) fn built() -> Programs {
     let debug = target().join("debug");
     let program = |name: &str| debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     Programs {

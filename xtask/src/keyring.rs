@@ -76,7 +76,8 @@ fn real_home(variable: &str, folder: &str) -> OsString {
     })
 }
 
-fn private_dir(path: &std::path::Path) -> Result<()> {
+/// A new directory that nobody else can look into.
+pub(crate) fn private_dir(path: &std::path::Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

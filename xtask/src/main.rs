@@ -8,6 +8,7 @@ mod counts;
 mod cross;
 mod demo;
 mod display;
+mod fresh;
 mod fuzz;
 mod gallery;
 mod keyring;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -35,6 +36,9 @@ cargo xtask <command>
        [--ws worker|do|off]    how the appview serves WebSockets
   gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
+  fresh-app                    make, build and open a new app outside the repository, as the README says
+       [--framework react|vue] only this one
+       [--release]             as it would be shipped
   bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
@@ -85,6 +89,7 @@ fn dispatch() -> Result<ExitCode> {
             gallery::run()?;
         }
         "test" => return test::run(&test_options(&mut args)?),
+        "fresh-app" => fresh::run(&fresh_options(&mut args)?)?,
         "bench" => bench::run(quick(&mut args)?)?,
         "agree" => agree::run(&agree_options(&mut args)?)?,
         "soak" => soak::run(&soak_options(&mut args)?)?,
@@ -134,6 +139,23 @@ fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
                     bail!("--ws takes worker, do or off, not {mode:?}");
                 }
                 options.ws = Some(mode);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn fresh_options(args: &mut lexopt::Parser) -> Result<fresh::Options> {
+    let mut options = fresh::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("release") => options.release = true,
+            Long("framework") => {
+                let name = args.value()?.string()?;
+                let framework = fresh::Framework::named(&name)
+                    .with_context(|| format!("--framework takes react or vue, not {name:?}"))?;
+                options.frameworks = vec![framework];
             }
             other => return Err(other.unexpected().into()),
         }

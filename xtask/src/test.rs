@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
-use crate::{agree, build, demo, display, keyring, npm, proc, setup, sqlite};
+use crate::{agree, build, demo, display, fresh, keyring, npm, proc, setup, sqlite};
 
 /// What to run.
 pub(crate) struct Options {
@@ -212,8 +212,9 @@ fn rust(report: &mut Report, options: &Options) {
             )
         });
         report.check("demo", || demo(&programs));
+        report.check("fresh app", || fresh::test(&programs));
     } else {
-        println!("\n== end to end, demo: left out");
+        println!("\n== end to end, demo, fresh app: left out");
     }
 }
 
