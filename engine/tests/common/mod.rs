@@ -35,6 +35,17 @@ pub fn session(file: &Path) -> Engine {
     engine_with(|engine| engine.cache = Some(cache))
 }
 
+/// The same, with seconds between two attempts to connect.
+pub fn patient_session(file: &Path) -> Engine {
+    let config = CacheConfig::new(Some(file.to_owned()));
+    let cache = Cache::open(config, &tokio::runtime::Handle::current());
+    engine_with(|engine| {
+        engine.cache = Some(cache);
+        engine.backoff.base = Duration::from_secs(2);
+        engine.backoff.cap = Duration::from_secs(4);
+    })
+}
+
 /// Ends it as an app does.
 pub async fn end(engine: Engine) {
     engine.flush(Duration::from_secs(5)).await;
