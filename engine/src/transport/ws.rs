@@ -354,9 +354,7 @@ impl Reader {
                 Ok(None) => None,
                 Err(error) => Some(Ok(Incoming::Skipped(error))),
             },
-            Some(Ok(Message::Binary(_))) => Some(Ok(Incoming::Skipped(WireError::Frame {
-                message: "it is binary".to_owned(),
-            }))),
+            Some(Ok(Message::Binary(_))) => Some(Ok(Incoming::Skipped(WireError::Binary))),
             Some(Ok(Message::Close(frame))) => Some(Err(closed(frame, &self.secrets))),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
             Some(Err(error)) => Some(Err(self.broken(error))),

@@ -11,7 +11,7 @@ pub const MAX_CHILDREN: usize = 4096;
 /// Most relations that a watch follows. A query hydrates a handful.
 pub const MAX_RELATIONS: usize = 32;
 /// What the server sends pays for so many times its size, where one event changes many records.
-pub const MAX_COST: usize = 32;
+pub const MAX_COST: usize = 16;
 
 /// A bound that something the server sent would have passed. It was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -107,6 +107,10 @@ pub struct Extras(Vec<Field>);
 impl Extras {
     /// Of fields as they were sent: of a name that stands there twice, the last one counts, as in `JSON.parse`.
     pub(super) fn new(mut fields: Vec<Field>) -> Self {
+        // Most records have none.
+        if fields.len() < 2 {
+            return Self(fields);
+        }
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         fields.dedup_by(|later, earlier| {
             let again = later.0 == earlier.0;
@@ -160,6 +164,11 @@ impl Extras {
     pub fn same(&self, other: &Self) -> bool {
         let mut pairs = std::iter::zip(&self.0, &other.0);
         self.0.len() == other.0.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1.same(&b.1))
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds the fields of `known` that these do not mention, or none of them if they are more than a record may have, or

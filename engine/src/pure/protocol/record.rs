@@ -169,6 +169,9 @@ impl Record {
     /// A live update carries the bare record: what the snapshot hydrated is absent from it, not gone.
     #[doc(hidden)]
     pub fn keep_unmentioned(&mut self, known: &Record) -> Result<(), Bound> {
+        if known.extras.is_empty() {
+            return Ok(());
+        }
         self.extras
             .add_unmentioned(&known.extras, MAX_RECORD_BYTES.saturating_sub(self.bytes()))
     }

@@ -25,6 +25,10 @@ pub(super) fn uri_of_record(text: &str) -> Option<AtUri> {
 /// Looks at this path only, and steps over everything else, however deep it is, without descending into it. What was found
 /// before the text stops being JSON counts.
 fn find(text: &str, path: &'static [&'static str]) -> Option<AtUri> {
+    // Only an object has fields. The parser would say so too, in words that nobody reads.
+    if !text.trim_ascii_start().starts_with('{') {
+        return None;
+    }
     let mut found = None;
     let mut json = serde_json::Deserializer::from_str(text);
     let _ = json.deserialize_map(Find {

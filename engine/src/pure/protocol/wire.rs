@@ -106,7 +106,7 @@ pub enum WireError {
         /// The event's name.
         kind: &'static str,
         /// What was wrong, without the data itself.
-        message: String,
+        message: Fault,
         /// Of the record that it carries, where that much could be read.
         uri: Option<AtUri>,
     },
@@ -121,12 +121,46 @@ pub enum WireError {
     /// The bytes of an event or frame are not UTF-8 text.
     #[error("event that is not valid UTF-8")]
     NotUtf8,
-    /// A frame that is not a JSON object with `kind` and `data`, or is not a text frame at all.
+    /// A frame that is not a JSON object with `kind` and `data`.
     #[error("frame that is not {{kind, data}}: {message}")]
     Frame {
         /// What was wrong.
-        message: String,
+        message: Fault,
     },
+    /// A frame that is not text.
+    #[error("frame that is binary")]
+    Binary,
+}
+
+/// What is wrong with a JSON text, in words that do not quote it. They are put together only where they are read: a server
+/// that sends a million unreadable events is told of in a few lines.
+pub struct Fault(Option<serde_json::Error>);
+
+impl Fault {
+    /// Of an event that has no record at all. No parser has to say so: that costs more than the event.
+    const NO_RECORD: Self = Self(None);
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self(Some(error))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(error) => f.write_str(&describe(error)),
+            None => f.write_str("it is no object with a record"),
+        }
+    }
+}
+
+impl fmt::Debug for Fault {
+    // The error's own words may quote a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl WireError {
@@ -134,7 +168,7 @@ impl WireError {
     pub fn uri(&self) -> Option<&AtUri> {
         match self {
             Self::Data { uri, .. } | Self::TooDeep { uri, .. } => uri.as_ref(),
-            Self::NotUtf8 | Self::Frame { .. } => None,
+            Self::NotUtf8 | Self::Frame { .. } | Self::Binary => None,
         }
     }
 }
@@ -232,7 +266,7 @@ pub(crate) fn decode_frame(
     secrets: &Secrets,
 ) -> Result<Option<ServerEvent>, WireError> {
     let frame: Frame = serde_json::from_str(text).map_err(|error| WireError::Frame {
-        message: describe(&error),
+        message: error.into(),
     })?;
     decode_hiding(&frame.kind, frame.data.map_or("{}", RawValue::get), secrets)
 }
@@ -259,9 +293,17 @@ fn space(text: String, secrets: &Secrets) -> String {
 }
 
 fn one_record(kind: &'static str, data: &str) -> Result<Record, WireError> {
-    let one: OneRecord = read_named(kind, data, shallow::uri_of_event)?;
+    let one: OneRecord = match data.trim_ascii_start().starts_with('{') {
+        true => read_named(kind, data, shallow::uri_of_event)?,
+        false => OneRecord { record: None },
+    };
+    let record = one.record.ok_or(WireError::Data {
+        kind,
+        message: Fault::NO_RECORD,
+        uri: None,
+    })?;
     // The event around it is a level, too.
-    without_what_is_deep(one.record, data, MAX_NESTING - 1, kind)
+    without_what_is_deep(record, data, MAX_NESTING - 1, kind)
 }
 
 fn read<'a, T: Deserialize<'a>>(kind: &'static str, data: &'a str) -> Result<T, WireError> {
@@ -279,7 +321,7 @@ fn read_named<'a, T: Deserialize<'a>>(
 ) -> Result<T, WireError> {
     serde_json::from_str(data).map_err(|error| WireError::Data {
         kind,
-        message: describe(&error),
+        message: error.into(),
         uri: uri(data),
     })
 }
@@ -294,7 +336,7 @@ struct Frame<'a> {
 
 #[derive(Deserialize)]
 struct OneRecord {
-    record: Record,
+    record: Option<Record>,
 }
 
 #[derive(Deserialize)]
@@ -512,10 +554,12 @@ mod tests {
             r#"{"record":{"uri":"at://d/c/r","time_us":"sekret","value":1}}"#,
             "[1]",
             "null",
+            "{}",
+            r#"{"record":null}"#,
         ] {
             let error = decode("record.created", data).unwrap_err();
             assert!(matches!(error, WireError::Data { .. }), "{data}");
-            assert!(!error.to_string().contains("sekret"));
+            assert!(!format!("{error} {error:?}").contains("sekret"));
         }
     }
 

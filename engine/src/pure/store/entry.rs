@@ -24,6 +24,8 @@ pub struct Entry {
     /// Where the store keeps it.
     pub(crate) slot: usize,
     pub(super) sort_value: SortValue,
+    /// About how many bytes of JSON the record is.
+    pub(super) size: usize,
 }
 
 /// What stands behind an optimistic entry.
@@ -50,6 +52,7 @@ impl Entry {
         Self {
             id,
             sort_value: sort.value(&record),
+            size: record.bytes(),
             record,
             optimistic: None,
             live_time,
@@ -76,7 +79,7 @@ impl Entry {
 
     /// About how many bytes of JSON it is, or less where it has much in common with others.
     pub(crate) fn size(&self) -> usize {
-        self.record.bytes()
+        self.size
     }
 }
 

@@ -237,7 +237,7 @@ impl Store {
 
     /// A record was created or updated. Returns what only a snapshot can tell, if anything.
     pub fn upsert(&mut self, mut record: Record) -> Option<Unknowable> {
-        self.window.touched(record.uri.as_str());
+        self.window.touched(|| record.uri.shared().clone());
         self.children.earn(record.bytes());
         let known = self.known(&record);
         let doubt = match known.as_ref().and_then(Entry::confirmed) {
@@ -253,7 +253,7 @@ impl Store {
 
     /// A record was deleted; the event does not say in which space.
     pub fn delete(&mut self, uri: &str) -> Result<(), Unknowable> {
-        self.window.touched(uri);
+        self.window.touched(|| uri.into());
         let confirmed = |it: &&Arc<Entry>| it.confirmed().is_some();
         let mut spaces = self.entries.of(uri).filter(confirmed);
         let Some(entry) = spaces.next().cloned() else {

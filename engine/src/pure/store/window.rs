@@ -123,7 +123,7 @@ impl Listing {
 #[derive(Debug, Default)]
 pub(super) struct Meanwhile {
     /// URIs of records that changed or went.
-    pub(super) records: FastSet<Box<str>>,
+    pub(super) records: FastSet<Arc<str>>,
     /// What happened to children, in order: some of their parents may be on the page.
     pub(super) children: Vec<ChildChange>,
     /// About how many bytes these are.
@@ -223,9 +223,9 @@ impl Window {
     }
 
     /// A live event knows better than a page that is on its way.
-    pub(super) fn touched(&mut self, uri: &str) {
+    pub(super) fn touched(&mut self, uri: impl FnOnce() -> Arc<str>) {
         if let Some(meanwhile) = &mut self.meanwhile {
-            meanwhile.records.insert(uri.into());
+            meanwhile.records.insert(uri());
             if meanwhile.records.len() > MAX_MEANWHILE {
                 self.meanwhile = None;
             }

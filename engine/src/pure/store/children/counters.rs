@@ -23,8 +23,10 @@ const MAX_GROUPS: usize = 256;
 const MAX_NAME: usize = 1024;
 
 /// Which counters a relation has, as far as the server has shown them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
+    /// The counter of all children.
+    total: Box<str>,
     /// Whether its children are counted at all; `None` while that has not shown.
     is_counted: Option<bool>,
     /// The counters of groups; `None` for a group that has none.
@@ -36,6 +38,22 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Of a relation of which nothing is known.
+    pub(super) fn new(relation: &str) -> Self {
+        Self {
+            total: format!("{relation}Count").into(),
+            is_counted: None,
+            groups: FastMap::default(),
+            names: FastSet::default(),
+            has_odd: false,
+        }
+    }
+
+    /// How many children the server says a record has.
+    pub(super) fn count_all(&self, record: &Record) -> Option<i64> {
+        count(record, &self.total)
+    }
+
     /// The server showed a record with children in these groups. `is_by_uri`: whenever one of them comes, changes or goes,
     /// they are counted; `was_counted`: that happened since the record is there, if they are counted at all.
     pub(super) fn learn<'a>(
@@ -46,7 +64,7 @@ impl Counters {
         is_by_uri: bool,
         was_counted: bool,
     ) {
-        if count(record, &total(relation)).is_none() {
+        if self.count_all(record).is_none() {
             if was_counted {
                 self.is_counted.get_or_insert(false);
             }
@@ -83,8 +101,8 @@ impl Counters {
     }
 
     /// Whether the server counts the children of this record.
-    fn counts(&self, relation: &str, record: &Record) -> bool {
-        self.is_counted == Some(true) || count(record, &total(relation)).is_some()
+    fn counts(&self, record: &Record) -> bool {
+        self.is_counted == Some(true) || self.count_all(record).is_some()
     }
 
     /// Sets the counters of a record among whose children one of this author came, moved or went. Says whether the server
@@ -97,16 +115,15 @@ impl Counters {
         after: &Children,
         author: &str,
     ) -> bool {
-        if !self.counts(relation, record) {
+        if !self.counts(record) {
             return self.is_counted.is_some();
         }
-        let total = total(relation);
-        let known = count(record, &total);
+        let known = self.count_all(record);
         if known.is_none() && !before.is_empty() {
             return false;
         }
         let (counted, mut certain) = step(known, before.iter(), after.iter(), author);
-        set(record, &total, counted);
+        set(record, &self.total, counted);
         for group in groups(before, after) {
             let (before, after) = (before.group(group), after.group(group));
             if before.len() == after.len() {
@@ -134,7 +151,7 @@ impl Counters {
         before: &Children,
         after: &Children,
     ) -> bool {
-        if !self.counts(relation, record) {
+        if !self.counts(record) {
             return self.is_counted.is_some();
         }
         let (counted, mut certain) = number(after.iter());
@@ -143,7 +160,7 @@ impl Counters {
             certain &= self.names.contains(&*name);
             set(record, &name, 0);
         }
-        set(record, &total(relation), counted);
+        set(record, &self.total, counted);
         for group in groups(before, after) {
             match self.counter_of(relation, record, group) {
                 Counter::Known(counter) => {
@@ -178,7 +195,7 @@ impl Counters {
         });
         let mut on_it = counters_on(record, relation).into_iter();
         groups_are_true
-            && is_true(&total(relation), &all)
+            && is_true(&self.total, &all)
             && on_it.all(|name| known.iter().any(|it| **it == *name))
     }
 
@@ -230,11 +247,6 @@ fn counters_on(record: &Record, relation: &str) -> Vec<Arc<str>> {
     counters.cloned().collect()
 }
 
-/// The counter of all children.
-fn total(relation: &str) -> String {
-    format!("{relation}Count")
-}
-
 /// What the counter of a group may be called. Its value in the body is often longer than its name: `x.y.rsvp#going` is
 /// `Going`.
 fn counters(relation: &str, group: &str) -> impl Iterator<Item = String> {
@@ -255,11 +267,6 @@ pub(super) fn count(record: &Record, counter: &str) -> Option<i64> {
         Extra::Scalar(raw) => raw.get().parse().ok(),
         Extra::Raw(_) | Extra::Children(_) => None,
     }
-}
-
-/// How many children of a relation the server says there are.
-pub(super) fn count_all(record: &Record, relation: &str) -> Option<i64> {
-    count(record, &total(relation))
 }
 
 /// Zero counts are absent.

@@ -1,14 +1,29 @@
 //! Which records hold a child, by id.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, hash::BuildHasher};
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::maps::FastMap;
+use crate::maps::FastHasher;
 
 /// The records that hold a child, for every child of a relation.
 #[derive(Debug, Default)]
-pub(super) struct Holders(FastMap<Box<str>, Ids>);
+pub(super) struct Holders {
+    children: HashTable<Held>,
+    hasher: FastHasher,
+}
+
+/// Who holds one child.
+#[derive(Debug)]
+struct Held {
+    /// Of its key: the table grows without reading keys.
+    hash: u64,
+    /// DID and rkey in one, and where the rkey begins.
+    key: Box<str>,
+    rkey_at: usize,
+    ids: Ids,
+}
 
 /// Ids of records. A child mostly has one parent, but a DID-matched one has as many as its subject has records.
 #[derive(Debug)]
@@ -23,7 +38,9 @@ const MANY: usize = 8;
 impl Holders {
     /// Those that hold a child, in the order of their ids.
     pub(super) fn of(&self, did: &str, rkey: &str) -> Vec<u64> {
-        match self.0.get(&*key(did, rkey)) {
+        let hash = self.hasher.hash_one((did, rkey));
+        let held = self.children.find(hash, |it| it.is(did, rkey));
+        match held.map(|it| &it.ids) {
             None => Vec::new(),
             Some(Ids::Few(ids)) => {
                 let mut ids = ids.to_vec();
@@ -36,45 +53,62 @@ impl Holders {
 
     /// A record holds a child.
     pub(super) fn add(&mut self, (did, rkey): (&str, &str), id: u64) {
-        let ids = self
-            .0
-            .entry(key(did, rkey))
-            .or_insert_with(|| Ids::Few(SmallVec::new()));
-        match ids {
-            Ids::Few(few) if few.contains(&id) => {}
-            Ids::Few(few) if few.len() < MANY => few.push(id),
-            Ids::Few(few) => {
-                let mut many: BTreeSet<u64> = few.iter().copied().collect();
-                many.insert(id);
-                *ids = Ids::Many(many);
-            }
-            Ids::Many(many) => drop(many.insert(id)),
-        }
+        let hash = self.hasher.hash_one((did, rkey));
+        let is_it = |it: &Held| it.is(did, rkey);
+        let held = self.children.entry(hash, is_it, |it| it.hash);
+        let mut held = held.or_insert_with(|| Held {
+            hash,
+            key: [did, rkey].concat().into(),
+            rkey_at: did.len(),
+            ids: Ids::Few(SmallVec::new()),
+        });
+        held.get_mut().ids.add(id);
     }
 
     /// A record does not hold a child any more.
     pub(super) fn remove(&mut self, (did, rkey): (&str, &str), id: u64) {
-        let key = key(did, rkey);
-        let is_empty = match self.0.get_mut(&key) {
-            None => false,
-            Some(Ids::Few(few)) => {
-                few.retain(|it| *it != id);
-                few.is_empty()
-            }
-            Some(Ids::Many(many)) => {
-                many.remove(&id);
-                many.is_empty()
-            }
-        };
-        if is_empty {
-            self.0.remove(&key);
+        let hash = self.hasher.hash_one((did, rkey));
+        let held = self.children.find_entry(hash, |it| it.is(did, rkey));
+        let Ok(mut held) = held else { return };
+        if held.get_mut().ids.remove(id) {
+            held.remove();
         }
     }
 }
 
-/// DIDs have no spaces.
-fn key(did: &str, rkey: &str) -> Box<str> {
-    format!("{did} {rkey}").into()
+impl Held {
+    fn is(&self, did: &str, rkey: &str) -> bool {
+        self.key.split_at_checked(self.rkey_at) == Some((did, rkey))
+    }
+}
+
+impl Ids {
+    fn add(&mut self, id: u64) {
+        match self {
+            Self::Few(few) if few.contains(&id) => {}
+            Self::Few(few) if few.len() < MANY => few.push(id),
+            Self::Few(few) => {
+                let mut many: BTreeSet<u64> = few.iter().copied().collect();
+                many.insert(id);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => drop(many.insert(id)),
+        }
+    }
+
+    /// Says whether none is left.
+    fn remove(&mut self, id: u64) -> bool {
+        match self {
+            Self::Few(few) => {
+                few.retain(|it| *it != id);
+                few.is_empty()
+            }
+            Self::Many(many) => {
+                many.remove(&id);
+                many.is_empty()
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +130,6 @@ mod tests {
         }
         holders.remove(("did:c", "self"), 7);
         assert!(holders.of("did:a", "self").is_empty());
-        assert_eq!(holders.0.len(), 1);
+        assert_eq!(holders.children.len(), 1);
     }
 }

@@ -104,11 +104,11 @@ impl Followed {
     /// The relation of this name, whether the server has shown it or not.
     pub(super) fn named(&mut self, name: &str, home: &Home) -> Result<&mut Relation, Bound> {
         let has_room = self.relations.len() < MAX_RELATIONS && name.len() <= MAX_NAME;
-        if !has_room && !self.relations.contains_key(name) {
-            return Err(Bound::Relations);
+        if has_room && !self.relations.contains_key(name) {
+            let new = Relation::new(name, home.limit(name));
+            self.relations.insert(name.into(), new);
         }
-        let relation = self.relations.entry(name.into());
-        Ok(relation.or_insert_with(|| Relation::new(name, home.limit(name))))
+        self.relations.get_mut(name).ok_or(Bound::Relations)
     }
 
     /// Ids of the records of an author, the oldest first.

@@ -94,7 +94,7 @@ impl Store {
         }
         for parent in parents {
             let put = |relation: &Relation, record: &Record, shared: &mut Shared| {
-                relation.with(record, &child, shared).map(Some)
+                relation.with(record, &child, shared)
             };
             let done = self.edit_children(parent, &added.relation, &mut shared, put);
             known = Unknowable::and(known, done);

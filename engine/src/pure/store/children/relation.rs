@@ -5,12 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{
-    Parents,
-    counters::{Counters, count_all},
-    grouping::Grouping,
-    holders::Holders,
-};
+use super::{Parents, counters::Counters, grouping::Grouping, holders::Holders};
 use crate::{
     maps::FastMap,
     pure::{
@@ -56,12 +51,27 @@ pub(super) struct Edited {
     pub(super) is_certain: bool,
 }
 
-/// A list before an event, if there was one, and after it.
-type Step = (Option<Arc<Children>>, Arc<Children>);
+/// What an event makes of a list, whoever holds it.
+#[derive(Debug, Clone)]
+struct Step {
+    before: Arc<Children>,
+    after: Arc<Children>,
+    /// The one that came, changed or went.
+    child: Arc<Child>,
+    /// Where URIs begin in its text.
+    uris: Vec<usize>,
+    /// Nobody can tell in which group the server has it: it stays where it was.
+    is_guessed: bool,
+    /// It stands in the group where it stood.
+    stays: bool,
+}
 
-/// Lists that several records share stay shared: the same before, the same after.
+/// Lists that several records share stay shared, and what becomes of one is found once: the same before, the same after.
 #[derive(Debug, Default)]
-pub(super) struct Shared(FastMap<Option<usize>, Step>);
+pub(super) struct Shared(FastMap<Option<usize>, (Option<Arc<Children>>, Outcome)>);
+
+/// `None` where nothing changes.
+type Outcome = Result<Option<Step>, Unknowable>;
 
 impl Relation {
     pub(super) fn new(name: &str, limit: Option<usize>) -> Self {
@@ -70,7 +80,7 @@ impl Relation {
             limit,
             holders: Holders::default(),
             grouping: Grouping::default(),
-            counters: Counters::default(),
+            counters: Counters::new(name),
             collection: None,
             matching: None,
         }
@@ -153,11 +163,11 @@ impl Relation {
         after: Option<&Extra>,
     ) {
         if let (Some(Extra::Children(before)), Some(Extra::Children(after))) = (before, after) {
-            let (gone, come) = difference(before, after);
-            for key in gone.iter().filter_map(|it| it.key()) {
+            let [gone, come] = difference(before, after);
+            for key in gone.filter_map(|it| it.key()) {
                 self.holders.remove(key, id);
             }
-            for key in come.iter().filter_map(|it| it.key()) {
+            for key in come.filter_map(|it| it.key()) {
                 self.holders.add(key, id);
             }
             return;
@@ -219,31 +229,44 @@ impl Relation {
         record: &Record,
         child: &Arc<Child>,
         shared: &mut Shared,
-    ) -> Result<Edited, Unknowable> {
+    ) -> Result<Option<Edited>, Unknowable> {
         let known = self.children(record)?;
-        let is_grouped = known.as_ref().map(|it| it.is_grouped());
+        let step = shared.of(known, |known| self.step_with(known, child).map(Some))?;
+        step.map(|it| self.edited(record, it)).transpose()
+    }
+
+    fn step_with(
+        &self,
+        known: Option<&Arc<Children>>,
+        child: &Arc<Child>,
+    ) -> Result<Step, Unknowable> {
+        let is_grouped = known.map(|it| it.is_grouped());
         let is_grouped = is_grouped.or(self.grouping.is_grouped);
         let is_grouped = is_grouped.ok_or(Unknowable::Ambiguous)?;
-        let before = known
-            .clone()
-            .unwrap_or_else(|| Arc::new(Children::none(is_grouped)));
+        let none = || Arc::new(Children::none(is_grouped));
+        let before = known.cloned().unwrap_or_else(none);
         let old = before.group_with(child);
         let told = match is_grouped {
             true => self.grouping.group_of(Head::read(child.raw()).value),
             false => Some(String::new()),
         };
-        let is_told = told.is_some();
+        let is_guessed = told.is_none();
         let group = told
             .or_else(|| Some(old?.name.to_string()))
             .ok_or(Unknowable::Ambiguous)?;
         let stays = old.is_some_and(|it| *it.name == *group);
-        // Of what is not in sight nobody knows whether this is one, or what takes the place of one that leaves.
-        let is_certain = is_told && (stays || !self.hides(record, &before));
-        let after = shared.of(&known, || before.with(&group, child));
+        let after = before.with(&group, child);
         if after.len() > MAX_CHILDREN.max(before.len()) {
             return Err(Unknowable::TooMuch(Bound::Children));
         }
-        self.edited(record, child, &before, &after, is_certain)
+        Ok(Step {
+            before,
+            after: after.into(),
+            uris: uris_in(child.raw()),
+            child: child.clone(),
+            is_guessed,
+            stays,
+        })
     }
 
     /// The record without those versions of a child that `is_gone` names; `None` if it has none.
@@ -253,30 +276,31 @@ impl Relation {
         is_gone: &impl Fn(&Child) -> bool,
         shared: &mut Shared,
     ) -> Result<Option<Edited>, Unknowable> {
-        let Some(before) = self.children(record)? else {
-            return Ok(None);
+        let known = self.children(record)?;
+        let step = |before: &Arc<Children>| {
+            let gone = before.iter().find(|it| is_gone(it))?;
+            Some(Step {
+                before: before.clone(),
+                after: before.without(is_gone).into(),
+                uris: uris_in(gone.raw()),
+                child: gone.clone(),
+                is_guessed: false,
+                stays: false,
+            })
         };
-        let Some(gone) = before.iter().find(|it| is_gone(it)).cloned() else {
-            return Ok(None);
-        };
-        let is_certain = !self.hides(record, &before);
-        let after = shared.of(&Some(before.clone()), || before.without(is_gone));
-        let edited = self.edited(record, &gone, &before, &after, is_certain);
-        edited.map(Some)
+        let step = shared.of(known, |known| Ok(known.and_then(step)))?;
+        step.map(|it| self.edited(record, it)).transpose()
     }
 
-    fn edited(
-        &self,
-        record: &Record,
-        child: &Child,
-        before: &Children,
-        after: &Arc<Children>,
-        mut is_certain: bool,
-    ) -> Result<Edited, Unknowable> {
-        let mut record = record.clone();
-        let (size, hides) = (record.bytes(), self.hides(&record, before));
+    fn edited(&self, record: &Record, step: &Step) -> Result<Edited, Unknowable> {
+        let Step { before, after, .. } = step;
+        let hides = self.hides(record, before);
+        // Of what is not in sight nobody knows whether this is one, or what takes the place of one that leaves.
+        let mut is_certain = !step.is_guessed && (step.stays || !hides);
+        let (mut record, size) = (record.clone(), record.bytes());
         let children = Some(Extra::Children(after.clone())).filter(|_| !after.is_empty());
         record.extras.set(&self.name, children);
+        let child = &step.child;
         let author = child.key().map_or("", |(did, _)| did);
         let (name, counters) = (&*self.name, &self.counters);
         is_certain &= match (self.matching, &record.space) {
@@ -286,9 +310,7 @@ impl Relation {
             }
             (Some(Matching::Did), Some(_)) => true,
             // Of these nobody knows which are counted.
-            (Some(Matching::Did), None) | (None, _)
-                if self.may_count() && !names(child.raw(), &record) =>
-            {
+            (Some(Matching::Did), None) | (None, _) if self.may_count() && !step.names(&record) => {
                 counters.follow(name, &mut record, before, after, author);
                 false
             }
@@ -320,32 +342,48 @@ impl Relation {
     /// Whether a record may have more children than are in sight. Where authors are counted, a full group may hide more of
     /// theirs.
     fn hides(&self, record: &Record, children: &Children) -> bool {
-        let counted = count_all(record, &self.name).unwrap_or(0);
+        let counted = self.counters.count_all(record).unwrap_or(0);
         let most = self.limit.unwrap_or(usize::MAX);
         let mut groups = children.groups().iter();
         counted > children.len() as i64 || groups.any(|it| it.children.len() >= most)
     }
 }
 
+impl Step {
+    /// Whether the child names this record by URI.
+    fn names(&self, parent: &Record) -> bool {
+        let (text, uri) = (self.child.raw().get(), parent.uri.as_str());
+        let starts = |at: &usize| text.get(*at..).is_some_and(|it| it.starts_with(uri));
+        self.uris.iter().any(starts)
+    }
+}
+
 impl Shared {
+    /// What becomes of the list that a record holds, if it holds one.
     fn of(
         &mut self,
-        before: &Option<Arc<Children>>,
-        after: impl FnOnce() -> Children,
-    ) -> Arc<Children> {
+        known: Option<Arc<Children>>,
+        step: impl FnOnce(Option<&Arc<Children>>) -> Outcome,
+    ) -> Result<Option<&Step>, Unknowable> {
         // While it is kept here, no other list has its address.
-        let key = before.as_ref().map(|it| Arc::as_ptr(it).addr());
-        let (_, after) = self
-            .0
-            .entry(key)
-            .or_insert_with(|| (before.clone(), Arc::new(after())));
-        after.clone()
+        let key = known.as_ref().map(|it| Arc::as_ptr(it).addr());
+        let (_, outcome) = self.0.entry(key).or_insert_with(|| {
+            let outcome = step(known.as_ref());
+            (known, outcome)
+        });
+        outcome.as_ref().map(Option::as_ref).map_err(|it| *it)
     }
 }
 
 /// Whether a child names this record by URI: then it stands in its body.
 fn names(child: &RawValue, parent: &Record) -> bool {
     child.get().contains(parent.uri.as_str())
+}
+
+/// Where URIs begin in a child: found once, not anew for each of its parents.
+fn uris_in(child: &RawValue) -> Vec<usize> {
+    let starts = child.get().match_indices("at://");
+    starts.map(|(at, _)| at).collect()
 }
 
 /// The first child that can be told from others.
@@ -371,16 +409,14 @@ fn first_child(extra: &Extra) -> Option<Child> {
 fn difference<'a>(
     before: &'a Children,
     after: &'a Children,
-) -> (Vec<&'a Arc<Child>>, Vec<&'a Arc<Child>>) {
-    let (mut gone, mut come): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
-    let is_same = |(a, b): &(&&Arc<Child>, &&Arc<Child>)| Arc::ptr_eq(a, b);
-    let tail = std::iter::zip(gone.iter().rev(), come.iter().rev());
+) -> [impl Iterator<Item = &'a Arc<Child>>; 2] {
+    let is_same = |(a, b): &(&Arc<Child>, &Arc<Child>)| Arc::ptr_eq(a, b);
+    let tail = std::iter::zip(before.iter().rev(), after.iter().rev());
     let tail = tail.take_while(is_same).count();
-    gone.truncate(gone.len() - tail);
-    come.truncate(come.len() - tail);
-    let head = std::iter::zip(&gone, &come);
-    let head = head.take_while(is_same).count();
-    (gone.split_off(head), come.split_off(head))
+    let (gone, come) = (before.len() - tail, after.len() - tail);
+    let head = std::iter::zip(before.iter(), after.iter());
+    let head = head.take(gone.min(come)).take_while(is_same).count();
+    [(before, gone), (after, come)].map(|(list, end)| list.iter().skip(head).take(end - head))
 }
 
 fn each_key(relation: Option<&Extra>, mut each: impl FnMut((&str, &str))) {
