@@ -359,7 +359,8 @@ impl World {
                     true => (COMMUNITY, rng.bool().then_some(rng.u8(..2))),
                     false => (ACCOUNTS[self.account], None),
                 };
-                let row = self.edited(format!("o{number}"), did, space, rng);
+                // Where the app does not say it, the server decides.
+                let row = self.edited(format!("o{number}"), did, space.or(Some(0)), rng);
                 let space = space.map(server::space_uri);
                 self.add(row, space);
             }
@@ -394,8 +395,7 @@ impl World {
     fn edited(&mut self, rkey: String, did: &'static str, space: Option<u8>, rng: &mut Rng) -> Row {
         let number = self.number();
         Row {
-            // Where the app does not say it, the server decides.
-            space: space.or((did == COMMUNITY || !self.setup.community).then_some(0)),
+            space,
             did,
             rkey,
             body: format!("e{number}"),

@@ -227,12 +227,14 @@ impl Server {
         let rows = rows.filter(|it| below.is_none_or(|below| it.time < below));
         let rows: Vec<&Row> = rows.take(self.setup.limit).collect();
         let cursor = rows.last().filter(|_| rows.len() == self.setup.limit);
-        let children = rows.iter().flat_map(|it| self.hydrated(&it.uri()));
+        let mut children = Vec::new();
+        for row in &rows {
+            let hydrated = self.hydrated(&row.uri()).into_iter();
+            children.extend(hydrated.map(|it| (it.rkey.clone(), it.parent.clone(), it.relation)));
+        }
         Page {
             cursor: cursor.map(|it| format!("c{}", it.time)),
-            children: children
-                .map(|it| (it.rkey.clone(), it.parent.clone(), it.relation))
-                .collect(),
+            children,
             records: rows.iter().map(|it| (it.uri(), self.json(it))).collect(),
         }
     }
@@ -245,7 +247,7 @@ impl Server {
     }
 
     /// The children of a record that a snapshot has.
-    fn hydrated<'a>(&'a self, parent: &'a str) -> Vec<&'a ChildRow> {
+    fn hydrated(&self, parent: &str) -> Vec<&ChildRow> {
         let most = self.setup.hydrate.unwrap_or(0);
         let mut rows: Vec<&ChildRow> = self.children_of(parent).collect();
         rows.sort_by_key(|it| std::cmp::Reverse(it.time));
@@ -258,7 +260,7 @@ impl Server {
         rows
     }
 
-    fn children_of<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a ChildRow> {
+    fn children_of(&self, parent: &str) -> impl Iterator<Item = &ChildRow> {
         self.children.iter().filter(move |it| it.parent == parent)
     }
 

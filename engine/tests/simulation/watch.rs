@@ -554,11 +554,13 @@ impl World {
                 }
             }
         }
-        match page {
-            Page::Older(_) => self.answer_pages(),
-            _ if !self.watch.pager.waiting.is_empty() => self.page(),
-            _ if self.watch.replica.store().has_stale_pages() => self.page_soon(SECOND),
-            _ => {}
+        if done.is_ok() && matches!(page, Page::Older(_)) {
+            self.answer_pages();
+        }
+        if self.watch.pager.wanted() != Wanted::default() {
+            self.page();
+        } else if self.watch.replica.store().has_stale_pages() {
+            self.page_soon(SECOND);
         }
     }
 
@@ -575,6 +577,9 @@ impl World {
         self.watch.pager.attempts = 0;
         if self.watch.replica.store().has_stale_pages() {
             self.page_soon(30 * SECOND);
+        }
+        if self.watch.pager.compare {
+            self.page();
         }
     }
 
