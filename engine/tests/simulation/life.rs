@@ -413,6 +413,7 @@ impl World {
         record.collection = Some(COLLECTION.to_owned());
         record.space = space;
         self.edit(Edit::Add { record });
+        self.made.push(row.clone());
         self.edits.push(PendingEdit { row });
     }
 

@@ -107,6 +107,14 @@ impl World {
             });
             self.deliver();
         }
+        // Those beyond maxRecords nobody sees.
+        for row in std::mem::take(&mut self.made) {
+            self.edit(Edit::Remove {
+                rkey: row.rkey,
+                did: Some(row.did.to_owned()),
+            });
+        }
+        self.deliver();
         // A comparison may have begun just now.
         for _ in 0..120 {
             self.advance(self.at + SECOND);

@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) rows: Rows,
     /// Edits that the app waits for.
     pub(crate) edits: Vec<crate::life::PendingEdit>,
+    /// What was edited since the last quiet time.
+    pub(crate) made: Vec<crate::server::Row>,
     /// Spaces of which the device was told that the account is out.
     pub(crate) forbidden: BTreeSet<u8>,
 }
@@ -155,6 +157,7 @@ impl World {
             followers: Vec::new(),
             rows: Rows::new(setup.keep),
             edits: Vec::new(),
+            made: Vec::new(),
             forbidden: BTreeSet::new(),
             setup,
         };
