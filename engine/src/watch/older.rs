@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Refusal},
     pure::{
         lifecycle::machine::Input,
-        store::window::{Outdated, Page},
+        store::window::{Outdated, Page, Wanted},
     },
     transport::{http, page},
 };
@@ -79,7 +79,8 @@ impl Watch {
             Err(error) => return self.no_page(&page, &error),
         };
         let is_first = page == Page::First;
-        match self.end_page(&page, listed) {
+        let ended = self.end_page(&page, listed);
+        match ended {
             Ok(told) => {
                 self.pager.went_well();
                 if is_first {
@@ -92,11 +93,14 @@ impl Watch {
             }
             Err(Outdated) => {}
         }
-        match page {
-            Page::Older(_) => self.answer_pages(),
-            _ if self.pager.is_wanted() => self.page(),
-            _ if self.replica.store().has_stale_pages() => self.pager.refresh_soon(),
-            _ => {}
+        if ended.is_ok() && matches!(page, Page::Older(_)) {
+            self.answer_pages();
+        }
+        // What was wanted meanwhile, or what was overtaken, comes next.
+        if self.pager.wanted() != Wanted::default() {
+            self.page();
+        } else if self.replica.store().has_stale_pages() {
+            self.pager.refresh_soon();
         }
     }
 
@@ -115,6 +119,9 @@ impl Watch {
         self.pager.answer(|_| Err(error.clone()));
         if self.replica.store().has_stale_pages() {
             self.pager.refresh_later();
+        }
+        if self.pager.wanted().first {
+            self.page();
         }
     }
 
