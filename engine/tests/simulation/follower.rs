@@ -56,7 +56,11 @@ impl Follower {
         if is_lost {
             return;
         }
-        assert!(state.rev > self.seen, "a state tells revision {}", state.rev);
+        assert!(
+            state.rev > self.seen,
+            "a state tells revision {}",
+            state.rev
+        );
         self.seen = state.rev;
         self.list = state.entries;
         self.told = Some((state.status, state.error.is_some(), state.cursor));

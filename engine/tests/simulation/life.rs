@@ -116,7 +116,9 @@ impl World {
                     self.publish_record(row.space, Told::Deleted(row));
                 }
             }
-            Write::Child | Write::ChildEdit | Write::ChildDelete if self.setup.hydrate.is_some() => {
+            Write::Child | Write::ChildEdit | Write::ChildDelete
+                if self.setup.hydrate.is_some() =>
+            {
                 self.write_child(write, &mut rng, is_silent);
             }
             Write::Child | Write::ChildEdit | Write::ChildDelete => {}

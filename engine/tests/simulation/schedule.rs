@@ -142,7 +142,7 @@ pub(crate) enum Step {
 impl Setup {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let community = rng.u8(..4) == 0;
+        let community = rng.u8(..3) == 0;
         let kind = match rng.u8(..3) {
             0 => Kind::Sse,
             // A community's socket always ends in a worker.
@@ -219,7 +219,10 @@ fn step(rng: &mut Rng) -> Step {
         53..70 => Step::Fault(fault(rng), dice),
         70..77 => Step::Device(device(rng), dice),
         77..79 => Step::Kick(dice),
-        79 => Step::Admit,
+        79 => match rng.bool() {
+            true => Step::Kick(dice),
+            false => Step::Admit,
+        },
         80..90 => Step::Follow(follow(rng), dice),
         90..99 => Step::Optimistic(optimistic(rng), dice),
         _ => Step::Quiet,

@@ -327,8 +327,7 @@ impl World {
             Told::Child(row) if hydrates && connection.parents.contains(&row.parent) => {
                 let known = (row.parent.clone(), row.relation());
                 connection.known.insert(row.rkey.clone(), known);
-                let (parent, relation, child) =
-                    (&row.parent, row.relation(), row.json(true, body));
+                let (parent, relation, child) = (&row.parent, row.relation(), row.json(true, body));
                 let data = format!(
                     r#"{{"parentUri":"{parent}","relation":"{relation}","child":{child}}}"#
                 );

@@ -151,9 +151,7 @@ impl World {
         let failed = matches!(input, Input::Failed(_));
         if matches!(input, Input::Event(ServerEvent::SnapshotEnd { .. })) {
             let connection = self.connection.as_mut();
-            connection
-                .into_iter()
-                .for_each(|it| it.snapshots += 1);
+            connection.into_iter().for_each(|it| it.snapshots += 1);
         }
         let mut actions = Vec::new();
         let now = self.now();
@@ -532,10 +530,15 @@ impl World {
         let mut actions = Vec::new();
         let now = self.now();
         let listed = listed(told);
-        let implausible = *page == Page::First && self.watch.replica.store().is_implausible(&listed);
+        let implausible =
+            *page == Page::First && self.watch.replica.store().is_implausible(&listed);
         let done = self.watch.replica.end_page(now, page, listed, &mut actions);
         if *page == Page::First && done.is_ok() {
-            self.watch.not_believed = if implausible { self.watch.not_believed + 1 } else { 0 };
+            self.watch.not_believed = if implausible {
+                self.watch.not_believed + 1
+            } else {
+                0
+            };
             self.watch.distrusts |= self.watch.not_believed > 1;
         }
         self.perform_all(actions);
@@ -631,7 +634,8 @@ impl World {
     fn check_machine(&self) {
         let machine = self.watch.replica.machine();
         let (status, connection) = (machine.status(), self.connection.as_ref());
-        let under_way = connection.is_some() || self.watch.wait.is_some() || self.watch.is_suspended;
+        let under_way =
+            connection.is_some() || self.watch.wait.is_some() || self.watch.is_suspended;
         assert_eq!(self.watch.is_stopped(), !under_way, "1: {status:?}");
         if status == Status::Live {
             assert!(
