@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     follower::Follower,
     rows::Trouble,
-    schedule::{Device, Fault, Follow, Optimistic, Step, Write},
+    schedule::{Device, Fault, Follow, Kind, Optimistic, Step, Write},
     server::{self, ACCOUNTS, COLLECTION, COMMUNITY, ChildRow, GROUPS, PEOPLE, Row, Server},
     stream::{Message, Told, cut},
     watch::Watch,
@@ -89,8 +89,10 @@ impl World {
             Step::Admit => self.admit(),
             Step::Follow(follow, dice) => self.follow(follow, &mut Rng::with_seed(dice)),
             Step::Optimistic(what, dice) => self.optimistic(what, &mut Rng::with_seed(dice)),
+            Step::Talk(dice) => self.talk(&mut Rng::with_seed(dice)),
             Step::Quiet => self.quiet(),
         }
+        self.is_calm &= matches!(step, Step::Quiet | Step::Talk(_));
         self.deliver();
     }
 
@@ -123,6 +125,56 @@ impl World {
             }
             Write::Child | Write::ChildEdit | Write::ChildDelete => {}
         }
+    }
+
+    /// One clean change, which shows before the server is asked.
+    fn talk(&mut self, rng: &mut Rng) {
+        if !self.is_calm || self.setup.community {
+            return;
+        }
+        let dice = rng.u64(..);
+        let follows_children = self.setup.kind != Kind::DurableObject;
+        match rng.u8(..6) {
+            0 => {
+                let number = self.number();
+                let row = self.edited(format!("n{number}"), PEOPLE[0], Some(0), rng);
+                self.store_row(row, false);
+            }
+            1 => self.write(Write::Edit, dice, false),
+            2 => self.write(Write::Delete, dice, false),
+            _ if self.setup.hydrate.is_some() && follows_children => self.talk_of_children(rng),
+            _ => {}
+        }
+        self.advance(self.at + 4 * SECOND);
+        // A record that was out of sight comes without its children.
+        let shows_all = !self.setup.only_room && self.server.rows.len() < self.setup.limit;
+        self.says_the_same(shows_all && follows_children && !self.watch.is_in_doubt());
+    }
+
+    /// A child with a key of its own comes, or goes.
+    fn talk_of_children(&mut self, rng: &mut Rng) {
+        let number = self.number();
+        let known = rng.choice(&self.server.children).cloned();
+        let told = match (known, rng.choice(&self.server.rows)) {
+            (Some(row), _) if rng.u8(..3) == 0 => {
+                self.server.children.retain(|it| !it.is(&row));
+                Told::ChildGone(row)
+            }
+            (_, Some(parent)) => {
+                let row = ChildRow {
+                    relation: rng.usize(..2),
+                    did: PEOPLE[rng.usize(..3)],
+                    rkey: format!("u{number}"),
+                    parent: parent.uri(),
+                    group: Some(GROUPS[rng.usize(..2)]),
+                    text: 0,
+                    time: 0,
+                };
+                Told::Child(self.server.put_child(self.at, row))
+            }
+            (_, None) => return,
+        };
+        self.publish(told);
     }
 
     fn put(&mut self, rng: &mut Rng, known: Option<Row>, odd: bool, is_silent: bool) {

@@ -1,6 +1,9 @@
 //! What must hold: after each step, and after a quiet time in which everything has to agree with the server.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use contrail_sync_engine::{
     Edit, Entry, Record, Status, internals::Cacheable, pure::protocol::wire,
@@ -80,6 +83,7 @@ impl World {
         self.take_back();
         self.check();
         self.agrees();
+        self.is_calm = true;
     }
 
     fn until_live(&mut self) {
@@ -186,6 +190,42 @@ impl World {
         self.rows_agree();
     }
 
+    /// What was told live shows, as far as it can be told: all but times, labels, and the children themselves.
+    pub(crate) fn says_the_same(&self, with_counts: bool) {
+        let list = self.server.list();
+        let expected = &list[..self.reach(&list)];
+        let is_vague = !self.vague(&list).is_empty() || self.may_skip(&list);
+        if is_vague || self.setup.max_records.is_some() {
+            return;
+        }
+        let expected = expected
+            .iter()
+            .filter(|it| it.in_room || !self.setup.only_room);
+        let counts = |extras: &BTreeMap<String, String>| {
+            let counts = extras.iter().filter(|it| with_counts && it.0.ends_with("Count"));
+            format!("{:?}", counts.collect::<Vec<_>>())
+        };
+        let expected: BTreeSet<String> = expected
+            .map(|it| format!("{} {} {}", it.uri(), it.value(), counts(&self.server.extras(it))))
+            .collect();
+        let shown = self.watch.replica.store().entries().filter(|it| {
+            let is_known = self.row_of(it).is_some();
+            is_known || !self.may_outlive(it, &list)
+        });
+        let shown: BTreeSet<String> = shown
+            .map(|it| {
+                let (uri, value) = (it.record.uri.as_str(), it.record.value.get());
+                format!("{uri} {value} {}", counts(&extras(&it.record)))
+            })
+            .collect();
+        let missing = expected.difference(&shown).next();
+        let more = shown.difference(&expected).next();
+        assert!(
+            missing.is_none() && more.is_none(),
+            "told live, and not shown: {missing:?}; shown instead: {more:?}"
+        );
+    }
+
     /// How far down the server's list the watch says that it knows it.
     fn reach(&self, list: &[&Row]) -> usize {
         let cursor = self.watch.replica.store().cursor();
@@ -267,16 +307,20 @@ impl World {
 }
 
 fn line(record: &Record) -> String {
-    let extras = record.extras();
-    let extras: std::collections::BTreeMap<_, _> = extras
-        .map(|(name, raw)| (name, raw.get().to_owned()))
-        .collect();
+    let extras = extras(record);
     let (uri, space, time) = (record.uri.as_str(), &record.space, record.time_us);
     let cid = record.cid.as_deref().unwrap_or_default();
     format!(
         "{uri} {space:?} {time} {cid} {} {extras:?}",
         record.value.get()
     )
+}
+
+fn extras(record: &Record) -> BTreeMap<String, String> {
+    let extras = record.extras();
+    extras
+        .map(|(name, raw)| (name.to_owned(), raw.get().to_owned()))
+        .collect()
 }
 
 /// The order that is promised.

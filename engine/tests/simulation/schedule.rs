@@ -135,6 +135,8 @@ pub(crate) enum Step {
     Admit,
     Follow(Follow, u64),
     Optimistic(Optimistic, u64),
+    /// After a quiet time, somebody writes over a connection on which nothing is lost: each change shows at once.
+    Talk(u64),
     /// All is well for long enough: then everything agrees.
     Quiet,
 }
@@ -201,7 +203,7 @@ pub(crate) fn steps(setup: &Setup) -> Vec<Step> {
         _ => rng.usize(30..70),
     };
     let mut steps: Vec<Step> = (0..count).map(|_| step(&mut rng)).collect();
-    steps.push(Step::Quiet);
+    talk(&mut rng, &mut steps);
     steps
 }
 
@@ -226,6 +228,13 @@ fn step(rng: &mut Rng) -> Step {
         80..90 => Step::Follow(follow(rng), dice),
         90..99 => Step::Optimistic(optimistic(rng), dice),
         _ => Step::Quiet,
+    }
+}
+
+fn talk(rng: &mut Rng, steps: &mut Vec<Step>) {
+    steps.push(Step::Quiet);
+    for _ in 0..rng.u8(..4) {
+        steps.push(Step::Talk(rng.u64(..)));
     }
 }
 

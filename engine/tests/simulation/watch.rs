@@ -1,7 +1,7 @@
 //! The driver of the replica: what `watch/` of the engine does with tasks and timers, by hand and on the simulated clock. The
 //! rules of its pager, its ticket desk and its task stand here in their shortest form.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use contrail_sync_engine::{
     BackoffPolicy, ErrorKind, Status,
@@ -118,6 +118,11 @@ impl Watch {
         self.replica.machine().status()
     }
 
+    /// Whether it says that it cannot know its truth without a snapshot.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        format!("{:?}", self.replica.machine()).contains("needed: true")
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(self.status(), Status::Idle | Status::Closed)
     }
@@ -147,6 +152,7 @@ impl World {
     /// One input of the lifecycle.
     pub(crate) fn input(&mut self, input: Input) {
         let was_stopped = self.watch.is_stopped();
+        let before = keeps_all(&input).then(|| self.watch.replica.store().len());
         let may_act = matches!(input, Input::Start | Input::Stop);
         let failed = matches!(input, Input::Failed(_));
         if matches!(input, Input::Event(ServerEvent::SnapshotEnd { .. })) {
@@ -159,6 +165,11 @@ impl World {
         assert!(
             !was_stopped || may_act || actions.is_empty(),
             "6: a watch that ended does {actions:?}"
+        );
+        let store = self.watch.replica.store();
+        assert!(
+            before.is_none_or(|it| it == store.len()),
+            "8: records went, and no server said so"
         );
         self.perform_all(actions);
         if failed && self.watch.replica.store().is_arriving() {
@@ -532,7 +543,11 @@ impl World {
         let listed = listed(told);
         let implausible =
             *page == Page::First && self.watch.replica.store().is_implausible(&listed);
+        let before = self.versions();
         let done = self.watch.replica.end_page(now, page, listed, &mut actions);
+        let after = self.versions();
+        let older = after.iter().find(|(id, it)| before.get(id) > Some(it));
+        assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
         if *page == Page::First && done.is_ok() {
             self.watch.not_believed = if implausible {
                 self.watch.not_believed + 1
@@ -627,6 +642,27 @@ fn listed(page: server::Page) -> Listed {
         }
     }
     listed
+}
+
+/// Whether nothing may go because of an input: a snapshot that begins, or a connection that ends, takes nothing away.
+fn keeps_all(input: &Input) -> bool {
+    match input {
+        Input::Event(ServerEvent::SnapshotStart) => true,
+        Input::Failed(failure) => failure.refusal != Some(Refusal::AccessLost),
+        _ => false,
+    }
+}
+
+impl World {
+    /// The versions that the server has given to the records that are shown, by id.
+    fn versions(&self) -> BTreeMap<u64, u64> {
+        let entries = self.watch.replica.store().entries();
+        let confirmed = entries.filter(|it| it.optimistic.is_none());
+        let version = |cid: Option<&str>| cid?.strip_prefix('v')?.parse().ok();
+        confirmed
+            .filter_map(|it| Some((it.id, version(it.record.cid.as_deref())?)))
+            .collect()
+    }
 }
 
 /// What the lifecycle promises, whatever happens.

@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) rows: Rows,
     /// Edits that the app waits for.
     pub(crate) edits: Vec<crate::life::PendingEdit>,
+    /// Nothing went wrong since the last quiet time.
+    pub(crate) is_calm: bool,
     /// What was edited since the last quiet time.
     pub(crate) made: Vec<crate::server::Row>,
     /// Spaces of which the device was told that the account is out.
@@ -158,6 +160,7 @@ impl World {
             rows: Rows::new(setup.keep),
             edits: Vec::new(),
             made: Vec::new(),
+            is_calm: false,
             forbidden: BTreeSet::new(),
             setup,
         };
