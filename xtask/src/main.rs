@@ -14,6 +14,7 @@ mod keyring;
 mod npm;
 mod proc;
 mod setup;
+mod sim;
 mod soak;
 mod talk;
 mod test;
@@ -36,6 +37,8 @@ cargo xtask <command>
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
   bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
+  sim [--cases N] [--seed S]   random schedules of a watch against a simulated server, network and clock (200,000)
+      [--mutants]              small faults put into a copy of the engine: each must be found
   soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
        [--seed N]              (15 minutes by default)
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
@@ -85,6 +88,7 @@ fn dispatch() -> Result<ExitCode> {
         "test" => return test::run(&test_options(&mut args)?),
         "bench" => bench::run(quick(&mut args)?)?,
         "agree" => agree::run(&agree_options(&mut args)?)?,
+        "sim" => sim::run(&sim_options(&mut args)?)?,
         "soak" => soak::run(&soak_options(&mut args)?)?,
         "fuzz" => fuzz::run(&fuzz_options(&mut args)?)?,
         "bindings" => {
@@ -141,6 +145,19 @@ fn agree_options(args: &mut lexopt::Parser) -> Result<agree::Options> {
         match arg {
             Long("cases") => options.cases = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn sim_options(args: &mut lexopt::Parser) -> Result<sim::Options> {
+    let mut options = sim::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("cases") => options.cases = args.value()?.parse()?,
+            Long("seed") => options.seed = args.value()?.parse()?,
+            Long("mutants") => options.mutants = true,
             other => return Err(other.unexpected().into()),
         }
     }

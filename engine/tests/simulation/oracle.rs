@@ -202,11 +202,20 @@ impl World {
             .iter()
             .filter(|it| it.in_room || !self.setup.only_room);
         let counts = |extras: &BTreeMap<String, String>| {
-            let counts = extras.iter().filter(|it| with_counts && it.0.ends_with("Count"));
+            let counts = extras
+                .iter()
+                .filter(|it| with_counts && it.0.ends_with("Count"));
             format!("{:?}", counts.collect::<Vec<_>>())
         };
         let expected: BTreeSet<String> = expected
-            .map(|it| format!("{} {} {}", it.uri(), it.value(), counts(&self.server.extras(it))))
+            .map(|it| {
+                format!(
+                    "{} {} {}",
+                    it.uri(),
+                    it.value(),
+                    counts(&self.server.extras(it))
+                )
+            })
             .collect();
         let shown = self.watch.replica.store().entries().filter(|it| {
             let is_known = self.row_of(it).is_some();

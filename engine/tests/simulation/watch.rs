@@ -120,7 +120,8 @@ impl Watch {
 
     /// Whether it says that it cannot know its truth without a snapshot.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        format!("{:?}", self.replica.machine()).contains("needed: true")
+        let is_asking = self.pager.compare || self.pager.fetching.is_some();
+        is_asking || format!("{:?}", self.replica.machine()).contains("needed: true")
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
