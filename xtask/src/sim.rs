@@ -92,7 +92,8 @@ fn search(copy: &Path, options: &Options) -> Result<Option<String>> {
         .arg("--manifest-path")
         .arg(copy.join("Cargo.toml"))
         .args(["--", "--nocapture"])
-        .env("CARGO_TARGET_DIR", build::target())
+        // Never the repository's own: what is built of two copies of one crate has the same names.
+        .env("CARGO_TARGET_DIR", copy.join("target"))
         .env("SIM_CASES", options.cases.to_string())
         .env("SIM_SEED", options.seed.to_string());
     let (mut ran, mut found) = (false, None);
