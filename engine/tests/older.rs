@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use appview::{Fault, On, Options, Server};
 use common::*;
 use contrail_sync_engine::{ErrorKind, Filter, Path, Sort, SortBy, Status, View, WatchSpec};
@@ -76,6 +78,31 @@ async fn a_reconnect_keeps_the_older_pages_and_brings_them_up_to_date() {
         .collect();
     // The pages of now end elsewhere than those of before: a little more may have come with them.
     assert_eq!(rkeys(&fresh)[..wanted.len()], wanted);
+}
+
+#[tokio::test]
+async fn a_page_that_a_reconnect_overtakes_is_asked_for_again() {
+    let (lounge, spec) = lounge(25).await;
+    let engine = engine();
+    let watch = engine.watch(spec).await;
+    until_live(&watch).await;
+    let slowly = Fault {
+        on: Some(On::Handshake),
+        times: Some(1),
+        delay_ms: Some(1000),
+        ..Fault::default()
+    };
+    lounge.server.fault(slowly).unwrap();
+    let again = async {
+        while lounge.server.stats().handshakes == 0 {
+            tokio::task::yield_now().await;
+        }
+        engine.suspend(Duration::from_secs(5)).await;
+        engine.wake().await;
+    };
+    let (more, ()) = tokio::join!(watch.load_more(), again);
+    more.unwrap();
+    assert_eq!(watch.state().await.unwrap().entries.len(), 20);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod keyring;
 mod npm;
 mod proc;
 mod setup;
+mod sim;
 mod soak;
 mod sqlite;
 mod talk;
@@ -41,6 +42,8 @@ cargo xtask <command>
        [--release]             as it would be shipped
   bench [--quick]              measure decoding, store, cache and a real window; tables, and target/bench.json
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
+  sim [--cases N] [--seed S]   random schedules of a watch against a simulated server, network and clock (200,000)
+      [--mutants]              small faults put into a copy of the engine: each must be found
   soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
        [--seed N]              (15 minutes by default)
   sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
@@ -92,6 +95,7 @@ fn dispatch() -> Result<ExitCode> {
         "fresh-app" => fresh::run(&fresh_options(&mut args)?)?,
         "bench" => bench::run(quick(&mut args)?)?,
         "agree" => agree::run(&agree_options(&mut args)?)?,
+        "sim" => sim::run(&sim_options(&mut args)?)?,
         "soak" => soak::run(&soak_options(&mut args)?)?,
         "fuzz" => fuzz::run(&fuzz_options(&mut args)?)?,
         "sqlite" => {
@@ -169,6 +173,19 @@ fn agree_options(args: &mut lexopt::Parser) -> Result<agree::Options> {
         match arg {
             Long("cases") => options.cases = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn sim_options(args: &mut lexopt::Parser) -> Result<sim::Options> {
+    let mut options = sim::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("cases") => options.cases = args.value()?.parse()?,
+            Long("seed") => options.seed = args.value()?.parse()?,
+            Long("mutants") => options.mutants = true,
             other => return Err(other.unexpected().into()),
         }
     }

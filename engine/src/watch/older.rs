@@ -118,7 +118,8 @@ impl Watch {
             true => self.pager.arrived(),
             false => Vec::new(),
         };
-        match self.end_page(&page, listed) {
+        let ended = self.end_page(&page, listed);
+        match ended {
             Ok(told) => {
                 // A fresh list may be but the way to an older page that was not to be had so far.
                 if !(is_first && self.pager.is_wanted()) {
@@ -139,14 +140,16 @@ impl Watch {
                 return self.input(Input::Refresh);
             }
             Err(Outdated) if is_first => self.pager.once_more(served),
-            Err(Outdated) if self.pager.is_wanted() => return self.page(),
             Err(Outdated) => {}
         }
-        match page {
-            Page::Older(_) => self.answer_pages(),
-            _ if self.pager.wanted() != Wanted::default() => self.page(),
-            _ if self.replica.store().has_stale_pages() => self.pager.refresh_soon(),
-            _ => {}
+        if ended.is_ok() && matches!(page, Page::Older(_)) {
+            self.answer_pages();
+        }
+        // What was wanted meanwhile, or what was overtaken, comes next.
+        if self.pager.wanted() != Wanted::default() {
+            self.page();
+        } else if self.replica.store().has_stale_pages() {
+            self.pager.refresh_soon();
         }
     }
 
@@ -186,6 +189,9 @@ impl Watch {
         self.pager.answer(|_| Err(error.clone()));
         if self.replica.store().has_stale_pages() {
             self.pager.refresh_later();
+        }
+        if self.pager.wanted().first {
+            self.page();
         }
     }
 

@@ -270,6 +270,8 @@ impl Store {
 
     /// Forgets the records of one space, edits of them included.
     pub fn purge_space(&mut self, space: &str) {
+        // A page that is on its way may have them again: it was answered while they were to be seen.
+        self.drop_page();
         let of_space = |it: &&Arc<Entry>| it.record.space.as_deref() == Some(space);
         let gone: Vec<_> = self.entries.iter().filter(of_space).cloned().collect();
         for entry in gone {

@@ -319,6 +319,18 @@ fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
 }
 
 #[test]
+fn a_page_that_was_answered_before_a_kick_does_not_bring_its_space_back() {
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    let mut secret = record(30, "secret");
+    secret.space = Some("ats://d/t/k".into());
+    store.purge_space("ats://d/t/k");
+    let outcome = store.end_page(&page, listed(vec![secret], None));
+    assert_eq!(outcome, Err(Outdated));
+    assert_eq!(shown(&store), (5..20).rev().collect::<Vec<_>>());
+}
+
+#[test]
 fn an_empty_page_is_the_last_one_whatever_it_says() {
     let mut store = paged();
     let page = store.begin_page(OLDER).unwrap();
