@@ -154,8 +154,21 @@ impl World {
     /// A child with a key of its own comes, or goes.
     fn talk_of_children(&mut self, rng: &mut Rng) {
         let number = self.number();
-        let known = rng.choice(&self.server.children).cloned();
-        let told = match (known, rng.choice(&self.server.rows)) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let known = self
+            .server
+            .children
+            .iter()
+            .filter(|it| connection.knows(it));
+        let known = rng.choice(known.collect::<Vec<_>>()).cloned();
+        let parents = self
+            .server
+            .rows
+            .iter()
+            .filter(|it| connection.follows(&it.uri()));
+        let told = match (known, rng.choice(parents.collect::<Vec<_>>())) {
             (Some(row), _) if rng.u8(..3) == 0 => {
                 self.server.children.retain(|it| !it.is(&row));
                 Told::ChildGone(row)

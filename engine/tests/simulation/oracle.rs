@@ -57,6 +57,9 @@ impl World {
     /// All is well from now on, for long enough.
     pub(crate) fn quiet(&mut self) {
         self.faults = Default::default();
+        self.connection
+            .iter_mut()
+            .for_each(|it| it.ends_after = None);
         self.wall_ahead = 0;
         self.admit();
         if self.watch.is_suspended {

@@ -84,6 +84,19 @@ impl Connection {
         }
     }
 
+    /// Whether children of this record are told.
+    pub(crate) fn follows(&self, parent: &str) -> bool {
+        self.parents.contains(parent)
+    }
+
+    /// Whether it is told that this child goes, and where from.
+    pub(crate) fn knows(&self, child: &ChildRow) -> bool {
+        let known = self.known.get(&child.rkey);
+        known.is_some_and(|(parent, relation)| {
+            *parent == child.parent && *relation == child.relation()
+        })
+    }
+
     /// Children of a page's records are told from now on.
     fn learn(&mut self, page: &server::Page) {
         self.parents
