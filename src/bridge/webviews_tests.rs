@@ -112,7 +112,7 @@ async fn a_webview_that_is_closed_takes_its_handles_with_it_and_leaves_those_of_
         assert_eq!(scene.bridge.handle_count(), 1);
         side = child(&scene.window);
     }
-    assert_eq!(scene.bridge.renew("main", PAGE), [1]);
+    assert_eq!(scene.bridge.renew("main", PAGE, true), [1]);
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_webview_that_moves_to_another_window_keeps_its_handles_until_it_is_cl
     let other = other.build().unwrap().as_ref().window();
     scene.watch(&scene.side, scene.lounge.spec()).await;
     scene.side.reparent(&other).unwrap();
-    assert_eq!(scene.bridge.renew("side", PAGE), [1]);
+    assert_eq!(scene.bridge.renew("side", PAGE, true), [1]);
     assert!(sender(&scene.bridge, scene.side.clone())(
         "an-event",
         String::new()

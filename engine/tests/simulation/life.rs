@@ -288,7 +288,7 @@ impl World {
             Fault::CutAfter | Fault::StallAfter => {
                 let ends = Some((dice % 12, fault == Fault::StallAfter));
                 match connection {
-                    Some(it) if dice % 3 == 0 => {
+                    Some(it) if dice.is_multiple_of(3) => {
                         it.received = 0;
                         it.ends_after = ends;
                     }
