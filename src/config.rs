@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use contrail_sync_engine::{
     CacheOptions, Filter, MAX_POLL_INTERVAL, MAX_RECORDS, MAX_TICKET_BYTES, MIN_POLL_INTERVAL,
-    NamedMinter, Path, Sort, SortBy, Ticket, TicketSource, TransportKind, View, WatchSpec,
+    NamedMinter, Path, Sort, SortBy, Ticket, TicketIn, TicketSource, TransportKind, View,
+    WatchSpec,
     internals::{Secrets, bare},
 };
 use serde::Deserialize;
@@ -71,6 +72,9 @@ pub struct WatchOptions {
     pub mint: Option<bool>,
     /// Name of a minter that the app registered on the plugin's Builder.
     pub minter: Option<String>,
+    /// Where requests carry the ticket: `query` by default, or `header` (`Authorization: Bearer`), as AT Protocol's service
+    /// tokens go.
+    pub ticket_in: Option<TicketIn>,
     /// Whether to connect again after a failure; yes by default.
     pub reconnect: Option<bool>,
     /// DID of the account whose watch it is.
@@ -220,6 +224,7 @@ impl WatchOptions {
     fn complete(self, mut spec: WatchSpec, surroundings: &Surroundings) -> Result<WatchSpec> {
         spec.transport = self.transport.unwrap_or_default();
         spec.tickets = self.tickets(surroundings)?;
+        spec.ticket_in = self.ticket_in.unwrap_or_default();
         spec.cache = self.cache(surroundings)?;
         spec.view = self.view()?;
         spec.account = self.account;

@@ -20,12 +20,13 @@ enum Shape {
 }
 
 /// The options of a watch.
-const OPTIONS: [(&str, Shape); 15] = [
+const OPTIONS: [(&str, Shape); 16] = [
     ("url", Shape::Text),
     ("transport", Shape::OneOf(&["sse", "ws", "auto", "poll"])),
     ("ticket", Shape::Text),
     ("mint", Shape::YesOrNo),
     ("minter", Shape::Text),
+    ("ticketIn", Shape::OneOf(&["query", "header"])),
     ("reconnect", Shape::YesOrNo),
     ("account", Shape::Text),
     ("idleTimeout", Shape::Whole),

@@ -101,7 +101,7 @@ pub use tickets::{
     HttpMinter, MintReason, MintRequest, Minter, NamedMinter, TicketError, TicketSource,
 };
 pub use transport::{
-    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TransportError, UrlGuard,
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TicketIn, TransportError, UrlGuard,
     http::HttpError,
     polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
 };

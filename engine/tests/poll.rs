@@ -7,10 +7,14 @@ use std::time::Duration;
 use appview::{Contrail, Delete, Fault, On, Options, PositionShape, Put, Server};
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Status, Subscription, Ticket, TicketSource, TransportKind, WatchSpec,
+    ErrorKind, Status, Subscription, Ticket, TicketIn, TicketSource, TransportKind, WatchSpec,
 };
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// A server of today's contrail.
 async fn lists() -> Server {
@@ -276,6 +280,80 @@ async fn a_space_is_never_followed_by_a_list_which_would_be_everybodys() {
         assert_eq!(state.error.unwrap().kind, ErrorKind::InvalidOptions);
     }
     assert_eq!(server.stats().lists, 0);
+}
+
+#[tokio::test]
+async fn a_ticket_in_the_header_opens_streams_and_goes_with_lists() {
+    let lounge = Lounge::open().await;
+    lounge.say("1", "hello");
+    let engine = engine();
+    // What the development appview takes for a signed token of alice's.
+    let token = TicketSource::Static(Ticket::parse(ALICE).unwrap());
+    for transport in [TransportKind::Sse, TransportKind::Ws, TransportKind::Auto] {
+        let mut spec = lounge.spec();
+        spec.transport = transport;
+        spec.tickets = token.clone();
+        let refused = engine.watch(spec.clone()).await;
+        until_error(&refused, ErrorKind::AuthRequired).await;
+        spec.ticket_in = TicketIn::Header;
+        let watch = engine.watch(spec).await;
+        assert_eq!(texts(&until_live(&watch).await), ["hello"]);
+        watch.refresh().await.unwrap();
+    }
+
+    let server = lists().await;
+    say(&server, "1", "one");
+    for transport in [TransportKind::Poll, TransportKind::Auto] {
+        let mut spec = spec(&server, "");
+        spec.transport = transport;
+        spec.tickets = token.clone();
+        spec.ticket_in = TicketIn::Header;
+        assert_eq!(texts(&until_live(&engine.watch(spec).await).await), ["one"]);
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_in_the_header_stays_where_the_watch_is() {
+    let (here, there) = (Hearing::open().await, Hearing::open().await);
+    let mut spec = anywhere(here.url());
+    spec.transport = TransportKind::Sse;
+    spec.tickets = TicketSource::Static(Ticket::parse("mellon").unwrap());
+    spec.ticket_in = TicketIn::Header;
+    let engine = engine();
+    let _watch = engine.watch(spec).await;
+    let asked = here.answer_with_a_redirect(&there.url()).await;
+    assert!(asked.contains("authorization: Bearer mellon"), "{asked}");
+    assert!(!asked.contains("ticket="), "{asked}");
+    let asked = there.answer_with_a_redirect(&here.url()).await;
+    assert!(!asked.contains("mellon"), "{asked}");
+}
+
+/// A server that hears a request and redirects it.
+struct Hearing(TcpListener);
+
+impl Hearing {
+    async fn open() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn url(&self) -> url::Url {
+        let address = self.0.local_addr().unwrap();
+        let url = format!("http://{address}/xrpc/com.example.message.watchRecords");
+        url.parse().unwrap()
+    }
+
+    async fn answer_with_a_redirect(&self, to: &url::Url) -> String {
+        let (mut socket, _) = self.0.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n\r\n") {
+            heard.push(socket.read_u8().await.unwrap());
+        }
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(heard).unwrap()
+    }
 }
 
 #[tokio::test]

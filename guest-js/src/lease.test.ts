@@ -37,7 +37,7 @@ describe("the lease of a page", () => {
     await page.started();
     const seen = () => plugin.handles("renew_session").length;
     const visible = () =>
-      plugin.calls.findLast(({ command }) => command === "renew_session")?.args["visible"];
+      plugin.calls.filter(({ command }) => command === "renew_session").at(-1)?.args["visible"];
     const hidden = vi.spyOn(document, "hidden", "get");
     hidden.mockReturnValue(true);
     document.dispatchEvent(new Event("visibilitychange"));

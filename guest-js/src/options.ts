@@ -31,7 +31,8 @@ export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
 
 /** What two stores of a page have in common that show the same list, however they reach it. */
 export function watchKey(options: WatchOptions): string {
-  const { transport, ticket, mint, minter, reconnect, idleTimeout, pollInterval, ...list } = options;
+  const { transport, ticket, mint, minter, ticketIn, reconnect, idleTimeout, pollInterval, ...list } =
+    options;
   return JSON.stringify(Object.entries(list).sort());
 }
 

@@ -7,7 +7,8 @@ use futures_util::{Stream, StreamExt};
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
     header::{
-        ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+        ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
+        HeaderValue, LOCATION,
     },
 };
 use url::Url;
@@ -87,13 +88,19 @@ impl Http {
         let answer = async {
             check(&request.url, &request.guard, &secrets)?;
             let mut way = self.dead_ends.set_out(&url)?;
-            if let Some(ticket) = &request.ticket {
+            let bearer = request.bearer()?;
+            if let Some(ticket) = request.ticket.as_ref().filter(|_| bearer.is_none()) {
                 url.query_pairs_mut().append_pair("ticket", ticket.expose());
             }
             let (sent, mut origin) = (url.clone(), asked.clone());
             loop {
+                let bearer = bearer.as_ref().filter(|_| url.origin() == sent.origin());
                 let answer = self.answer(&url, origin, &secrets, |client| {
-                    client.get(url.clone()).header(ACCEPT, accept)
+                    let asked = client.get(url.clone()).header(ACCEPT, accept);
+                    match bearer {
+                        Some(bearer) => asked.header(AUTHORIZATION, bearer),
+                        None => asked,
+                    }
                 });
                 let answer = answer.await?;
                 if !answer.response.status().is_redirection() {

@@ -23,6 +23,7 @@ pub(crate) mod ws;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
+use reqwest::header::HeaderValue;
 use url::Url;
 
 use polling::Polling;
@@ -46,6 +47,22 @@ pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// the watch's (ticket, mode, cursor).
 pub type UrlGuard = Arc<dyn Fn(&Url) -> bool + Send + Sync>;
 
+/// Where a request carries its ticket.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
+pub enum TicketIn {
+    /// `?ticket=`, as tickets of an appview go.
+    #[default]
+    Query,
+    /// `Authorization: Bearer`, as AT Protocol's service tokens go. It goes to the watch's origin alone: no redirect to another
+    /// one takes it along.
+    Header,
+}
+
 /// What to connect to, and within which bounds.
 #[derive(Clone)]
 pub struct ConnectRequest {
@@ -53,8 +70,10 @@ pub struct ConnectRequest {
     pub watch: WatchId,
     /// The `watchRecords` URL, without a ticket.
     pub url: Url,
-    /// Sent as `?ticket=`.
+    /// What opens it, if anything has to.
     pub ticket: Option<Ticket>,
+    /// Where the ticket goes.
+    pub ticket_in: TicketIn,
     /// What may be requested.
     pub guard: UrlGuard,
     /// Longest silence before the connection counts as dead.
@@ -72,7 +91,20 @@ impl ConnectRequest {
     /// Whether a list of public records can answer it.
     pub(crate) fn may_list(&self) -> bool {
         let mut names = self.url.query_pairs();
-        self.ticket.is_none() && names.all(|(name, _)| !UNHEEDED.contains(&&*name))
+        let is_heeded = self.ticket.is_none() || self.ticket_in == TicketIn::Header;
+        is_heeded && names.all(|(name, _)| !UNHEEDED.contains(&&*name))
+    }
+
+    /// The ticket as the value of `Authorization`, where it goes there.
+    fn bearer(&self) -> Result<Option<HeaderValue>, TransportError> {
+        let ticket = self.ticket.as_ref();
+        let Some(ticket) = ticket.filter(|_| self.ticket_in == TicketIn::Header) else {
+            return Ok(None);
+        };
+        let value = HeaderValue::try_from(format!("Bearer {}", ticket.expose()));
+        let mut value = value.map_err(|_| TransportError::NotAHeader)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 
     /// What must not be quoted: the ticket, and what the URL holds of that sort.
@@ -234,6 +266,9 @@ pub enum TransportError {
         /// What was wrong, without the body itself.
         message: String,
     },
+    /// The ticket has characters that no header may have.
+    #[error("the ticket cannot be sent as a header: it may have visible ASCII characters only")]
+    NotAHeader,
     /// Only the two endpoints of the protocol have one another beside them.
     #[error("the URL names neither watchRecords nor listRecords, so there is no list beside it")]
     NoPages,
@@ -279,7 +314,7 @@ impl TransportError {
             Self::Connect { .. } | Self::ConnectTimeout { .. } => ErrorKind::Connect,
             Self::NotAllowed { .. } | Self::RedirectNotAllowed { .. } => ErrorKind::NotAllowed,
             Self::Redirects { .. } | Self::Status { .. } => ErrorKind::HttpStatus,
-            Self::AuthRequired { .. } => ErrorKind::AuthRequired,
+            Self::AuthRequired { .. } | Self::NotAHeader => ErrorKind::AuthRequired,
             Self::BadRequest { .. } => ErrorKind::BadRequest,
             Self::Forbidden { .. } => ErrorKind::Forbidden,
             Self::NotFound { .. } => ErrorKind::NotFound,
@@ -312,6 +347,7 @@ impl TransportError {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::AuthRequired { .. }
+            | Self::NotAHeader
             | Self::Closed {
                 code: close::TICKET_INVALID,
                 ..

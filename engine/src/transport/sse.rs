@@ -202,7 +202,10 @@ mod tests {
     use futures_util::Stream;
 
     use super::*;
-    use crate::{pure::protocol::ticket::Ticket, transport::polling::Polling};
+    use crate::{
+        pure::protocol::ticket::Ticket,
+        transport::{TicketIn, polling::Polling},
+    };
 
     fn request(max_event_bytes: usize) -> ConnectRequest {
         ConnectRequest {
@@ -215,6 +218,7 @@ mod tests {
             idle_timeout: Duration::from_secs(45),
             max_event_bytes,
             polling: Polling::every(Duration::from_secs(10)),
+            ticket_in: TicketIn::Query,
         }
     }
 

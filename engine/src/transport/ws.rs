@@ -7,8 +7,8 @@ use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream};
 use reqwest::{
     Response, Upgraded,
     header::{
-        CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 use serde::Deserialize;
@@ -113,7 +113,9 @@ impl Ws {
         secrets: &Secrets,
     ) -> Result<WebSocketStream<Upgraded>, TransportError> {
         let key = generate_key();
-        let headers = upgrade_headers(&key)?;
+        let mut headers = upgrade_headers(&key)?;
+        // The same origin as the watch's: nothing else is accepted as a socket's URL.
+        headers.extend(request.bearer()?.map(|it| (AUTHORIZATION, it)));
         // The query is what the server made of the watch's own.
         let mut own = url.clone();
         if own.path() == stream_url(&request.url).path() {

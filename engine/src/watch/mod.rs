@@ -48,7 +48,8 @@ use crate::{
     tickets::{Desk, DeskConfig, Minter},
     timer::Timer,
     transport::{
-        ConnectRequest, Events, Transport, TransportError, http, http::Http, polling::Polling,
+        ConnectRequest, Events, TicketIn, Transport, TransportError, http, http::Http,
+        polling::Polling,
     },
 };
 use command::{Admission, Command};
@@ -130,7 +131,7 @@ impl Watch {
             spec.tickets.clone(),
             spec.url.clone(),
             spec.account.clone(),
-            &spec.guard_id,
+            &spec.tickets_id(),
         );
         if spec.is_sorted_elsewhere() {
             warn!(watch = %id, url = %http::bare(&spec.url), "the URL asks for an order of its own, but the watch shows the newest first: give it as `sort`, too");
@@ -350,6 +351,8 @@ impl Watch {
     fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
             Happening::Input(input) => self.input_at(now, input),
+            // What an appview gives in exchange is a ticket of its own kind, for the query.
+            Happening::Ticket(_) if self.spec.ticket_in == TicketIn::Header => {}
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
         }
     }
@@ -492,6 +495,7 @@ impl Watch {
             watch: self.id,
             url: self.spec.url.clone(),
             ticket: None,
+            ticket_in: self.spec.ticket_in,
             guard: self.spec.guard.clone(),
             idle_timeout: self.spec.idle_timeout,
             max_event_bytes: self.settings.max_event_bytes,

@@ -15,7 +15,7 @@ use crate::{
         lifecycle::machine::{Input, Status},
         store::window::{Outdated, Page, Wanted},
     },
-    transport::{http, list, page},
+    transport::{ConnectRequest, TicketIn, http, list, page},
 };
 
 impl Watch {
@@ -78,25 +78,26 @@ impl Watch {
         let generation = desk.generation();
         let (lists, polling) = (self.replica.machine().is_listing(), self.polling.clone());
         async move {
-            if lists {
-                let asked = Instant::now();
-                let listed = list::list(&http, &request, cursor.as_deref()).await?;
-                polling.listed(asked.elapsed());
-                return Ok(listed);
-            }
-            let cursor = cursor.as_deref();
+            let (cursor, asked) = (cursor.as_deref(), Instant::now());
+            let get = async |request: &ConnectRequest| match lists {
+                true => list::list(&http, request, cursor)
+                    .await
+                    .map(|it| (it, None)),
+                false => page::page(&http, request, cursor).await,
+            };
             request.ticket = desk.ticket(followers.clone()).await?;
-            let fetched = match page::page(&http, &request, cursor).await {
+            let fetched = match get(&request).await {
                 // An expired ticket matters only now: the connection outlives it.
                 Err(error) if error.refusal() == Some(Refusal::Ticket) => {
                     desk.refused_this(request.ticket.as_ref());
                     request.ticket = desk.ticket(followers).await?;
-                    page::page(&http, &request, cursor).await
+                    get(&request).await
                 }
                 fetched => fetched,
             };
             let (listed, ticket) = fetched?;
-            if let Some(ticket) = ticket {
+            polling.listed(asked.elapsed());
+            if let Some(ticket) = ticket.filter(|_| request.ticket_in == TicketIn::Query) {
                 desk.roll(ticket, generation);
             }
             Ok(listed)

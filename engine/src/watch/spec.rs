@@ -10,7 +10,7 @@ use crate::{
     pure::view::{View, sort::Sort},
     tickets::TicketSource,
     transport::{
-        DEFAULT_IDLE_TIMEOUT, UNHEEDED, UrlGuard, list,
+        DEFAULT_IDLE_TIMEOUT, TicketIn, UNHEEDED, UrlGuard, list,
         polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
     },
 };
@@ -82,6 +82,8 @@ pub struct WatchSpec {
     pub account: Option<String>,
     /// Where tickets come from.
     pub tickets: TicketSource,
+    /// Where requests carry them.
+    pub ticket_in: TicketIn,
     /// Whether to connect again after a failure.
     pub reconnect: bool,
     /// Longest silence before a connection counts as dead: from 100 ms to an hour, beyond which the nearest is taken.
@@ -107,6 +109,7 @@ impl WatchSpec {
             transport: TransportKind::default(),
             account: None,
             tickets: TicketSource::default(),
+            ticket_in: TicketIn::default(),
             reconnect: true,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             poll_interval: DEFAULT_POLL_INTERVAL,
@@ -124,6 +127,14 @@ impl WatchSpec {
             .query_pairs()
             .any(|(name, _)| name == "inviteToken");
         self.tickets == TicketSource::Public && !invited
+    }
+
+    /// What tells its tickets in the vault from those of other watches, beside account, query and source.
+    pub(crate) fn tickets_id(&self) -> String {
+        match self.ticket_in {
+            TicketIn::Query => self.guard_id.clone(),
+            TicketIn::Header => format!("{} in the header", self.guard_id),
+        }
     }
 
     /// Whether the server is asked for an order in which the watch does not show the records.
@@ -155,7 +166,7 @@ impl WatchSpec {
         if !list::is_endpoint(&self.url) {
             return what("this URL, which names neither watchRecords nor listRecords");
         }
-        if self.tickets != TicketSource::Public {
+        if self.tickets != TicketSource::Public && self.ticket_in == TicketIn::Query {
             return what("a ticket");
         }
         let mut names = self.url.query_pairs();
@@ -180,6 +191,7 @@ impl WatchSpec {
             transport: self.transport,
             account: self.account.clone(),
             tickets: self.tickets.clone(),
+            ticket_in: self.ticket_in,
             reconnect: self.reconnect,
             idle_timeout: self.idle_timeout,
             poll_interval: self.poll_interval,
@@ -218,6 +230,7 @@ pub(crate) struct WatchKey {
     transport: TransportKind,
     account: Option<String>,
     tickets: TicketSource,
+    ticket_in: TicketIn,
     reconnect: bool,
     idle_timeout: Duration,
     poll_interval: Duration,
