@@ -138,8 +138,14 @@ async fn a_proxys_403_and_404_only_back_off() {
     )
     .await;
     strike(
-        answer(404, "text/plain", "404 Not Found"),
+        answer(404, "text/html", "<h1>Not Found</h1>"),
         ErrorKind::HttpStatus,
+    )
+    .await;
+    // Or the server has no stream. Whichever it is, what is there stays.
+    strike(
+        answer(404, "text/plain", "404 Not Found"),
+        ErrorKind::Unsupported,
     )
     .await;
 }

@@ -149,10 +149,9 @@ fn what_cannot_be_watched_or_read_is_a_typed_error() {
         let mut once = WatchOptions::new("/nothing/here.watchRecords");
         once.reconnect = Some(false);
         let closed = open(once).await.unwrap().live().await.unwrap_err();
-        assert!(matches!(
-            closed.kind(),
-            ErrorKind::HttpStatus | ErrorKind::NotFound
-        ));
+        assert_eq!(closed.kind(), ErrorKind::Unsupported);
+        let message = closed.to_string();
+        assert!(message.contains("has no watchRecords"), "{message}");
 
         let watch = open(messages(&space)).await.unwrap();
         watch.live().await.unwrap();
