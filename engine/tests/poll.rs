@@ -589,3 +589,42 @@ async fn a_list_paints_from_the_cache_and_goes_on_from_there() {
     .await;
     end(engine).await;
 }
+
+/// From a write in the appview until it shows, in milliseconds: median and 95th percentile.
+#[tokio::test]
+#[ignore = "measures for a few minutes; asserts nothing of time"]
+async fn how_long_a_write_takes_to_show() {
+    let server = lists().await;
+    let engine = engine();
+    for (interval, writes, refreshing) in [(3600, 30, true), (2, 30, false), (10, 20, false)] {
+        let mut spec = spec(&server, &format!("?limit={}", 50 + interval % 7));
+        spec.poll_interval = Duration::from_secs(interval);
+        let watch = engine.watch(spec).await;
+        until_live(&watch).await;
+        let mut took = Vec::new();
+        for write in 0..writes {
+            // At any time of the interval.
+            let spread = Duration::from_millis(write * 337 % 2000 + 1000);
+            tokio::time::sleep(spread).await;
+            let (began, text) = (std::time::Instant::now(), format!("{interval} {write}"));
+            say(&server, "1", &text);
+            if refreshing {
+                watch.refresh().await.unwrap();
+            }
+            until(&watch, |state| texts(state).contains(&text)).await;
+            took.push(began.elapsed().as_millis());
+        }
+        took.sort_unstable();
+        let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
+        println!(
+            "{} {interval} s: p50 {} ms, p95 {} ms",
+            if refreshing {
+                "refresh(), interval"
+            } else {
+                "interval"
+            },
+            at(50),
+            at(95)
+        );
+    }
+}

@@ -17,6 +17,8 @@ const STEP: Duration = Duration::from_secs(1);
 const REACTION: Duration = Duration::from_millis(15);
 /// Most lists that all watches together ask for in a minute.
 const LISTS_A_MINUTE: u64 = 600;
+/// Those of two seconds.
+const LATE: u64 = 20;
 /// Looks at the position in a minute, at the interval that is the default.
 const LOOKS_A_MINUTE: u64 = 6;
 
@@ -101,7 +103,7 @@ fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_bu
             "{looks}"
         );
 
-        let mut most = 0;
+        let mut all = 0;
         for minute in 0..3 {
             let (mut lists, mut looks) = (0, 0);
             for second in 0..60 {
@@ -111,12 +113,13 @@ fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_bu
             }
             println!("busy: {lists} lists and {looks} looks at the position a minute");
             assert!(looks <= LOOKS_A_MINUTE + 1, "{looks}");
-            most = most.max(lists);
+            // Asked for in one minute, a few may be heard of in the next one.
+            assert!(lists <= LISTS_A_MINUTE + LATE, "{lists}");
+            all += lists;
         }
-        // One more may be just beginning.
         assert!(
-            (LISTS_A_MINUTE / 2..=LISTS_A_MINUTE + 1).contains(&most),
-            "{most}"
+            (LISTS_A_MINUTE..=3 * LISTS_A_MINUTE + LATE).contains(&all),
+            "{all}"
         );
 
         // All know all: nobody is left out by the bound.
