@@ -235,13 +235,13 @@ async fn every_recorded_refusal_has_its_kind() {
             401 => &[ErrorKind::AuthRequired],
             403 => &[ErrorKind::Forbidden],
             // One is the server's own NotFound, the other the router's plain text.
-            404 => &[ErrorKind::NotFound, ErrorKind::HttpStatus],
+            404 => &[ErrorKind::NotFound, ErrorKind::Unsupported],
             _ => &[ErrorKind::HttpStatus],
         };
         assert!(expected.contains(kind), "{status}: {kind:?}");
     }
     assert!(
         kinds.contains(&(404, ErrorKind::NotFound))
-            && kinds.contains(&(404, ErrorKind::HttpStatus))
+            && kinds.contains(&(404, ErrorKind::Unsupported))
     );
 }
