@@ -24,6 +24,8 @@ use super::{
 pub(super) const LIST_SPACING: Duration = Duration::from_millis(100);
 /// The first look at where the appview stands may take so long, until the list is asked for without.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// However long it asks to be left alone.
+const LONGEST_REST: Duration = Duration::from_secs(600);
 
 /// Asks where the appview stands as long as somebody holds it.
 #[derive(Debug)]
@@ -152,5 +154,29 @@ async fn look(http: Http, shared: Arc<Shared>) {
 /// How long an appview is left alone that did not answer so many times.
 fn rest(error: &TransportError, failures: u32, interval: Duration) -> Duration {
     let doubled = interval.saturating_mul(1 << failures.min(5)).min(RELIST);
-    error.retry_after().map_or(doubled, |it| it.max(doubled))
+    let asked = error.retry_after().unwrap_or_default();
+    asked.min(LONGEST_REST).max(doubled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_appview_that_does_not_answer_is_left_alone_ever_longer_and_as_it_asks() {
+        let error = |retry_after| TransportError::Status {
+            at: String::new(),
+            status: 429,
+            message: String::new(),
+            retry_after,
+        };
+        let interval = Duration::from_secs(10);
+        let rests = [1, 2, 3, 9].map(|failures| rest(&error(None), failures, interval).as_secs());
+        assert_eq!(rests, [20, 40, 80, 90]);
+        let asked = |seconds| rest(&error(Some(Duration::from_secs(seconds))), 1, interval);
+        assert_eq!(
+            [asked(1), asked(300), asked(86_400)].map(|it| it.as_secs()),
+            [20, 300, 600]
+        );
+    }
 }
