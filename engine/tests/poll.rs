@@ -144,6 +144,25 @@ async fn a_position_that_moves_for_others_tells_nobody_anything() {
 }
 
 #[tokio::test]
+async fn what_the_list_has_a_moment_after_the_position_moved_is_not_missed() {
+    let server = lists().await;
+    let engine = engine();
+    let watch = engine.watch(spec(&server, "")).await;
+    until_live(&watch).await;
+    let looks = server.stats().positions;
+    server.move_position();
+    while server.stats().positions == looks {
+        tokio::task::yield_now().await;
+    }
+    let late = Put {
+        silent: true,
+        ..message(ALICE, "1", "late")
+    };
+    server.put(late).unwrap();
+    until_texts(&watch, &["late"]).await;
+}
+
+#[tokio::test]
 async fn a_refresh_shows_what_was_written_before_it_whatever_the_transport() {
     let server = lists().await;
     let streaming = Lounge::open().await;
@@ -514,7 +533,29 @@ async fn records_of_one_time_stand_as_the_server_ranks_them() {
         .collect();
     let mut ranked = uris.clone();
     ranked.sort_unstable();
-    assert_eq!((uris.len(), uris), (6, ranked));
+    assert_eq!((uris.len(), &uris), (6, &ranked));
+
+    // Nor does anything move while the server is gone, and comes back.
+    let fault = Fault {
+        on: Some(On::List),
+        status: Some(503),
+        ..Fault::default()
+    };
+    server.fault(fault).unwrap();
+    assert!(watch.refresh().await.is_err());
+    let (gone, before) = (std::time::Instant::now(), engine.statistics().connects);
+    while engine.statistics().connects < before + 2 {
+        assert!(gone.elapsed() < Duration::from_secs(20));
+        tokio::task::yield_now().await;
+    }
+    let state = watch.state().await.unwrap();
+    let shown = |state: &contrail_sync_engine::State| -> Vec<String> {
+        let uris = state.entries.iter().map(|it| it.record.uri.as_str());
+        uris.map(str::to_owned).collect()
+    };
+    assert_eq!(shown(&state), ranked);
+    server.fault(Fault::default()).unwrap();
+    assert_eq!(shown(&until_live(&watch).await), ranked);
 }
 
 #[tokio::test]

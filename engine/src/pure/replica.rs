@@ -83,9 +83,6 @@ impl Replica {
     /// Takes one input at time `now` and appends what is to be done to `out`.
     pub fn step(&mut self, now: Duration, input: Input, out: &mut Vec<Action>) {
         let mut effects = std::mem::take(&mut self.effects);
-        if matches!(input, Input::Lists) {
-            self.store.has_lists_only(true);
-        }
         self.machine.step(now, input, &mut effects);
         let mut knowable = Ok(());
         for effect in effects.drain(..) {
@@ -143,16 +140,17 @@ impl Replica {
 
     fn perform(&mut self, effect: Effect, out: &mut Vec<Action>) -> Result<(), Unknowable> {
         match effect {
-            Effect::Connect => {
-                self.store.has_lists_only(false);
-                out.push(Action::Connect);
-            }
+            Effect::Connect => out.push(Action::Connect),
             Effect::Disconnect => out.push(Action::Disconnect),
             Effect::Wait(delay) => out.push(Action::Wait(delay)),
             Effect::CompareAfter(delay) => out.push(Action::CompareAfter(delay)),
             Effect::Compare => out.push(Action::Compare),
             Effect::DropTicket => out.push(Action::DropTicket),
-            Effect::BeginSnapshot => self.store.begin_snapshot(),
+            Effect::BeginSnapshot => {
+                // Only what a server says changes what is known of it: an attempt to connect says nothing.
+                self.store.has_lists_only(self.machine.is_listing());
+                self.store.begin_snapshot();
+            }
             Effect::SnapshotRecord(record) => self.store.confirm(record),
             Effect::Spare(uri) => self.store.spare(uri.as_str()),
             Effect::EndSnapshot { cursor } => {
