@@ -80,6 +80,7 @@ pub use pure::{
     },
     lifecycle::{backoff::BackoffPolicy, machine::Status},
     protocol::{
+        profile::Profile,
         record::{AtUri, Record},
         ticket::{MAX_TICKET_BYTES, NotATicket, Ticket},
     },
@@ -87,6 +88,7 @@ pub use pure::{
         edit::{Edit, EditError, EditRecord, InvalidEdit},
         entry::{Entry, Optimistic},
         optimistic::MAX_OPTIMISTIC,
+        profiles::Profiles,
     },
     view::{
         MAX_RECORDS, View,

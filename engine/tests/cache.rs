@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use cache_support::*;
 use contrail_sync_engine::{
-    Cache, CacheConfig, CacheError,
+    Cache, CacheConfig, CacheError, Profile, WarningKind,
     internals::{Changes, Row},
 };
-use sqlx::Connection;
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::tempdir;
 use tokio::{runtime::Handle, sync::broadcast::error::TryRecvError};
 
@@ -214,6 +214,45 @@ async fn a_record_remembers_that_its_time_is_that_of_its_event() {
     write(&cache, &key("a"), both).await.unwrap();
     let rows = all(&cache, &key("a")).await.unwrap();
     assert!(rows.iter().map(|row| row.live_time).eq([true, false]));
+}
+
+#[tokio::test]
+async fn profiles_are_kept_until_others_are_written_and_damaged_ones_are_dropped() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("c.sqlite");
+    let cache = open(&path);
+    let profile = |json: &str| Profile::parse(json).unwrap();
+    let bob = profile(r#"{"did":"did:plc:bob","handle":"bob.test"}"#);
+    let lease = cache.lease(key("a"));
+    let write = async |profiles: Option<Vec<Profile>>, replace: bool| {
+        let changes = Changes {
+            profiles,
+            ..changes(records(1, 1, BODY), replace)
+        };
+        cache.write(&lease, changes).await.unwrap();
+    };
+    let read = async || cache.load(&key("a"), 50).await.unwrap().unwrap().profiles;
+    write(Some(vec![bob.clone()]), true).await;
+    write(None, false).await;
+    assert_eq!(read().await, [bob]);
+    write(Some(Vec::new()), false).await;
+    assert!(read().await.is_empty());
+    assert!(cache.warnings().try_recv().is_err());
+
+    let ann = profile(r#"{"did":"did:plc:ann"}"#);
+    write(Some(vec![ann]), false).await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    let damage = "UPDATE watch SET profiles = replace(profiles, 'ann', 'eve')";
+    sqlx::query(damage).execute(&mut other).await.unwrap();
+    let mut warnings = cache.warnings();
+    let loaded = cache.load(&key("a"), 50).await.unwrap().unwrap();
+    assert!(loaded.profiles.is_empty());
+    assert_eq!(loaded.first.len(), 1);
+    assert_eq!(
+        warnings.recv().await.unwrap().kind,
+        WarningKind::DamagedRows
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use appview::{Contrail, Delete, Fault, On, Options, PositionShape, Put, Server};
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, Status, Subscription, Ticket, TicketIn, TicketSource, TransportKind, WatchSpec,
+    CacheOptions, ErrorKind, Profiles, Status, Subscription, Ticket, TicketIn, TicketSource,
+    TransportKind, WatchSpec,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -15,6 +16,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+
+const CAROL: &str = "did:plc:carol";
 
 /// A server of today's contrail.
 async fn lists() -> Server {
@@ -629,6 +632,58 @@ async fn a_list_paints_from_the_cache_and_goes_on_from_there() {
     })
     .await;
     end(engine).await;
+}
+
+#[tokio::test]
+async fn the_profiles_that_a_list_tells_are_there_by_did_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let server = lists().await;
+    say(&server, "1", "one");
+    let mut spec = spec(&server, "?profiles=true&limit=1");
+    spec.cache = Some(CacheOptions::default());
+    let handles = |profiles: &Profiles| -> Vec<String> {
+        let handles = profiles.iter().map(|it| it.handle().unwrap().to_owned());
+        handles.collect()
+    };
+    let engine = session(&file);
+    let watch = engine.watch(spec.clone()).await;
+    assert_eq!(handles(&until_live(&watch).await.profiles), ["alice.test"]);
+
+    // One who writes for the first time, and one whom an older page names.
+    server.put(message(BOB, "2", "two")).unwrap();
+    let told = loop {
+        let delta = watch.next().await.unwrap();
+        if let Some(profiles) = delta.profiles {
+            break profiles;
+        }
+    };
+    assert_eq!(handles(&told), ["alice.test", "bob.test"]);
+    server.put(message(CAROL, "0", "zero")).unwrap();
+    let state = until(&watch, |it| it.profiles.len() == 3).await;
+    assert_eq!(
+        state.profiles.get(CAROL).unwrap().handle(),
+        Some("carol.test")
+    );
+    end(engine).await;
+    server.shutdown().await;
+
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    let painted = until(&watch, |it| !it.entries.is_empty()).await;
+    assert_eq!(
+        handles(&painted.profiles),
+        ["alice.test", "bob.test", "carol.test"]
+    );
+    assert_ne!(painted.status, Status::Live);
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_asked_for_profiles_tells_none() {
+    let server = lists().await;
+    say(&server, "1", "one");
+    let watch = engine().watch(spec(&server, "")).await;
+    assert!(until_live(&watch).await.profiles.is_empty());
 }
 
 /// From a write in the appview until it shows, in milliseconds: median and 95th percentile.

@@ -15,6 +15,7 @@ export interface LiveList<Value = Record<string, unknown>> extends Snapshot<Valu
 /** What shows where there is no store, and on a server. */
 export const NOTHING: Snapshot<never> = {
   records: [],
+  profiles: {},
   status: "idle",
   error: null,
   cursor: null,

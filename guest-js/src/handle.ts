@@ -23,6 +23,9 @@ export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
     get records() {
       return core.snapshot.records;
     },
+    get profiles() {
+      return core.snapshot.profiles;
+    },
     get status() {
       return core.snapshot.status;
     },

@@ -57,7 +57,7 @@ function succeed(record: WireRecord, old: WireRecord): void {
 const { hasOwnProperty: hasOwn } = Object.prototype;
 
 /** Whether two JSON values have the same content; the order of keys does not count. */
-function equal(a: unknown, b: unknown): boolean {
+export function equal(a: unknown, b: unknown): boolean {
   if (!(a instanceof Object && b instanceof Object)) return a === b;
   const keys = Object.keys(a);
   return (

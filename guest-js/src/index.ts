@@ -13,6 +13,8 @@ export type {
   Logger,
   MintTicket,
   OptimisticRecord,
+  Profile,
+  Profiles,
   Snapshot,
   SortOptions,
   WatchFilter,

@@ -16,6 +16,7 @@ import { watchKey } from "./options.js";
 import { Outbox } from "./outbox.js";
 import type { WireRecord } from "./record.js";
 import { Screen, type Shown } from "./screen.js";
+import type { Profiles } from "./types.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
@@ -33,6 +34,8 @@ export interface Update {
   readonly cursor?: string | null;
   /** Left out where nothing is known of them. */
   readonly records?: readonly WireRecord[];
+  /** Left out where nothing is known of them. */
+  readonly profiles?: Profiles;
 }
 
 /** A handle that is open in Rust. */
@@ -84,13 +87,13 @@ export class Link implements Receiver {
 
   /**
    * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
-   * @param previous - the records that are on screen already
+   * @param previous - what is on screen already
    * @param edits - what was edited before
    */
   constructor(
     options: WatchOptions,
     mint: unknown,
-    previous: readonly WireRecord[],
+    previous: Pick<Shown, "records" | "profiles">,
     edits: readonly Edit[],
     events: LinkEvents,
   ) {

@@ -56,6 +56,7 @@ describe("an outbox", () => {
       error: null,
       cursor: null,
       ids: [],
+      profiles: {},
       common,
       records,
       more: false,

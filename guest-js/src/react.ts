@@ -34,7 +34,7 @@ export type { LiveList, MaybeStore, StoreSource } from "./follow.js";
  *
  * @param source - a store, a function that gives one, or `null` as long as there is nothing to watch
  * @param deps - what the function depends on
- * @returns `records`, `status`, `error`, `cursor`, `hasMore` and `loadMore`: the same object until one of them changes
+ * @returns `records`, `profiles`, `status`, `error`, `cursor`, `hasMore` and `loadMore`: the same object until one of them changes
  */
 export function useWatchStore<Value = Record<string, unknown>>(
   source: StoreSource<Value>,

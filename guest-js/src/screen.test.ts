@@ -54,10 +54,10 @@ describe("an empty screen", () => {
       more: false,
     } as const;
     const shown = watch.screen.take(
-      { ...state, inherited: [], ids: [], common: {}, records: [] },
+      { ...state, inherited: [], ids: [], profiles: {}, common: {}, records: [] },
       indexed([]),
     );
-    expect(shown).toEqual({ status: "reconnecting", error, cursor: "older", records: [] });
+    expect(shown).toEqual({ status: "reconnecting", error, cursor: "older", records: [], profiles: {} });
   });
 });
 
@@ -339,6 +339,42 @@ describe("a delta", () => {
     const { records } = watch.screen;
     expect(size(watch.has([b, a], "reconnecting").tell())).toBe("reconnecting 2");
     expect(watch.screen.records).toBe(records);
+  });
+});
+
+describe("profiles", () => {
+  const ann = { did: "did:plc:ann", handle: "ann.test" };
+  const bob = { did: "did:plc:bob", handle: "bob.test" };
+
+  test("show as Rust tells them, and stay the same objects until they change", () => {
+    const watch = live([a]);
+    const first = (watch.knows({ [ann.did]: ann }).tell() as Shown).profiles;
+    expect(first).toEqual({ [ann.did]: ann });
+    const second = (watch.has([b, a]).tell() as Shown).profiles;
+    expect(second).toBe(first);
+    const third = (watch.knows({ [ann.did]: { ...ann }, [bob.did]: bob }).tell() as Shown).profiles;
+    expect(third).toEqual({ [ann.did]: ann, [bob.did]: bob });
+    expect(third[ann.did]).toBe(first[ann.did]);
+    // The same, said anew.
+    expect(watch.ask()?.profiles).toBe(third);
+    expect((watch.knows({}).tell() as Shown).profiles).toEqual({});
+  });
+
+  test("stay as long as records are held which may need them, and go with them", () => {
+    const watch = new Watch([a], { [ann.did]: ann }).has([], "connecting");
+    expect(watch.open()?.profiles).toEqual({ [ann.did]: ann });
+    const more = watch.knows({ [bob.did]: bob }).tell() as Shown;
+    expect(more.profiles).toEqual({ [ann.did]: ann, [bob.did]: bob });
+    const whole = watch.has([b], "live").tell() as Shown;
+    expect(whole.profiles).toEqual({ [bob.did]: bob });
+  });
+
+  test("go when access has ended", () => {
+    const watch = new Watch([a], { [ann.did]: ann }).has([], "closed", {
+      kind: "access-lost",
+      message: "gone",
+    });
+    expect(watch.open()?.profiles).toEqual({});
   });
 });
 

@@ -6,7 +6,9 @@ import { endsAccess } from "./error.js";
 import { type Index, reuse } from "./identity.js";
 import { apply, type Mirror } from "./mirror.js";
 import { overlay } from "./overlay.js";
+import { sameProfiles } from "./profiles.js";
 import { unpack, type WireRecord } from "./record.js";
+import type { Profiles } from "./types.js";
 
 /** What a page shows of a watch. */
 export interface Shown {
@@ -14,6 +16,7 @@ export interface Shown {
   readonly error: ErrorPayload | null;
   readonly cursor: string | null;
   readonly records: readonly WireRecord[];
+  readonly profiles: Profiles;
 }
 
 /** Below every revision: no list is whole yet. */
@@ -29,12 +32,15 @@ const NEVER = -1;
  * - Optimistic records show at once among those that are held, see {@link overlay}. Those that are held stay, too, where
  *   Rust has to be told of them again.
  * - The list with which a watch ends shows, with that end, once it is whole.
+ * - Profiles stay as long as records are held, which may need them, and are those that Rust told of afterwards.
  * - A record that did not change keeps its object, and a list of such records its array.
  */
 export class Screen {
   #records: readonly WireRecord[];
+  #profiles: Profiles;
   /** What Rust has told of its list. */
   #told: Mirror = { rev: -1, ids: [], records: [] };
+  #toldProfiles: Profiles = {};
   /** What stays on screen for now, without the optimistic records that came since. */
   #held: Index | undefined;
   /** What was on screen when the last state was asked for, and what is held: these objects are used again until it goes. */
@@ -48,9 +54,10 @@ export class Screen {
   /** The revision with which what was asked for comes: older records, or the list as it is now. */
   #expectedRev = 0;
 
-  /** @param records - what is on screen already, of an earlier watch */
-  constructor(records: readonly WireRecord[]) {
+  /** @param shown - what is on screen already, of an earlier watch */
+  constructor({ records, profiles }: Pick<Shown, "records" | "profiles">) {
     this.#records = records;
+    this.#profiles = profiles;
   }
 
   /** The records on screen. */
@@ -82,6 +89,7 @@ export class Screen {
     this.#known = this.#held ? [onScreen, this.#held] : [];
     const records = state.records.map((packed) => reuse(unpack(packed, state.common), ...this.#known));
     this.#told = { rev: state.rev, ids: state.ids, records };
+    this.#toldProfiles = state.profiles;
     this.#wholeRev = NEVER;
     // A state has what was fetched before it, whatever its revision.
     this.#expectedRev = 0;
@@ -99,6 +107,7 @@ export class Screen {
     const told = apply(this.#told, delta, ...this.#known);
     if (!told) return "gap";
     this.#told = told;
+    this.#toldProfiles = delta.profiles ?? this.#toldProfiles;
     return this.#show(delta);
   }
 
@@ -143,7 +152,9 @@ export class Screen {
     const told = { records, whole: this.#wholeRev !== NEVER, retelling: this.#retelling };
     const next = this.#held ? overlay(this.#held, told) : records;
     if (!isSameList(next, this.#records)) this.#records = next;
-    return { status, error, cursor, records: this.#records };
+    const profiles = this.#held ? { ...this.#profiles, ...this.#toldProfiles } : this.#toldProfiles;
+    this.#profiles = sameProfiles(this.#profiles, profiles);
+    return { status, error, cursor, records: this.#records, profiles: this.#profiles };
   }
 }
 

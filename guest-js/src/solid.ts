@@ -49,10 +49,13 @@ export function useWatchStore<Value = Record<string, unknown>>(source: StoreSour
   });
   const part = <Name extends keyof Snapshot<Value>>(name: Name) => createMemo(() => current()()[name]);
   const [records, status, error] = [part("records"), part("status"), part("error")];
-  const [cursor, hasMore] = [part("cursor"), part("hasMore")];
+  const [profiles, cursor, hasMore] = [part("profiles"), part("cursor"), part("hasMore")];
   return {
     get records() {
       return records();
+    },
+    get profiles() {
+      return profiles();
     },
     get status() {
       return status();

@@ -25,7 +25,7 @@ describe("a store", () => {
     const store = make();
     const listener = vi.fn();
     store.subscribe(listener);
-    const nothing = { records: [], status: "idle", error: null, cursor: null, hasMore: false };
+    const nothing = { records: [], profiles: {}, status: "idle", error: null, cursor: null, hasMore: false };
     expect(listener.mock.calls).toEqual([[nothing]]);
     expect([store.records, store.status, store.error, store.cursor]).toEqual([[], "idle", null, null]);
     await settled();
@@ -43,6 +43,16 @@ describe("a store", () => {
     expect(seen).toEqual(["idle 0", "connecting 0", "live 2"]);
     expect(texts(store.records)).toEqual(["b v0", "a v0"]);
     expect(store.cursor).toBe("older");
+  });
+
+  test("has the profiles that the appview told, by DID", async () => {
+    const store = await started();
+    const { records } = store;
+    const ann = { did: "did:plc:ann", handle: "ann.test" };
+    await plugin.push({ profiles: { [ann.did]: ann } });
+    expect(store.profiles[ann.did]?.handle).toBe("ann.test");
+    expect(store.profiles["did:plc:nobody"]).toBeUndefined();
+    expect(store.records).toBe(records);
   });
 
   test("follows what is created, edited and deleted, keeping unchanged records the same objects", async () => {

@@ -41,7 +41,14 @@ export function createWatchStore<Value = Record<string, unknown>>(
 }
 
 /** What a store shows at first. */
-const NOTHING = { records: [], status: "idle", error: null, cursor: null, hasMore: false } as const;
+const NOTHING: Snapshot<never> = {
+  records: [],
+  profiles: {},
+  status: "idle",
+  error: null,
+  cursor: null,
+  hasMore: false,
+};
 const NAMES = Object.keys(NOTHING) as (keyof Snapshot)[];
 
 type Listener<Value> = (snapshot: Snapshot<Value>) => void;
@@ -95,7 +102,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
       const wire = wireOptions(options);
       this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", ofMany(count, this.#name)));
       this.#warnOfOrder(wire);
-      this.#link = new Link(wire, options.mintTicket, this.#source, this.#edits.splice(0), this);
+      const shown = { records: this.#source, profiles: this.#snapshot.profiles };
+      this.#link = new Link(wire, options.mintTicket, shown, this.#edits.splice(0), this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.update({ status: "closed", error: toWatchError(reason) });
@@ -128,10 +136,10 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   update(update: Update): void {
     const old = this.#snapshot;
-    const { status, cursor = old.cursor } = update;
+    const { status, cursor = old.cursor, profiles = old.profiles } = update;
     const records = this.#ordered(update.records ?? this.#source);
     const hasMore = cursor !== null && records.length < (this.#options.maxRecords ?? Infinity);
-    const next = { records, status, error: this.#sameError(update.error), cursor, hasMore };
+    const next = { records, profiles, status, error: this.#sameError(update.error), cursor, hasMore };
     const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
     if (status === "closed") {

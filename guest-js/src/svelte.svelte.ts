@@ -49,6 +49,9 @@ export function useWatchStore<Value = Record<string, unknown>>(source: StoreSour
     get records() {
       return current().records;
     },
+    get profiles() {
+      return current().profiles;
+    },
     get status() {
       return current().status;
     },

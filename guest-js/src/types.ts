@@ -46,6 +46,12 @@ export type WatchFilter = Readonly<Record<`value.${string}`, string | number | b
 export interface Snapshot<Value = Record<string, unknown>> {
   /** The records in order. A new array when a record changed; unchanged records are the same objects. */
   readonly records: readonly WatchRecord<Value>[];
+  /**
+   * What the appview told of the accounts that its lists name, by DID, where the watch's URL asks for it with
+   * `profiles=true`; else nothing. Only lists tell of accounts, streams never do. Nothing is guessed: whom the appview
+   * does not know is not there.
+   */
+  readonly profiles: Profiles;
   /** Where the watch is in its life. */
   readonly status: Status;
   /** The last failure, or `null` once all is well again. */
@@ -54,6 +60,20 @@ export interface Snapshot<Value = Record<string, unknown>> {
   readonly cursor: string | null;
   /** Whether {@link WatchStore.loadMore} has anything to load, as far as is known. */
   readonly hasMore: boolean;
+}
+
+/** What an appview told of an account. Which fields there are beside these two is the appview's to say. */
+export interface Profile {
+  /** The account. */
+  readonly did: string;
+  /** Its handle, where the appview knows one. */
+  readonly handle?: string;
+  readonly [field: string]: unknown;
+}
+
+/** Profiles by DID. A new object when one changed; unchanged profiles are the same objects. */
+export interface Profiles {
+  readonly [did: string]: Profile | undefined;
 }
 
 /** Takes the log lines of one store. Once its watch has a number, they call it as Rust's log does: `contrail-sync w7: …`. */

@@ -18,7 +18,7 @@ import type { Snapshot } from "./types.js";
 
 export type { MaybeStore } from "./follow.js";
 
-/** `records`, `status`, `error`, `cursor` and `hasMore` of a store, each as a ref, and `loadMore`. */
+/** `records`, `profiles`, `status`, `error`, `cursor` and `hasMore` of a store, each as a ref, and `loadMore`. */
 export type LiveListRefs<Value = Record<string, unknown>> = {
   readonly [Name in keyof Snapshot<Value>]: ComputedRef<Snapshot<Value>[Name]>;
 } & Pick<LiveList<Value>, "loadMore">;
@@ -63,6 +63,7 @@ export function useWatchStore<Value = Record<string, unknown>>(
   else begin();
   return {
     records: computed(() => snapshot.value.records),
+    profiles: computed(() => snapshot.value.profiles),
     status: computed(() => snapshot.value.status),
     error: computed(() => snapshot.value.error),
     cursor: computed(() => snapshot.value.cursor),

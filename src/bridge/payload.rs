@@ -1,12 +1,16 @@
 //! States and deltas as JSON text: the types that guest-js is generated from.
 
 #[cfg(test)]
+use std::collections::HashMap;
+
+#[cfg(test)]
 use contrail_sync_engine::EditError;
 use contrail_sync_engine::{
-    self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Record, Status, Subscription,
-    WarningKind, WatchId,
+    self as engine, CacheInfo, CacheWarning, Entry, ErrorPayload, Profiles, Record, Status,
+    Subscription, WarningKind, WatchId,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
 
 /// A watch's whole state.
 #[derive(Serialize)]
@@ -35,6 +39,9 @@ struct State<'a> {
     /// The records, in order.
     #[cfg_attr(test, ts(as = "Vec<PackedRecord>"))]
     records: Vec<Packed<'a>>,
+    /// What the appview told of accounts, by DID.
+    #[cfg_attr(test, ts(as = "HashMap<String, Profile>"))]
+    profiles: ByDid<'a>,
     /// Whether these are only the first ones, and the next deltas tell the others.
     more: bool,
 }
@@ -69,9 +76,41 @@ struct Delta<'a> {
     /// The records.
     #[cfg_attr(test, ts(as = "Vec<PackedRecord>"))]
     records: Vec<Packed<'a>>,
+    /// All that the appview told of accounts, by DID; only where it is other than before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, as = "Option<HashMap<String, Profile>>"))]
+    profiles: Option<ByDid<'a>>,
     /// Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at
     /// once, or the first records once they are drawn.
     more: bool,
+}
+
+/// What the appview told of accounts, each in its own words.
+struct ByDid<'a>(&'a Profiles);
+
+impl Serialize for ByDid<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for profile in self.0.iter() {
+            // It was read as an object once.
+            if let Ok(json) = serde_json::from_str::<&RawValue>(profile.json()) {
+                map.serialize_entry(profile.did(), json)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// What an appview told of an account. Other fields are as it sent them.
+#[cfg(test)]
+#[derive(ts_rs::TS)]
+#[ts(export, optional_fields)]
+#[allow(dead_code)] // it only tells ts-rs what ByDid's serializer writes
+struct Profile {
+    /// The account.
+    did: String,
+    /// Its handle, where the appview knows one.
+    handle: Option<String>,
 }
 
 /// What all records of a message share is told once: it is half of what there is to tell of small ones.
@@ -262,6 +301,7 @@ pub(crate) fn state(origin: Origin, state: &engine::State) -> serde_json::Result
         ids: entries().map(|entry| entry.id).collect(),
         common,
         records: entries().map(|entry| Packed(entry, common)).collect(),
+        profiles: ByDid(&state.profiles),
         more: state.more,
     })
 }
@@ -282,6 +322,7 @@ pub(crate) fn delta(handle: u32, delta: &engine::Delta) -> serde_json::Result<St
         indexes: delta.changed.iter().map(|it| it.index).collect(),
         common,
         records: entries().map(|entry| Packed(entry, common)).collect(),
+        profiles: delta.profiles.as_ref().map(ByDid),
         more: delta.more,
     })
 }
@@ -348,6 +389,24 @@ mod tests {
                 "{name} in {declared}"
             );
         }
+    }
+
+    #[test]
+    fn profiles_are_told_by_did_in_the_appviews_own_words() {
+        let text = r#"{"did":"did:plc:bob","handle":"bob.test","value":{"displayName":"Bob"}}"#;
+        let mut store = Store::default();
+        store.learn(
+            contrail_sync_engine::Profile::parse(text)
+                .into_iter()
+                .collect(),
+        );
+        let mut state = engine::State::default();
+        state.profiles = store.profiles().clone();
+        let told = super::state(Origin::default(), &state).unwrap();
+        assert!(
+            told.contains(&format!(r#""profiles":{{"did:plc:bob":{text}}}"#)),
+            "{told}"
+        );
     }
 
     #[test]

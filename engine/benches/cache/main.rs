@@ -56,6 +56,7 @@ fn changes(set: Vec<Arc<dyn Cacheable>>, replace: bool) -> Changes {
         set,
         gone: Vec::new(),
         cursor: None,
+        profiles: None,
         synced_at: 1_795_000_000_000,
         replace,
     }

@@ -11,6 +11,7 @@ use super::{
     pages::{PAGE_ROWS, Pages},
     row::{self, Row},
 };
+use crate::pure::protocol::profile::Profile;
 
 /// What reads go through. The writer task replaces it when the file changes.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub struct Loaded {
     ///
     /// May be fewer than asked for and still not all, if they are large.
     pub first: Vec<Row>,
+    /// What the server told of the accounts that the list names.
+    pub profiles: Vec<Profile>,
     /// The others.
     pub rest: Rest,
 }
@@ -118,10 +121,14 @@ pub(super) async fn load(
             let watch = found.pages.watch;
             inner.mention(Change::Touch { generation, watch });
             inner.report_damaged(generation, &mut found.pages);
+            if found.profiles.is_none() {
+                inner.warn_rows("the profiles of a watch were damaged: they are dropped");
+            }
             Ok(Some(Loaded {
                 cursor: found.cursor,
                 synced_at: found.synced_at,
                 first: found.first,
+                profiles: found.profiles.unwrap_or_default(),
                 rest: Rest {
                     inner: inner.clone(),
                     generation,
@@ -150,6 +157,8 @@ struct FoundWatch {
     cursor: Option<String>,
     synced_at: i64,
     first: Vec<Row>,
+    /// `None` if they are damaged.
+    profiles: Option<Vec<Profile>>,
     pages: Pages,
 }
 
@@ -159,7 +168,7 @@ async fn find(
     first: usize,
 ) -> Result<Found, sqlx::Error> {
     let found = sqlx::query(
-        "SELECT id, account, cursor, synced_at, hash, source FROM watch WHERE key = ?1",
+        "SELECT id, account, cursor, synced_at, hash, source, profiles, profiles_hash FROM watch WHERE key = ?1",
     )
     .bind(&key.key)
     .fetch_optional(&mut *conn)
@@ -185,12 +194,17 @@ async fn find(
         let damaged = same;
         return Ok(Found::Unfit { watch, damaged });
     }
+    let profiles = match (found.try_get(6), found.try_get(7)) {
+        (Ok(text), Ok(hash)) => row::decode_profiles(seed, text, hash),
+        _ => None,
+    };
     let mut pages = Pages::new(watch, seed);
     let first = pages.read(conn, first).await?;
     Ok(Found::Watch(Box::new(FoundWatch {
         cursor,
         synced_at,
         first,
+        profiles,
         pages,
     })))
 }

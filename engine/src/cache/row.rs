@@ -6,7 +6,10 @@ use serde::Serialize;
 use twox_hash::XxHash3_64;
 
 use super::CacheKey;
-use crate::pure::protocol::record::Record;
+use crate::pure::protocol::{
+    profile::{Profile, Profiles},
+    record::Record,
+};
 
 /// Something that the cache can write as a row.
 pub trait Cacheable: Send + Sync {
@@ -59,6 +62,35 @@ pub(super) fn watch_hash(seed: u64, cursor: Option<&str>, synced_at: i64) -> i64
     head[8] = cursor.is_some().into();
     let seed = XxHash3_64::oneshot_with_seed(seed, &head);
     XxHash3_64::oneshot_with_seed(seed, cursor.unwrap_or_default().as_bytes()).cast_signed()
+}
+
+/// Profiles as a column has them, with their hash; nothing where there are none.
+pub(super) fn encode_profiles(seed: u64, profiles: &[Profile]) -> (Option<String>, Option<i64>) {
+    if profiles.is_empty() {
+        return (None, None);
+    }
+    let each: Vec<&str> = profiles.iter().map(Profile::json).collect();
+    let text = format!("[{}]", each.join(","));
+    let hash = profiles_hash(seed, &text);
+    (Some(text), Some(hash))
+}
+
+/// The profiles of a column; `None` if they are not what was written for the watch of this seed.
+pub(super) fn decode_profiles(
+    seed: u64,
+    text: Option<&str>,
+    hash: Option<i64>,
+) -> Option<Vec<Profile>> {
+    let Some(text) = text else {
+        return hash.is_none().then(Vec::new);
+    };
+    let is_ours = hash == Some(profiles_hash(seed, text));
+    let Profiles(profiles) = is_ours.then(|| serde_json::from_str(text).ok())??;
+    Some(profiles)
+}
+
+fn profiles_hash(seed: u64, text: &str) -> i64 {
+    XxHash3_64::oneshot_with_seed(seed, text.as_bytes()).cast_signed()
 }
 
 /// The columns of a record besides its id and watch.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::row::Cacheable;
-use crate::pure::protocol::record::Identity;
+use crate::pure::protocol::{profile::Profile, record::Identity};
 
 /// How a cache is kept.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct Changes {
     pub gone: Vec<Identity>,
     /// Where the snapshot ended, if older records exist.
     pub cursor: Option<Arc<str>>,
+    /// All profiles, if they are others than before.
+    pub profiles: Option<Vec<Profile>>,
     /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
     pub synced_at: i64,
     /// Whether `set` is all that the watch holds. The first write under a lease must be one of these.

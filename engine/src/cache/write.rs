@@ -81,6 +81,15 @@ pub(super) async fn write(
     .bind(lease.id)
     .execute(&mut *tx)
     .await?;
+    if let Some(profiles) = &changes.profiles {
+        let (text, hash) = row::encode_profiles(seed, profiles);
+        sqlx::query("UPDATE watch SET profiles = ?2, profiles_hash = ?3 WHERE id = ?1")
+            .bind(watch)
+            .bind(text)
+            .bind(hash)
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(watch)
 }

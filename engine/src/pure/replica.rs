@@ -253,6 +253,7 @@ mod tests {
             is_empty: false,
             unreadable: Vec::new(),
             cursor: None,
+            ..Listed::default()
         };
         let (now, mut actions) = (Duration::from_secs(2), Vec::new());
         let told = replica.end_page(now, &page, listed, &mut actions);

@@ -9,6 +9,7 @@ use crate::{
     id::WatchId,
     pure::protocol::{
         listed::{Listed, Records},
+        profile::Profiles,
         wire,
     },
 };
@@ -17,9 +18,11 @@ use crate::{
 const PAGE_EVENTS: usize = 4;
 
 #[derive(Deserialize)]
-struct Answer {
-    records: Records,
-    cursor: Option<String>,
+pub(super) struct Answer {
+    pub(super) records: Records,
+    pub(super) cursor: Option<String>,
+    #[serde(default)]
+    pub(super) profiles: Profiles,
 }
 
 /// Fetches the page that begins at `cursor`, or the first one.
@@ -28,8 +31,11 @@ pub(crate) async fn list(
     request: &ConnectRequest,
     cursor: Option<&str>,
 ) -> Result<Listed, TransportError> {
-    let (records, cursor) = fetch(http, request, cursor).await?;
-    Ok(read_page(request.watch, records, cursor))
+    let answer = fetch(http, request, cursor).await?;
+    Ok(Listed {
+        profiles: answer.profiles.0,
+        ..read_page(request.watch, answer.records, answer.cursor)
+    })
 }
 
 /// The same, with what could not be read.
@@ -37,7 +43,7 @@ pub(super) async fn fetch(
     http: &Http,
     request: &ConnectRequest,
     cursor: Option<&str>,
-) -> Result<(Records, Option<String>), TransportError> {
+) -> Result<Answer, TransportError> {
     let url = list_url(&request.url, cursor)?;
     let answer = http.get(url, request, "application/json").await?;
     let bad = |message: String| TransportError::BadPage { message };
@@ -48,9 +54,7 @@ pub(super) async fn fetch(
     let limit = request.max_event_bytes.saturating_mul(PAGE_EVENTS);
     let body = answer.body(limit).await?;
     let body = body.ok_or_else(|| bad(format!("it is larger than {limit} bytes")))?;
-    let Answer { records, cursor } =
-        serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))?;
-    Ok((records, cursor))
+    serde_json::from_slice(&body).map_err(|error| bad(wire::describe(&error)))
 }
 
 /// A page of what could be read. One line tells of all that could not.

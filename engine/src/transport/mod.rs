@@ -32,6 +32,7 @@ use crate::{
     failure::{ErrorKind, Failure, Refusal},
     id::WatchId,
     pure::protocol::{
+        profile::Profile,
         ticket::Ticket,
         wire::{ServerEvent, WireError},
     },
@@ -135,6 +136,8 @@ pub enum Incoming {
     Ticket(Ticket),
     /// The server has no stream: this connection tells its list, and when that may have changed.
     Lists,
+    /// What the list tells of the accounts that it names.
+    Profiles(Vec<Profile>),
     /// The list may have changed.
     Changed,
 }

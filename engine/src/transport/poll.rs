@@ -71,7 +71,7 @@ impl Transport for Poll {
             // Where the appview stands is read before the list: a change between the two is seen twice, never missed.
             let moved = appview.join(&member).await;
             let asked = Instant::now();
-            let (records, cursor) = list::fetch(&self.http, &request, None).await?;
+            let list = list::fetch(&self.http, &request, None).await?;
             request.polling.listed(asked.elapsed());
             let changes = Changes {
                 appview,
@@ -79,7 +79,7 @@ impl Transport for Poll {
                 moved,
                 last: asked,
             };
-            let snapshot = stream::iter(snapshot(records, cursor)).map(Ok);
+            let snapshot = stream::iter(snapshot(list)).map(Ok);
             let changes = stream::unfold(changes, |mut changes| async {
                 changes.next().await;
                 Some((Ok(Incoming::Changed), changes))
@@ -91,11 +91,14 @@ impl Transport for Poll {
 }
 
 /// The list as the events of a snapshot.
-fn snapshot(records: Records, cursor: Option<String>) -> VecDeque<Incoming> {
+fn snapshot(list: list::Answer) -> VecDeque<Incoming> {
     let event = |it| Incoming::Event(it);
     let mut events = VecDeque::from([Incoming::Lists, event(ServerEvent::SnapshotStart)]);
-    let Records { read, unreadable } = records;
-    let cursor = cursor.filter(|_| !read.is_empty() || !unreadable.is_empty());
+    let Records { read, unreadable } = list.records;
+    events.push_back(Incoming::Profiles(list.profiles.0));
+    let cursor = list
+        .cursor
+        .filter(|_| !read.is_empty() || !unreadable.is_empty());
     events.extend(read.into_iter().map(ServerEvent::SnapshotRecord).map(event));
     events.extend(unreadable.into_iter().map(Incoming::Skipped));
     events.push_back(event(ServerEvent::SnapshotEnd { cursor }));

@@ -12,7 +12,7 @@ use crate::{
     id::WatchId,
     pure::{
         lifecycle::machine::{Input, SNAPSHOT_SPACING},
-        protocol::{ticket::Ticket, wire::WireError},
+        protocol::{profile::Profile, ticket::Ticket, wire::WireError},
     },
     transport::{Events, Incoming, TransportError},
 };
@@ -21,6 +21,7 @@ use crate::{
 pub(super) enum Happening {
     Input(Input),
     Ticket(Ticket),
+    Profiles(Vec<Profile>),
 }
 
 pub(super) enum Connection {
@@ -129,6 +130,7 @@ fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -
         Some(Ok(Incoming::Lists)) => Input::Lists,
         Some(Ok(Incoming::Changed)) => Input::Refresh,
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
+        Some(Ok(Incoming::Profiles(profiles))) => return Happening::Profiles(profiles),
         Some(Err(error)) => Input::Failed(Failure::from(&error)),
         None => Input::Failed(Failure::from(&WatchError::Disconnected)),
     })

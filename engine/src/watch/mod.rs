@@ -317,9 +317,10 @@ impl Watch {
 
     fn cached(&mut self, news: News) {
         match news {
-            News::Page(Some(rows)) => {
+            News::Page(Some(page)) => {
                 self.note_changes();
-                for row in rows {
+                self.replica.store_mut().restore_profiles(page.profiles);
+                for row in page.rows {
                     self.replica.store_mut().restore(row.record, row.live_time);
                 }
                 // They came from the cache: only the followers have to hear of them.
@@ -354,6 +355,9 @@ impl Watch {
             // What an appview gives in exchange is a ticket of its own kind, for the query.
             Happening::Ticket(_) if self.spec.ticket_in == TicketIn::Header => {}
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
+            Happening::Profiles(profiles) => {
+                self.replica.store_mut().learn(profiles);
+            }
         }
     }
 
@@ -519,6 +523,9 @@ impl Watch {
             if let Some(persist) = &mut self.persist {
                 persist.note(&change);
             }
+        }
+        if let Some(persist) = &mut self.persist {
+            persist.heed_profiles(self.replica.store().profiles());
         }
     }
 

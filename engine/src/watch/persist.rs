@@ -17,8 +17,8 @@ use crate::{
     id::WatchId,
     pure::{
         ledger::rows::{RowChanges, RowLedger},
-        protocol::record::Record,
-        store::{Store, change::Change, entry::Entry},
+        protocol::{profile::Profile, record::Record},
+        store::{Store, change::Change, entry::Entry, profiles::Profiles},
     },
     timer::{Timer, or_never},
 };
@@ -53,12 +53,19 @@ impl Cacheable for Entry {
 
 /// What the cache has for its watch.
 pub(super) enum News {
-    /// Records of last time, in order; `None` after the last ones.
-    Page(Option<Vec<Row>>),
+    /// Of last time; `None` after the last one.
+    Page(Option<Page>),
     /// It is time to write.
     Due,
     /// A write is done.
     Written(Result<(), CacheError>),
+}
+
+/// Records of last time, in order, and the profiles with the first of them.
+#[derive(Default)]
+pub(super) struct Page {
+    pub rows: Vec<Row>,
+    pub profiles: Vec<Profile>,
 }
 
 /// One watch's side of the cache.
@@ -69,7 +76,9 @@ pub(super) struct Persist {
     lease: Arc<Lease>,
     /// What the cache has not heard yet.
     ledger: RowLedger,
-    pages: Option<BoxStream<'static, Vec<Row>>>,
+    /// The profiles that were written last.
+    profiles: Profiles,
+    pages: Option<BoxStream<'static, Page>>,
     /// The store has heard the server: rows of last time know less.
     outdated: bool,
     due: Timer,
@@ -106,6 +115,7 @@ impl Persist {
             cache,
             key,
             ledger: RowLedger::new(max_records),
+            profiles: Profiles::default(),
             pages: None,
             outdated: false,
             due: Timer::default(),
@@ -132,14 +142,22 @@ impl Persist {
             let loaded =
                 loaded.inspect_err(|error| debug!(%watch, %error, "nothing from the cache"));
             let (page, rest) = match loaded {
-                Ok(Some(loaded)) => (vec![loaded.first], Some(loaded.rest)),
+                Ok(Some(loaded)) => {
+                    let (rows, profiles) = (loaded.first, loaded.profiles);
+                    (vec![Page { rows, profiles }], Some(loaded.rest))
+                }
                 _ => (Vec::new(), None),
             };
             let painted = tokio::time::sleep(FIRST_PAINT);
             let rest = painted.map(|()| {
                 stream::unfold(rest, |rest| async move {
                     let mut rest = rest?;
-                    Some((rest.next().await?, Some(rest)))
+                    let rows = rest.next().await?;
+                    let page = Page {
+                        rows,
+                        ..Page::default()
+                    };
+                    Some((page, Some(rest)))
                 })
             });
             stream::iter(page).chain(rest.flatten_stream())
@@ -164,6 +182,14 @@ impl Persist {
     pub(super) fn note(&mut self, change: &Change) {
         self.ledger.note(change);
         self.debounce();
+    }
+
+    /// Notes what profiles there are, to be written later if they are others than before.
+    pub(super) fn heed_profiles(&mut self, profiles: &Profiles) {
+        if *profiles != self.profiles {
+            self.ledger.touch();
+            self.debounce();
+        }
     }
 
     /// Looks whether the rows were cleared. Then what is not written yet is not written any more.
@@ -301,10 +327,14 @@ impl Persist {
     fn changes(&mut self, store: &Store) -> Changes {
         let RowChanges { set, gone, replace } = self.ledger.take(store);
         let set = set.into_iter().map(|it| it as Arc<dyn Cacheable>);
+        let profiles = store.profiles();
+        let others = replace || *profiles != self.profiles;
+        self.profiles.clone_from(profiles);
         Changes {
             set: set.collect(),
             gone,
             cursor: store.cursor().cloned(),
+            profiles: others.then(|| profiles.iter().cloned().collect()),
             synced_at: now_ms(),
             replace,
         }

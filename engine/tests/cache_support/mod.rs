@@ -53,6 +53,7 @@ pub(crate) fn changes(set: Vec<Record>, replace: bool) -> Changes {
             .collect(),
         gone: Vec::new(),
         cursor: Some("older".into()),
+        profiles: None,
         synced_at: 1_795_000_000_000,
         replace,
     }

@@ -2,6 +2,7 @@
 import type { Common } from "./Common.js";
 import type { ErrorPayload } from "./ErrorPayload.js";
 import type { PackedRecord } from "./PackedRecord.js";
+import type { Profile } from "./Profile.js";
 import type { Status } from "./Status.js";
 
 /**
@@ -52,6 +53,10 @@ common: Common,
  * The records.
  */
 records: Array<PackedRecord>, 
+/**
+ * All that the appview told of accounts, by DID; only where it is other than before.
+ */
+profiles?: { [key in string]: Profile }, 
 /**
  * Whether more is waiting already, or about to arrive with a snapshot: the page acknowledges at
  * once, or the first records once they are drawn.

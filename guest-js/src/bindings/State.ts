@@ -2,6 +2,7 @@
 import type { Common } from "./Common.js";
 import type { ErrorPayload } from "./ErrorPayload.js";
 import type { PackedRecord } from "./PackedRecord.js";
+import type { Profile } from "./Profile.js";
 import type { Status } from "./Status.js";
 
 /**
@@ -44,6 +45,10 @@ common: Common,
  * The records, in order.
  */
 records: Array<PackedRecord>, 
+/**
+ * What the appview told of accounts, by DID.
+ */
+profiles: { [key in string]: Profile }, 
 /**
  * Whether these are only the first ones, and the next deltas tell the others.
  */

@@ -52,6 +52,8 @@ export class FakePlugin {
   status: Status = "live";
   error: ErrorPayload | null = null;
   cursor: string | null = null;
+  /** What the server told of accounts. */
+  profiles: State["profiles"] = {};
   /** What the server has. */
   records: WireRecord[] = [];
   /** Most records in one state or delta. */
@@ -110,7 +112,9 @@ export class FakePlugin {
   }
 
   /** Changes the watch and tells every page that is ready for it. */
-  async push(change: Partial<Pick<FakePlugin, "status" | "error" | "cursor" | "records">>): Promise<void> {
+  async push(
+    change: Partial<Pick<FakePlugin, "status" | "error" | "cursor" | "records" | "profiles">>,
+  ): Promise<void> {
     const before = new Map(this.records.map((it) => [it.uri, JSON.stringify(it)]));
     Object.assign(this, change);
     // What the server says anew is the confirmation of what a page added.
@@ -280,11 +284,12 @@ export class FakePlugin {
   }
 
   get #now(): Now {
-    const { error, cursor } = this;
+    const { error, cursor, profiles } = this;
     return {
       status: this.#isNew ? this.firstStatus : this.status,
       error,
       cursor,
+      profiles,
       entries: this.shown.map((record) => ({ id: this.#id(record.uri), record })),
     };
   }

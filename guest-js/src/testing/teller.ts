@@ -19,6 +19,7 @@ export interface Now {
   status: Status;
   error: ErrorPayload | null;
   cursor: string | null;
+  profiles: State["profiles"];
   entries: Entry[];
 }
 
@@ -31,6 +32,8 @@ export class Teller {
   changed = false;
   /** The page was told everything once. */
   #whole = false;
+  /** The profiles that it was told. */
+  #profiles: State["profiles"] | undefined;
   /** What it was told, with status, error and cursor, as JSON. */
   #knows = "";
 
@@ -51,6 +54,7 @@ export class Teller {
       ids: this.told.map(({ id }) => id),
       common,
       records: packed,
+      profiles: now.profiles,
       more: this.changed,
     };
   }
@@ -59,6 +63,7 @@ export class Teller {
   delta(handle: number, now: Now, chunk: number): Delta {
     const { entries, error, cursor } = now;
     const news = this.#news(entries);
+    const profiles = now.profiles === this.#profiles ? {} : { profiles: now.profiles };
     const removed = this.told.map(({ id }) => id).filter((id) => !entries.some((it) => it.id === id));
     const some = news.slice(0, chunk);
     const gone = new Set([...removed, ...some.map(({ id }) => id)]);
@@ -85,6 +90,7 @@ export class Teller {
       indexes: some.map((it) => next.indexOf(it)),
       common,
       records,
+      ...profiles,
       more: this.changed || ["connecting", "snapshot"].includes(now.status),
     };
   }
@@ -101,6 +107,7 @@ export class Teller {
 
   #note(now: Now): void {
     this.#knows = heading(this.told, now);
+    this.#profiles = now.profiles;
   }
 
   /** What the page has not been told of, by ascending index. */
@@ -119,6 +126,6 @@ export class Teller {
   }
 }
 
-function heading(entries: Entry[], { status, error, cursor }: Now): string {
-  return JSON.stringify([entries, status, error, cursor]);
+function heading(entries: Entry[], { status, error, cursor, profiles }: Now): string {
+  return JSON.stringify([entries, status, error, cursor, profiles]);
 }

@@ -4,6 +4,7 @@ import type { Status } from "../bindings/Status.js";
 import { identity, type Index } from "../identity.js";
 import type { WireRecord } from "../record.js";
 import { Screen, type Shown } from "../screen.js";
+import type { Profiles } from "../types.js";
 import { type Now, Teller } from "./teller.js";
 
 /** An index made at once. */
@@ -17,12 +18,19 @@ export class Watch {
   /** Most records in one state or delta. */
   chunk = Infinity;
   teller = new Teller();
-  readonly #now: Now = { status: "live", error: null, cursor: null, entries: [] };
+  readonly #now: Now = { status: "live", error: null, cursor: null, profiles: {}, entries: [] };
   readonly #ids = new Map<string, number>();
 
-  /** @param previous - what is on screen already */
-  constructor(previous: readonly WireRecord[] = []) {
-    this.screen = new Screen(previous);
+  /** @param records - what is on screen already, with `profiles` */
+  constructor(records: readonly WireRecord[] = [], profiles: Profiles = {}) {
+    this.screen = new Screen({ records, profiles });
+  }
+
+  /** The profiles that Rust has from now on. */
+  knows(profiles: Now["profiles"]): this {
+    this.#now.profiles = profiles;
+    this.teller.changed = true;
+    return this;
   }
 
   /** What Rust has from now on. */

@@ -264,6 +264,7 @@ impl<'a> Life<'a> {
             records: listed.iter().map(Row::whole).collect(),
             unreadable: Vec::new(),
             cursor: None,
+            ..Listed::default()
         };
         let now = Duration::from_secs(3600 * self.hours);
         let mut actions = Vec::new();

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     failure::ErrorPayload,
-    pure::{lifecycle::machine::Status, store::entry::Entry},
+    pure::{
+        lifecycle::machine::Status,
+        store::{entry::Entry, profiles::Profiles},
+    },
 };
 
 /// Everything about a watch at one moment; by default, of one that has not started.
@@ -21,6 +24,8 @@ pub struct State {
     pub cursor: Option<Arc<str>>,
     /// The records in order; only the first ones if there is `more`.
     pub entries: Vec<Arc<Entry>>,
+    /// What the appview told of the accounts that the list names, if the query asks for it.
+    pub profiles: Profiles,
     /// Whether more is waiting right now, which the next deltas tell.
     pub more: bool,
 }
@@ -43,6 +48,8 @@ pub struct Delta {
     pub removed: Vec<u64>,
     /// New, changed and moved records, by ascending index.
     pub changed: Vec<Changed>,
+    /// All profiles there are now, if they are others than before.
+    pub profiles: Option<Profiles>,
     /// Whether more is waiting already, or about to arrive with a snapshot: worth asking for at once.
     pub more: bool,
 }

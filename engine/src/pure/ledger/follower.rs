@@ -14,6 +14,7 @@ use crate::{
         store::{
             Store,
             change::{Change, Touch},
+            profiles::Profiles,
         },
     },
 };
@@ -62,7 +63,7 @@ struct Told {
 }
 
 /// What a delta says beside the records.
-type Heading = (Status, Option<ErrorPayload>, Option<Arc<str>>);
+type Heading = (Status, Option<ErrorPayload>, Option<Arc<str>>, Profiles);
 
 impl Default for FollowerLedger {
     fn default() -> Self {
@@ -138,13 +139,14 @@ impl FollowerLedger {
         }
         self.fresh = entries.is_empty();
         let more = !self.touches.is_empty();
-        let (status, error, cursor) = self.tell_heading(machine, store, more);
+        let (status, error, cursor, profiles) = self.tell_heading(machine, store, more);
         State {
             rev: self.rev,
             status,
             error,
             cursor,
             entries,
+            profiles,
             more,
         }
     }
@@ -155,7 +157,8 @@ impl FollowerLedger {
             Status::Live if more && !self.was_live => Status::Snapshot,
             status => status,
         };
-        (status, machine.error().cloned(), store.cursor().cloned())
+        let (error, cursor) = (machine.error().cloned(), store.cursor().cloned());
+        (status, error, cursor, store.profiles().clone())
     }
 
     fn tell_heading(&mut self, machine: &Machine, store: &Store, more: bool) -> Heading {
@@ -209,7 +212,9 @@ impl FollowerLedger {
         removed.sort_unstable();
         self.rev += 1;
         self.sent.gone.clone_from(&removed);
-        let (status, error, cursor) = self.tell_heading(machine, store, more);
+        let before = self.told.take().map(|(.., profiles)| profiles);
+        let (status, error, cursor, profiles) = self.tell_heading(machine, store, more);
+        let profiles = (before.as_ref() != Some(&profiles)).then_some(profiles);
         Some(Delta {
             rev: self.rev,
             status,
@@ -218,6 +223,7 @@ impl FollowerLedger {
             len: store.len() - untold,
             removed,
             changed,
+            profiles,
             more: more || arriving,
         })
     }
@@ -307,7 +313,7 @@ mod tests {
             backoff::{Backoff, BackoffPolicy},
             machine::{COMPARE_EVERY, Input, MachineOptions},
         },
-        protocol::record::Record,
+        protocol::{profile::Profile, record::Record},
     };
 
     fn connecting() -> Machine {
@@ -389,6 +395,28 @@ mod tests {
         assert_eq!((delta.changed.len(), delta.removed.len()), (2, 1));
         follower.rewind(delta.rev);
         assert!(follower.delta(&machine, &store, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn profiles_are_told_once_and_again_if_that_never_arrived() {
+        let (machine, mut store, mut follower, seen) = following();
+        let profile = Profile::parse(r#"{"did":"did:plc:bob","handle":"bob.test"}"#);
+        store.learn(vec![profile.unwrap()]);
+        let mut told = |seen| {
+            follower.rewind(seen);
+            let delta = follower.delta(&machine, &store, usize::MAX);
+            delta.and_then(|it| it.profiles).map(|it| it.len())
+        };
+        assert_eq!(told(seen), Some(1));
+        // It was lost.
+        assert_eq!(told(seen), Some(1));
+        assert_eq!(told(seen + 1), None);
+        store.upsert(record(2));
+        hear(&mut store, &mut follower);
+        let delta = follower.delta(&machine, &store, usize::MAX).unwrap();
+        assert!(delta.profiles.is_none(), "they are the same as before");
+        let state = follower.state(delta.rev, &machine, &store, usize::MAX);
+        assert_eq!(state.profiles.len(), 1);
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl RowLedger {
         }
     }
 
+    /// Something else than records is to be written, too.
+    pub fn touch(&mut self) {
+        self.dirty = true;
+    }
+
     /// The cache may hold anything: the next rows are all there are.
     pub fn start_over(&mut self) {
         self.dirty = true;

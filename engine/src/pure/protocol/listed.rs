@@ -9,6 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
+    profile::Profile,
     record::{AtUri, Record},
     wire::{self, WireError},
 };
@@ -29,6 +30,8 @@ pub struct Listed {
     pub is_empty: bool,
     /// Where the next page begins, if there is one.
     pub cursor: Option<String>,
+    /// What it tells of the accounts that it names.
+    pub profiles: Vec<Profile>,
 }
 
 /// A JSON array of records. Each is read from where it stands in the text, so that an array costs no more than a small
@@ -50,6 +53,7 @@ impl Records {
             unreadable: uris.cloned().collect(),
             records: self.read,
             cursor: wire::bounded_cursor(cursor),
+            profiles: Vec::new(),
         }
     }
 }

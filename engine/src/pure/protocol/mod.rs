@@ -5,6 +5,7 @@ pub mod children;
 pub mod extra;
 pub(crate) mod json;
 pub mod listed;
+pub mod profile;
 pub mod record;
 mod shallow;
 pub mod ticket;

@@ -9,12 +9,13 @@ pub mod home;
 mod older;
 pub mod optimistic;
 mod order;
+pub mod profiles;
 pub mod window;
 
 use std::sync::Arc;
 
 use crate::pure::{
-    protocol::record::Record,
+    protocol::{profile::Profile, record::Record},
     view::{MAX_RECORDS, View, filter::Filter},
 };
 use change::{Change, Touch, Unknowable};
@@ -23,6 +24,7 @@ use entries::Entries;
 use entry::{Entry, Optimistic};
 use home::Home;
 use order::Order;
+use profiles::Profiles;
 use window::Window;
 
 /// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
@@ -58,6 +60,7 @@ pub struct Store {
     unnamed: Option<usize>,
     window: Window,
     children: ChildIndex,
+    profiles: Profiles,
     changes: Vec<Change>,
 }
 
@@ -87,6 +90,7 @@ impl Store {
             snapshot: 0,
             unnamed: None,
             children: ChildIndex::default(),
+            profiles: Profiles::default(),
             changes: Vec::new(),
         }
     }
@@ -150,6 +154,21 @@ impl Store {
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> std::vec::Drain<'_, Change> {
         self.changes.drain(..)
+    }
+
+    /// What the server told of the accounts that its lists name.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// An answer of the server has these profiles. Says whether that is news.
+    pub fn learn(&mut self, profiles: Vec<Profile>) -> bool {
+        self.profiles.learn(profiles)
+    }
+
+    /// Profiles of an earlier session, which only fill gaps.
+    pub fn restore_profiles(&mut self, profiles: Vec<Profile>) {
+        self.profiles.restore(profiles);
     }
 
     /// A snapshot begins: what it does not name is gone at its end, and stays visible until then.
@@ -291,6 +310,7 @@ impl Store {
         self.synced = false;
         self.window.clear();
         self.children.clear();
+        self.profiles = Profiles::default();
     }
 
     /// The server's word on a record that may be known: a stored version, or what is new in it.

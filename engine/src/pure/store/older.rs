@@ -176,6 +176,7 @@ impl Store {
             !listed.is_empty && it.len() <= MAX_CURSOR && !itself
         };
         let cursor = listed.cursor.filter(leads_on).map(Arc::from);
+        self.learn(listed.profiles);
         let mut has = Listing::default();
         for record in listed.records {
             has.add(&record);

@@ -41,6 +41,7 @@ fn listed(records: Vec<Record>, cursor: Option<String>) -> Listed {
         unreadable: Vec::new(),
         records,
         cursor,
+        ..Listed::default()
     }
 }
 

@@ -9,6 +9,7 @@ export const NOTHING: Messages = {
   status: "idle",
   error: null,
   cursor: null,
+  profiles: {},
   hasMore: false,
 };
 
