@@ -30,17 +30,19 @@ export function homes(folder) {
   };
 }
 
-/** Messages are [rkey, author, text]. */
+/** Messages are [rkey, author, text]. Those of a space, or public ones, on a server that has lists only. */
 export class Scene {
   door = new Door();
+  isPublic = false;
   /** What the app has written to stderr since it was opened. */
   log = "";
   /** When each record was written for the first time, as its body says. */
   #times = new Map();
 
   /** A space with these messages in it, oldest first. The number in an rkey is the minute of the last hour. */
-  static async set(messages) {
+  static async set(messages, { isPublic = false } = {}) {
     const scene = new Scene();
+    scene.isPublic = isPublic;
     for (const [rkey] of messages) scene.#times.set(rkey, START + 60_000 * Number(rkey.slice(1)));
     scene.folder = await mkdtemp(join(tmpdir(), "contrail-e2e-"));
     await writeFile(join(scene.folder, "secret"), randomBytes(32));
@@ -50,9 +52,12 @@ export class Scene {
 
   /** An appview with the space and these messages in it, behind the door. */
   async serve(messages) {
-    const next = await Appview.start(APPVIEW, ["--secret-file", join(this.folder, "secret")]);
-    ({ uri: this.space } = await next.control("space", { key: "trail-talk", owner: ALICE }));
-    for (const did of [BOB, CAROL]) await next.control("addMember", { spaceUri: this.space, did });
+    const lists = this.isPublic ? ["--contrail", "0.19"] : [];
+    const next = await Appview.start(APPVIEW, ["--secret-file", join(this.folder, "secret"), ...lists]);
+    if (!this.isPublic) {
+      ({ uri: this.space } = await next.control("space", { key: "trail-talk", owner: ALICE }));
+      for (const did of [BOB, CAROL]) await next.control("addMember", { spaceUri: this.space, did });
+    }
     this.appview = next;
     for (const message of messages) await this.put(...message);
     await this.door.open(next.port);
@@ -65,10 +70,11 @@ export class Scene {
   }
 
   /** Opens the chat with `did` signed in, or nobody. */
-  async open(did) {
+  async open(did, more = {}) {
     const env = {
+      ...more,
       CHAT_APPVIEW: this.door.url,
-      CHAT_SPACE: this.space,
+      CHAT_SPACE: this.space ?? "public",
       CHAT_PEOPLE: [ALICE, BOB, CAROL].join(),
     };
     const vars = { ...env, ...homes(this.folder), CHAT_DID: did ?? "" };

@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub duration: Option<Duration>,
     /// How the appview serves WebSockets.
     pub ws: Option<String>,
+    /// Whether the appview is today's contrail: public lists, no streams.
+    pub lists: bool,
 }
 
 /// How soon a closed window is noticed.
@@ -39,12 +41,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The demo itself, with programs that are built.
 pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> {
-    let ws = options.ws.as_deref().map(|mode| ["--ws", mode]);
-    let appview = Appview::start(
-        &programs.appview,
-        ws.as_ref().map_or(&[], |it| it.as_slice()),
-    )?;
-    let mut talk = Talk::begin(&appview)?;
+    let mut args = Vec::new();
+    if let Some(mode) = &options.ws {
+        args.extend(["--ws", mode]);
+    }
+    if options.lists {
+        args.extend(["--contrail", "0.19"]);
+    }
+    let appview = Appview::start(&programs.appview, &args)?;
+    let mut talk = match options.lists {
+        true => Talk::begin_in_public(&appview)?,
+        false => Talk::begin(&appview)?,
+    };
     let display = own_display(options)
         .then(display::Virtual::start)
         .transpose()?;
@@ -54,7 +62,7 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
     };
     command
         .env("CHAT_APPVIEW", &appview.url)
-        .env("CHAT_SPACE", talk.space())
+        .env("CHAT_SPACE", talk.room())
         .env("CHAT_PEOPLE", MEMBERS.join(","))
         .env("CHAT_DID", ALICE);
     let (command, _home) = match &display {
@@ -67,7 +75,7 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
         None => (command, None),
     };
     let window = Background::spawn("the chat", command)?;
-    eprintln!("appview: {}\nspace:   {}", appview.url, talk.space());
+    eprintln!("appview: {}\nroom:    {}", appview.url, talk.room());
     follow("the chat", window, options, || talk.go_on())
 }
 

@@ -32,7 +32,8 @@ const HELP: &str = "\
 cargo xtask <command>
 
   setup                        install what the other commands need
-  demo [--screenshot FILE]     open the chat on a development appview with simulated traffic
+  demo [--screenshot FILE] [--contrail 0.19]
+                               open the chat on a development appview with simulated traffic
        [--for SECONDS]         end by itself
        [--ws worker|do|off]    how the appview serves WebSockets
   gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
@@ -143,6 +144,14 @@ fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
                     bail!("--ws takes worker, do or off, not {mode:?}");
                 }
                 options.ws = Some(mode);
+            }
+            Long("contrail") => {
+                let version = args.value()?.string()?;
+                options.lists = match version.as_str() {
+                    "0.12" => false,
+                    "0.19" => true,
+                    _ => bail!("--contrail takes 0.12 or 0.19, not {version:?}"),
+                };
             }
             other => return Err(other.unexpected().into()),
         }

@@ -31,18 +31,28 @@ impl Message {
     }
 }
 
-/// A conversation in one space.
+/// A conversation in one space, or in public.
 pub(crate) struct Talk<'a> {
     appview: &'a Appview,
-    space: String,
+    /// The space; none in public.
+    space: Option<String>,
     recent: Vec<Message>,
     next: usize,
 }
 
 impl<'a> Talk<'a> {
-    /// Creates the space with what was said in it so far.
+    /// Creates a space with what was said in it so far.
     pub(crate) fn begin(appview: &'a Appview) -> Result<Self> {
         let space = appview.space("weekend-hike", ALICE, &MEMBERS)?;
+        Self::begin_in(appview, Some(space))
+    }
+
+    /// The same for all to see, on an appview that knows no spaces.
+    pub(crate) fn begin_in_public(appview: &'a Appview) -> Result<Self> {
+        Self::begin_in(appview, None)
+    }
+
+    fn begin_in(appview: &'a Appview, space: Option<String>) -> Result<Self> {
         let mut talk = Self {
             appview,
             space,
@@ -64,9 +74,9 @@ impl<'a> Talk<'a> {
         Ok(talk)
     }
 
-    /// The URI of the space.
-    pub(crate) fn space(&self) -> &str {
-        &self.space
+    /// Where it is, as the chat takes it: the URI of the space, or `public`.
+    pub(crate) fn room(&self) -> &str {
+        self.space.as_deref().unwrap_or("public")
     }
 
     /// How long until something happens again.

@@ -27,6 +27,7 @@ const END_TO_END: [&str; 8] = [
     "cache",
     "gallery",
     "lists",
+    "public",
     "leaks",
     "stress",
 ];

@@ -1,4 +1,4 @@
-use std::env;
+use std::{env, num::ParseIntError, str::FromStr};
 
 use serde::Serialize;
 use tauri::{State, Url};
@@ -12,8 +12,8 @@ const PEOPLE: &str = "did:plc:alice,did:plc:bob,did:plc:carol,did:plc:dave";
 pub(crate) struct ChatConfig {
     /// `CHAT_APPVIEW`: the appview's base URL.
     pub appview: Url,
-    /// `CHAT_SPACE`: the space's `ats://` URI.
-    pub space_uri: Option<String>,
+    /// `CHAT_SPACE`: the space's `ats://` URI, or `public`: what everybody on the appview writes for all to see.
+    pub room: Option<Room>,
     /// `CHAT_PEOPLE`, separated by commas: who can sign in.
     pub people: Vec<String>,
     /// `CHAT_DID`: who is signed in at once.
@@ -21,6 +21,40 @@ pub(crate) struct ChatConfig {
     /// `CHAT_TICKET_TTL_MS`: the life of tickets in milliseconds, else what the appview gives.
     #[serde(skip)]
     pub ticket_ttl_ms: Option<i64>,
+    /// `CHAT_POLL_MS`: how often to look for news where there are lists only, in milliseconds.
+    #[serde(skip)]
+    pub poll_ms: Option<u64>,
+}
+
+/// Where the messages are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub(crate) enum Room {
+    /// Records for all to see, which today's appviews list.
+    Public,
+    /// A space with members, which earlier ones stream.
+    #[serde(rename_all = "camelCase")]
+    Space {
+        /// Its `ats://` URI.
+        space_uri: String,
+    },
+}
+
+impl Room {
+    fn of(text: String) -> Self {
+        match text.trim() {
+            "public" => Self::Public,
+            _ => Self::Space { space_uri: text },
+        }
+    }
+
+    /// The space to write to, if it is one.
+    pub(crate) fn space_uri(&self) -> Option<&str> {
+        match self {
+            Self::Public => None,
+            Self::Space { space_uri } => Some(space_uri),
+        }
+    }
 }
 
 impl ChatConfig {
@@ -30,7 +64,7 @@ impl ChatConfig {
     }
 
     fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let var = |name| var(name).filter(|value| !value.trim().is_empty());
+        let var = |name: &str| var(name).filter(|value| !value.trim().is_empty());
         let appview = var("CHAT_APPVIEW").unwrap_or_else(|| "http://127.0.0.1:8788".into());
         let listed = var("CHAT_PEOPLE").unwrap_or_else(|| PEOPLE.into());
         let signed_in = var("CHAT_DID").map(|it| did("CHAT_DID", &it)).transpose()?;
@@ -41,17 +75,23 @@ impl ChatConfig {
         people.extend(signed_in.clone());
         let mut seen = std::collections::HashSet::new();
         people.retain(|person| seen.insert(person.clone()));
-        let ttl = var("CHAT_TICKET_TTL_MS").map(|it| it.trim().parse());
         Ok(Self {
             appview: Url::parse(&appview).map_err(|error| format!("CHAT_APPVIEW: {error}"))?,
-            space_uri: var("CHAT_SPACE"),
+            room: var("CHAT_SPACE").map(Room::of),
             people,
             did: signed_in,
-            ticket_ttl_ms: ttl
-                .transpose()
-                .map_err(|error| format!("CHAT_TICKET_TTL_MS: {error}"))?,
+            ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", &var)?,
+            poll_ms: number("CHAT_POLL_MS", &var)?,
         })
     }
+}
+
+fn number<T: FromStr<Err = ParseIntError>>(
+    variable: &str,
+    var: impl Fn(&str) -> Option<String>,
+) -> Result<Option<T>, String> {
+    let number = var(variable).map(|it| it.trim().parse()).transpose();
+    number.map_err(|error| format!("{variable}: {error}"))
 }
 
 fn did(variable: &str, text: &str) -> Result<String, String> {
@@ -110,12 +150,22 @@ mod tests {
     }
 
     #[test]
+    fn the_room_is_a_space_or_public() {
+        let room = |value| read(&[("CHAT_SPACE", value)]).unwrap().room;
+        assert_eq!(room(""), None);
+        assert_eq!(room("public"), Some(Room::Public));
+        let space_uri = "ats://did:plc:alice/com.example.space/hike".to_owned();
+        assert_eq!(room(&space_uri), Some(Room::Space { space_uri }));
+    }
+
+    #[test]
     fn a_variable_that_makes_no_sense_is_named() {
         for (name, value) in [
             ("CHAT_APPVIEW", "nowhere"),
             ("CHAT_DID", "alice"),
             ("CHAT_PEOPLE", "did:plc:bob,carol"),
             ("CHAT_TICKET_TTL_MS", "soon"),
+            ("CHAT_POLL_MS", "-1"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}: ")), "{error}");

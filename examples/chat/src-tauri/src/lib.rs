@@ -7,7 +7,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use tauri::{Context, Runtime};
 use tauri_plugin_contrail_sync::{Builder, tickets::MintRequest};
@@ -40,6 +40,10 @@ fn set_up<R: Runtime>(
 ) -> Result<tauri::Builder<R>, Box<dyn Error>> {
     let appview = Appview::new(config.appview.clone())?;
     let (minter, ttl_ms) = (appview.clone(), config.ticket_ttl_ms);
+    let plugin = match config.poll_ms {
+        Some(millis) => plugin.poll_interval(Duration::from_millis(millis)),
+        None => plugin,
+    };
     let plugin =
         plugin
             .base_url(config.appview.clone())

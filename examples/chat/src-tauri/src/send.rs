@@ -8,8 +8,8 @@ use crate::control::{Appview, AppviewError};
 /// Why a message was not sent. Reaches the front end as its text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    #[error("no space to write to: set CHAT_SPACE")]
-    NoSpace,
+    #[error("no room to write to: set CHAT_SPACE")]
+    NoRoom,
     #[error("{0} is not one of the people: see CHAT_PEOPLE")]
     Stranger(String),
     #[error(transparent)]
@@ -22,7 +22,7 @@ impl Serialize for SendError {
     }
 }
 
-/// Stores a message of `did` in the space. The front end chooses `rkey`, so that a command that the webview
+/// Stores a message of `did` in the room. The front end chooses `rkey`, so that a command that the webview
 /// delivers twice writes one message.
 #[tauri::command]
 pub(crate) async fn send_message(
@@ -32,12 +32,12 @@ pub(crate) async fn send_message(
     rkey: String,
     record: Value,
 ) -> Result<(), SendError> {
-    let space_uri = config.space_uri.as_deref().ok_or(SendError::NoSpace)?;
+    let room = config.room.as_ref().ok_or(SendError::NoRoom)?;
     if !config.people.contains(&did) {
         return Err(SendError::Stranger(did));
     }
     let put = json!({
-        "spaceUri": space_uri,
+        "spaceUri": room.space_uri(),
         "collection": "message",
         "did": did,
         "rkey": rkey,

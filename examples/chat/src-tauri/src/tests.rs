@@ -15,7 +15,7 @@ use tauri::webview::InvokeRequest;
 use tauri::{App, Listener, WebviewWindow, WebviewWindowBuilder, async_runtime};
 use tauri_plugin_contrail_sync::Builder;
 
-use crate::config::ChatConfig;
+use crate::config::{ChatConfig, Room};
 
 const ALICE: &str = "did:plc:alice";
 const SESSION: &str = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
@@ -49,10 +49,13 @@ impl Chat {
         server.put(message).unwrap();
         let config = ChatConfig {
             appview: server.url().parse().unwrap(),
-            space_uri: Some(space.clone()),
+            room: Some(Room::Space {
+                space_uri: space.clone(),
+            }),
             people: vec![ALICE.into()],
             did: None,
             ticket_ttl_ms: None,
+            poll_ms: None,
         };
         let app = crate::set_up(mock_builder(), plugin, config)
             .unwrap()

@@ -18,13 +18,18 @@ export const MESSAGES = "com.example.chat.message";
 
 /** How many messages come at first, and with each step back. */
 const PAGE = "50";
+/** What comes with each: its reactions, and the message that it answers. */
+const HYDRATED = { hydrateReactions: "20", hydrateParent: "true", limit: PAGE };
 
 export type MessageRecord = WatchRecord<MessageBody>;
+
+/** Where the messages are: in a space with members, or for all to see. */
+export type Room = { kind: "public" } | { kind: "space"; spaceUri: string };
 
 /** What the app was started with. */
 export interface ChatConfig {
   appview: string;
-  spaceUri: string | null;
+  room: Room | null;
   /** The dids of those who can sign in. */
   people: string[];
   /** Who is signed in at once. */
@@ -34,16 +39,33 @@ export interface ChatConfig {
 export const chatConfig = (): Promise<ChatConfig> => invoke("chat_config");
 
 /**
+ * The live list of what everybody writes for all to see, with the handles of those who do. There is no ticket: whatever the
+ * appview's version is, `auto` finds the way that it knows.
+ */
+function watchEverybody(transport: Transport): WatchStore<MessageBody> {
+  const query = new URLSearchParams({ ...HYDRATED, profiles: "true" });
+  return createWatchStore<MessageBody>({
+    url: `/xrpc/com.example.message.listRecords?${query}`,
+    transport,
+    sort: { by: "value.createdAt", order: "desc" },
+    logger: console,
+  });
+}
+
+/** The live list of a room's messages, newest first. */
+export function watchMessages(room: Room, did: string, transport: Transport): WatchStore<MessageBody> {
+  return room.kind === "public" ? watchEverybody(transport) : watchSpace(room.spaceUri, did, transport);
+}
+
+/**
  * The live list of a space's messages, newest first, with their reactions and the messages they answer. Its tickets
  * are minted by the app's Rust side: the page never sees one. The server moves a message to the top at each edit; here
  * it stays where it was written.
  */
-export function watchMessages(spaceUri: string, did: string, transport: Transport): WatchStore<MessageBody> {
+function watchSpace(spaceUri: string, did: string, transport: Transport): WatchStore<MessageBody> {
   const query = new URLSearchParams({
+    ...HYDRATED,
     spaceUri,
-    hydrateReactions: "20",
-    hydrateParent: "true",
-    limit: PAGE,
   });
   return createWatchStore<MessageBody>({
     url: `/xrpc/com.example.message.watchRecords?${query}`,

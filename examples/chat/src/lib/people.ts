@@ -1,3 +1,5 @@
+import type { Room } from "./chat.js";
+
 /** What can be told of a person from the did alone. */
 export interface Person {
   did: string;
@@ -23,6 +25,11 @@ export function person(did: string): Person {
 /** The name of a space, from its key: `ats://did:plc:alice/com.example.space/river-house` is River house. */
 export function spaceName(uri: string): string {
   return titled(uri.split("/").pop() || uri);
+}
+
+/** The name of a room. */
+export function roomName(room: Room): string {
+  return room.kind === "public" ? "Public room" : spaceName(room.spaceUri);
 }
 
 function titled(slug: string): string {

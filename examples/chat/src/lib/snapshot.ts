@@ -24,7 +24,8 @@ export function follow(shown: Messages, next: Messages, carried: readonly Messag
   const begins = status !== "live" && records.every((it) => it.optimistic);
   const kept = absent(begins ? shown.records : carried, records);
   if (kept.length === 0) return next;
-  return { ...next, records: [...records, ...kept].sort((a, b) => writtenAt(b) - writtenAt(a)) };
+  const profiles = { ...shown.profiles, ...next.profiles };
+  return { ...next, profiles, records: [...records, ...kept].sort((a, b) => writtenAt(b) - writtenAt(a)) };
 }
 
 /** Those of `messages` that are not among `records`. */

@@ -1,13 +1,13 @@
 import type { Transport, WatchStore } from "tauri-plugin-contrail-sync-api";
-import { type MessageBody, type MessageRecord, postMessage, watchMessages } from "./chat.js";
+import { type MessageBody, type MessageRecord, postMessage, type Room, watchMessages } from "./chat.js";
 import { Outbox } from "./outbox.js";
 import { type Person, person } from "./people.js";
 import { absent, follow, NOTHING, without } from "./snapshot.js";
 
-/** One person signed in to one space: their store over the chosen transport, and what it shows. */
+/** One person signed in to one room: their store over the chosen transport, and what it shows. */
 export class Watching {
   readonly me: Person;
-  readonly #spaceUri: string;
+  readonly #room: Room;
   #store!: WatchStore<MessageBody>;
   #outbox!: Outbox;
   /** What the store before this one had not sent, as far as this one does not show it yet. */
@@ -18,8 +18,8 @@ export class Watching {
   /** Was live once: whoever is refused after that had been a member. */
   member = $state(false);
 
-  constructor(spaceUri: string, did: string, transport: Transport) {
-    this.#spaceUri = spaceUri;
+  constructor(room: Room, did: string, transport: Transport) {
+    this.#room = room;
     this.me = person(did);
     this.reach(transport);
   }
@@ -28,8 +28,12 @@ export class Watching {
   reach(transport: Transport): void {
     this.end();
     this.transport = transport;
-    const store = watchMessages(this.#spaceUri, this.me.did, transport);
-    const outbox = new Outbox(this.me.did, store, postMessage);
+    const store = watchMessages(this.#room, this.me.did, transport);
+    const outbox = new Outbox(this.me.did, store, async (...message) => {
+      await postMessage(...message);
+      // A stream tells of it by itself. If the list is not to be had now, it will be later.
+      if (this.#room.kind === "public") store.refresh().catch(() => {});
+    });
     [this.#store, this.#outbox] = [store, outbox];
     this.#carried = this.snapshot.records.filter((it) => it.optimistic);
     outbox.carry(this.#carried);
