@@ -20,7 +20,7 @@ pub(crate) struct Options {
 const GENERATED: [&str; 2] = ["guest-js/src/bindings", "permissions"];
 
 /// The end-to-end tests, by file; those of the second list care for a keyring.
-const END_TO_END: [&str; 8] = [
+const END_TO_END: [&str; 9] = [
     "chat",
     "people",
     "optimistic",
@@ -286,7 +286,7 @@ fn demo(programs: &build::Programs) -> Result<()> {
         &demo::Options {
             screenshot: Some(file),
             duration: Some(Duration::from_secs(90)),
-            ws: None,
+            ..demo::Options::default()
         },
         programs,
     )
