@@ -380,7 +380,7 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
 }
 
 /// Whether objects and arrays nest deeper than this.
-pub(super) fn nests_deeper(text: &str, levels: usize) -> bool {
+pub(crate) fn nests_deeper(text: &str, levels: usize) -> bool {
     let bytes = text.as_bytes();
     // Fewer brackets than levels allowed: the common case, decided at memchr's speed.
     let opened = memchr::memchr2_iter(b'{', b'[', bytes);

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::pure::protocol::record::to_micros;
+use crate::pure::protocol::{
+    record::to_micros,
+    wire::{MAX_NESTING, nests_deeper},
+};
 
 /// Longest record key of the AT Protocol.
 const MAX_RKEY_BYTES: usize = 512;
@@ -210,7 +213,13 @@ impl EditRecord {
                 bytes(name, text, most)?;
             }
         }
-        bytes("value", self.value.get(), max_value_bytes)
+        bytes("value", self.value.get(), max_value_bytes)?;
+        match nests_deeper(self.value.get(), MAX_NESTING) {
+            true => Err(invalid(&format!(
+                "value nests deeper than {MAX_NESTING} levels"
+            ))),
+            false => Ok(()),
+        }
     }
 }
 
@@ -409,6 +418,24 @@ mod tests {
             edit.check(MANY).unwrap();
             error[name] = "ü".repeat(most + 1).into();
             assert!(refused(fail(error)).contains(name));
+        }
+    }
+
+    #[test]
+    fn a_body_that_a_page_might_not_read_for_its_depth_is_refused() {
+        let nested = |levels: usize| {
+            let json = "[".repeat(levels) + &"]".repeat(levels);
+            let value = RawValue::from_string(json).unwrap();
+            let record = EditRecord::new("did:plc:alice", "a", value);
+            Edit::Add { record }.check(usize::MAX)
+        };
+        nested(MAX_NESTING).unwrap();
+        for levels in [MAX_NESTING + 1, 1_000_000] {
+            let refused = nested(levels).unwrap_err().to_string();
+            assert!(
+                refused.ends_with("value nests deeper than 128 levels"),
+                "{refused}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! The app as it is shipped, capabilities and all, but for the window system.
 
+mod attacks;
 mod handle;
 mod pages;
 #[cfg(target_os = "linux")]

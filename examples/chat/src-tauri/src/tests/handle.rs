@@ -54,7 +54,8 @@ fn windowless() -> (App<MockRuntime>, Server, OpenSpace) {
     }
     let config = ChatConfig {
         appview: server.url().parse().unwrap(),
-        space_uri: None,
+        room: None,
+        poll_ms: None,
         people: vec![ALICE.into()],
         did: None,
         ticket_ttl_ms: None,
