@@ -45,7 +45,8 @@ cargo xtask <command>
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   sim [--cases N] [--seed S]   random schedules of a watch against a simulated server, network and clock (200,000)
       [--mutants]              small faults put into a copy of the engine: each must be found
-  soak [--for SECONDS]         the engine against the appview in its modes, with faults; each quiet time they agree
+  soak [--app] [--for SECONDS] the engine against the appview in its modes, or an app in three windows, with faults; each
+                               quiet time they agree
        [--seed N]              (15 minutes by default)
   sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
@@ -207,6 +208,7 @@ fn soak_options(args: &mut lexopt::Parser) -> Result<soak::Options> {
         match arg {
             Long("for") => options.seconds = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
+            Long("app") => options.app = true,
             other => return Err(other.unexpected().into()),
         }
     }
