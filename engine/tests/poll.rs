@@ -166,6 +166,35 @@ async fn what_the_list_has_a_moment_after_the_position_moved_is_not_missed() {
 }
 
 #[tokio::test]
+async fn an_own_write_shows_by_notify_and_refresh_before_the_appview_takes_it_in_by_itself() {
+    let options = Options {
+        contrail: Contrail::V0_19,
+        ingest_every: Some(Duration::from_secs(3600)),
+        ..Options::default()
+    };
+    let server = Server::start(options).await.unwrap();
+    let engine = engine();
+    let watch = engine.watch(spec(&server, "")).await;
+    until_live(&watch).await;
+    say(&server, "1", "mine");
+    say(&server, "2", "of somebody else");
+    watch.refresh().await.unwrap();
+    assert_eq!(texts(&watch.state().await.unwrap()), [""; 0]);
+
+    // This does not move the position: nobody would ask for a minute and a half.
+    let url = format!("{}/xrpc/com.example.notifyOfUpdate", server.url());
+    let uri = format!("at://{ALICE}/com.example.chat.message/1");
+    let answer = post(&url, json!({ "uri": uri })).await;
+    assert!(answer.contains(r#""indexed":1"#), "{answer}");
+    watch.refresh().await.unwrap();
+    assert_eq!(texts(&watch.state().await.unwrap()), ["mine"]);
+
+    post(&format!("{}/control/flush", server.url()), json!({})).await;
+    let state = until(&watch, |state| texts(state).len() == 2).await;
+    assert_eq!(texts(&state), ["of somebody else", "mine"]);
+}
+
+#[tokio::test]
 async fn a_refresh_shows_what_was_written_before_it_whatever_the_transport() {
     let server = lists().await;
     let streaming = Lounge::open().await;
@@ -507,6 +536,13 @@ async fn a_cursor_that_the_server_took_for_none_joins_no_first_page_again() {
 async fn body_of(url: &str) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::get(url).await.unwrap().text().await.unwrap()
+}
+
+/// The answer to a plain call.
+async fn post(url: &str, body: serde_json::Value) -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let call = reqwest::Client::new().post(url).body(body.to_string());
+    call.send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test]
