@@ -263,6 +263,33 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_quiet_snapshot_is_not_believed_against_what_came_live_since() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        step(&mut replica, 0, Input::Event(ServerEvent::SnapshotStart));
+        step(&mut replica, 0, event("snapshot.end", "{}"));
+        let mut compare = |second: u64, created: bool| {
+            step(&mut replica, second, Input::CompareDue);
+            let page = replica.begin_page(FIRST).unwrap();
+            if created {
+                let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+                step(&mut replica, second, event("record.created", record));
+            }
+            let (now, mut actions) = (Duration::from_secs(second), Vec::new());
+            let empty = Listed {
+                is_empty: true,
+                ..Listed::default()
+            };
+            let told = replica.end_page(now, &page, empty, &mut actions);
+            assert_eq!(told, Ok(false));
+            (replica.store().len(), actions.contains(&Action::Disconnect))
+        };
+        // It came while the page was on its way.
+        assert_eq!(compare(100, true), (1, false));
+        assert_eq!(compare(300, false), (1, true), "a new connection tells");
+    }
+
+    #[test]
     fn access_that_is_lost_takes_the_records_before_the_driver_hears_of_it() {
         let mut replica = replica();
         step(&mut replica, 0, Input::Start);

@@ -99,9 +99,20 @@ impl Store {
         Some(page)
     }
 
-    /// Whether a quiet snapshot would take away most of what the last snapshot had.
+    /// Whether a quiet snapshot would take away most of what the last snapshot had, or all that came live since.
     pub fn is_implausible(&self, listed: &Listed) -> bool {
-        listed.records.len() + listed.unreadable.len() < self.window.top.div_ceil(2)
+        let count = listed.records.len() + listed.unreadable.len();
+        count < self.window.top.div_ceil(2) || count == 0 && self.has_older_than_page()
+    }
+
+    /// Whether the server has said a record that the page on its way could have.
+    fn has_older_than_page(&self) -> bool {
+        let came_meanwhile = |uri: &str| {
+            let meanwhile = self.window.meanwhile.as_ref();
+            meanwhile.is_some_and(|it| it.records.contains(uri))
+        };
+        let mut confirmed = self.entries.iter().filter(|it| it.confirmed().is_some());
+        confirmed.any(|it| !came_meanwhile(it.record.uri.as_str()))
     }
 
     /// The page on its way is not wanted any more.
