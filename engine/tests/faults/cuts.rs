@@ -1,0 +1,302 @@
+//! A connection that ends anywhere in a recorded exchange: the next one brings the watch to where it would have been.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use contrail_sync_engine::{Engine, ErrorKind, State, Status, Subscription, TransportKind};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+
+use super::{
+    common::*,
+    exchanges::{self, Exchange, LAST, Recorded},
+    server::{Asked, Place, Reply, Server, Then, answer, switching},
+};
+
+/// Cuts in each exchange at random bytes, beside those around the ends of its frames.
+const RANDOM: usize = 6;
+/// Watches at once.
+const AT_ONCE: usize = 48;
+/// Nothing here takes this long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How an answer's end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// By its last chunk: an earlier end is seen to be one.
+    Chunks,
+    /// By the end of the connection: no end is seen to be too early.
+    Close,
+}
+
+/// What a watch came to.
+#[derive(Debug, Clone, PartialEq)]
+struct End {
+    status: Status,
+    error: Option<ErrorKind>,
+    records: Vec<Value>,
+}
+
+/// Which answer is cut, where, and how.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    place: Place,
+    at: usize,
+    then: Then,
+}
+
+/// The bytes of an answer. Those of a socket follow on what switches to it.
+fn bytes(recorded: &Recorded, framing: Framing, head: &str) -> Vec<u8> {
+    if recorded.place == Place::Socket {
+        return [switching(head), recorded.pieces.concat()].concat();
+    }
+    if framing == Framing::Chunks {
+        return recorded.pieces.concat();
+    }
+    let head = String::from_utf8(recorded.pieces[0].clone()).unwrap();
+    let head = head.replace("transfer-encoding: chunked", "connection: close");
+    let bodies = recorded.pieces[1..].iter().map(|it| unchunked(it));
+    [head.into_bytes(), bodies.collect::<Vec<_>>().concat()].concat()
+}
+
+fn unchunked(chunk: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(chunk);
+    let (length, rest) = text.split_once("\r\n").unwrap();
+    let length = usize::from_str_radix(length, 16).unwrap();
+    rest.as_bytes()[..length].to_vec()
+}
+
+/// Serves the exchange, cut once.
+async fn serve(exchange: &Exchange, framing: Framing, cut: Option<Cut>) -> Server {
+    let exchange = exchange.clone();
+    Server::start(move |asked: &Asked| {
+        let mut recorded = exchange.answers.iter();
+        let Some(recorded) = recorded.find(|it| it.place == asked.place) else {
+            // Such as a quiet snapshot, where no WebSocket was recorded.
+            return Reply::new(answer("426 X", "text/plain", ""), Then::Next);
+        };
+        let then = match (recorded.place, framing) {
+            (Place::Socket, _) => Then::Hold,
+            (Place::Stream, _) if exchange.has_last || is_kick(&exchange) => Then::Hold,
+            (_, Framing::Chunks) => Then::Next,
+            (_, Framing::Close) => Then::Close,
+        };
+        let reply = Reply::new(bytes(recorded, framing, &asked.head), then);
+        match cut.filter(|it| it.place == asked.place && asked.nth == 1) {
+            Some(cut) => reply.cut(cut.at, cut.then),
+            None => reply,
+        }
+    })
+    .await
+}
+
+fn is_kick(exchange: &Exchange) -> bool {
+    exchange.answers.iter().any(|it| {
+        let text = it.pieces.concat();
+        String::from_utf8_lossy(&text).contains("member.removed")
+    })
+}
+
+/// Follows it to its end. All that shows on the way was told.
+async fn follow(exchange: &Exchange, watch: &Subscription, seen: &mut Vec<ErrorKind>) -> End {
+    loop {
+        let state = watch.state().await.expect("the engine lives");
+        for entry in &state.entries {
+            let body: Value = serde_json::from_str(entry.record.value.get()).unwrap();
+            let is_told = entry.record.rkey() == LAST
+                || exchange
+                    .told
+                    .iter()
+                    .any(|(uri, told)| *uri == *entry.record.uri.as_str() && *told == body);
+            assert!(is_told, "{}: nobody told {entry:?}", exchange.name);
+        }
+        if let Some(error) = &state.error
+            && seen.last() != Some(&error.kind)
+        {
+            seen.push(error.kind);
+        }
+        if is_over(exchange, &state) {
+            return End {
+                status: state.status,
+                error: state.error.as_ref().map(|it| it.kind),
+                records: records(&state),
+            };
+        }
+        watch.next().await.expect("the engine lives");
+    }
+}
+
+fn is_over(exchange: &Exchange, state: &State) -> bool {
+    let has_last = state.entries.iter().any(|it| it.record.rkey() == LAST);
+    state.status == Status::Closed
+        || (state.status == Status::Live && has_last == exchange.has_last)
+            && (exchange.transport == TransportKind::Poll || exchange.has_last)
+}
+
+fn records(state: &State) -> Vec<Value> {
+    let record = |entry: &Arc<contrail_sync_engine::Entry>| {
+        let mut record = serde_json::to_value(&entry.record).unwrap();
+        // Of a record that was published, when that was heard.
+        record.as_object_mut().unwrap().remove("indexed_at");
+        record
+    };
+    state.entries.iter().map(record).collect()
+}
+
+async fn run(
+    engine: &Engine,
+    exchange: &Exchange,
+    framing: Framing,
+    cut: Option<Cut>,
+) -> (End, Vec<ErrorKind>) {
+    let server = serve(exchange, framing, cut).await;
+    let mut spec = anywhere(server.url(&exchange.path));
+    spec.transport = exchange.transport;
+    let watch = engine.watch(spec).await;
+    let mut seen = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, follow(exchange, &watch, &mut seen)).await;
+    let end = end.unwrap_or_else(|_| panic!("{} {cut:?} never ends: {seen:?}", exchange.name));
+    // A quiet snapshot that is not to be had is made up for by a connection, too.
+    let quiet = match exchange.transport {
+        TransportKind::Sse => server.count(Place::Handshake),
+        _ => 0,
+    };
+    for it in &exchange.answers {
+        let count = server.count(it.place);
+        assert!(count <= 2 + quiet, "{} {cut:?}: {count} requests", exchange.name);
+    }
+    (end, seen)
+}
+
+/// The kinds of error that a cut may show.
+fn is_expected(kind: ErrorKind, exchange: &Exchange, framing: Framing) -> bool {
+    match kind {
+        ErrorKind::Connect | ErrorKind::Disconnected => true,
+        // An end that no framing tells of is known by what is missing.
+        ErrorKind::BadPage => exchange.transport == TransportKind::Poll && framing == Framing::Close,
+        ErrorKind::BadHandshake => {
+            exchange.transport == TransportKind::Ws && framing == Framing::Close
+        }
+        // Of a refusal's body only the words are missing, and what they would have meant.
+        _ => !exchange.has_last,
+    }
+}
+
+/// Where to cut an answer: around the ends of its pieces, and at random.
+fn places(recorded: &Recorded, length: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut end = length - recorded.pieces.iter().map(Vec::len).sum::<usize>().min(length);
+    for piece in &recorded.pieces {
+        end += piece.len();
+        ends.extend(end.saturating_sub(2)..=end + 2);
+    }
+    ends.extend((0..RANDOM).map(|_| rng.usize(0..=length)));
+    ends.retain(|it| *it <= length);
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
+/// One exchange in one framing, with what it comes to.
+struct Case {
+    exchange: Exchange,
+    framing: Framing,
+    whole: End,
+}
+
+async fn cases(engine: &Engine) -> Vec<Case> {
+    let exchanges = exchanges::all().into_iter();
+    let framed = exchanges.flat_map(|it| [(it.clone(), Framing::Chunks), (it, Framing::Close)]);
+    let case = |(exchange, framing)| async move {
+        let (whole, _) = run(engine, &exchange, framing, None).await;
+        let is_whole = whole.status == Status::Live || whole.records.is_empty();
+        assert!(is_whole, "{}: {whole:?}", exchange.name);
+        Case {
+            exchange,
+            framing,
+            whole,
+        }
+    };
+    stream::iter(framed).map(case).buffered(AT_ONCE).collect().await
+}
+
+fn all_cuts<'a>(cases: &'a [Case], everywhere: bool, rng: &mut fastrand::Rng) -> Vec<(&'a Case, Cut)> {
+    let mut all = Vec::new();
+    for case in cases {
+        for recorded in &case.exchange.answers {
+            // Any key has an answer of the same length.
+            let length = bytes(recorded, case.framing, "sec-websocket-key: x\r\n").len();
+            // The answers about positions are all the same.
+            let is_news = recorded.place != Place::Position || case.exchange.name.ends_with("01-empty.txt 0");
+            let at = match everywhere && is_news && case.framing == Framing::Chunks {
+                true => (0..=length).collect(),
+                false => places(recorded, length, rng),
+            };
+            all.extend(at.into_iter().map(|at| {
+                let then = if rng.bool() { Then::Close } else { Then::Reset };
+                let place = recorded.place;
+                (case, Cut { place, at, then })
+            }));
+        }
+    }
+    all
+}
+
+async fn survives(engine: &Engine, case: &Case, cut: Cut) -> Vec<ErrorKind> {
+    let Case {
+        exchange,
+        framing,
+        whole,
+    } = case;
+    let (end, seen) = run(engine, exchange, *framing, Some(cut)).await;
+    assert_eq!(end, *whole, "{} {framing:?} {cut:?}", exchange.name);
+    for kind in &seen {
+        let known = is_expected(*kind, exchange, *framing);
+        assert!(known, "{} {framing:?} {cut:?}: {kind:?}", exchange.name);
+    }
+    seen
+}
+
+/// Cuts the exchanges, in random order, as long as there is time.
+async fn cut_all(everywhere: bool, time: Duration) {
+    let seed = std::env::var("FAULTS_SEED").map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
+    println!("FAULTS_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (began, engine) = (Instant::now(), engine_with(|it| it.linger = Duration::ZERO));
+    let cases = cases(&engine).await;
+    let mut all = all_cuts(&cases, everywhere, &mut rng);
+    rng.shuffle(&mut all);
+    let (total, mut done, mut kinds) = (all.len(), 0, BTreeMap::new());
+    let in_time = all.into_iter().take_while(|_| began.elapsed() < time);
+    let runs = stream::iter(in_time).map(|(case, cut)| survives(&engine, case, cut));
+    let mut runs = runs.buffer_unordered(AT_ONCE);
+    while let Some(seen) = runs.next().await {
+        done += 1;
+        if done % 10_000 == 0 {
+            println!("{done} of {total} in {:?}", began.elapsed());
+        }
+        for kind in seen {
+            *kinds.entry(format!("{kind:?}")).or_insert(0) += 1;
+        }
+    }
+    println!(
+        "{} exchanges, {done} of {total} cuts in {:?}; errors seen: {kinds:?}",
+        cases.len() / 2,
+        began.elapsed()
+    );
+    assert!(done > 500, "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_cut_anywhere_is_made_up_for_by_the_next_one() {
+    cut_all(false, Duration::from_secs(15)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "half an hour: cuts at every single byte"]
+async fn a_connection_that_is_cut_at_any_byte_is_made_up_for_by_the_next_one() {
+    cut_all(true, Duration::MAX).await;
+}

@@ -1,0 +1,8 @@
+//! Faults of servers, networks and those in between, on real sockets: each is a typed error, and the watch goes on where it
+//! was once it is over.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod cuts;
+mod exchanges;
+mod server;
