@@ -6,6 +6,7 @@ mod cause;
 mod client;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod heard;
 pub(crate) mod http;
 pub(crate) mod list;
 mod own;

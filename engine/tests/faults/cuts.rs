@@ -166,7 +166,11 @@ async fn run(
     };
     for it in &exchange.answers {
         let count = server.count(it.place);
-        assert!(count <= 2 + quiet, "{} {cut:?}: {count} requests", exchange.name);
+        assert!(
+            count <= 2 + quiet,
+            "{} {cut:?}: {count} requests",
+            exchange.name
+        );
     }
     (end, seen)
 }
@@ -176,7 +180,9 @@ fn is_expected(kind: ErrorKind, exchange: &Exchange, framing: Framing) -> bool {
     match kind {
         ErrorKind::Connect | ErrorKind::Disconnected => true,
         // An end that no framing tells of is known by what is missing.
-        ErrorKind::BadPage => exchange.transport == TransportKind::Poll && framing == Framing::Close,
+        ErrorKind::BadPage => {
+            exchange.transport == TransportKind::Poll && framing == Framing::Close
+        }
         ErrorKind::BadHandshake => {
             exchange.transport == TransportKind::Ws && framing == Framing::Close
         }
@@ -188,7 +194,13 @@ fn is_expected(kind: ErrorKind, exchange: &Exchange, framing: Framing) -> bool {
 /// Where to cut an answer: around the ends of its pieces, and at random.
 fn places(recorded: &Recorded, length: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
     let mut ends = Vec::new();
-    let mut end = length - recorded.pieces.iter().map(Vec::len).sum::<usize>().min(length);
+    let mut end = length
+        - recorded
+            .pieces
+            .iter()
+            .map(Vec::len)
+            .sum::<usize>()
+            .min(length);
     for piece in &recorded.pieces {
         end += piece.len();
         ends.extend(end.saturating_sub(2)..=end + 2);
@@ -220,17 +232,26 @@ async fn cases(engine: &Engine) -> Vec<Case> {
             whole,
         }
     };
-    stream::iter(framed).map(case).buffered(AT_ONCE).collect().await
+    stream::iter(framed)
+        .map(case)
+        .buffered(AT_ONCE)
+        .collect()
+        .await
 }
 
-fn all_cuts<'a>(cases: &'a [Case], everywhere: bool, rng: &mut fastrand::Rng) -> Vec<(&'a Case, Cut)> {
+fn all_cuts<'a>(
+    cases: &'a [Case],
+    everywhere: bool,
+    rng: &mut fastrand::Rng,
+) -> Vec<(&'a Case, Cut)> {
     let mut all = Vec::new();
     for case in cases {
         for recorded in &case.exchange.answers {
             // Any key has an answer of the same length.
             let length = bytes(recorded, case.framing, "sec-websocket-key: x\r\n").len();
             // The answers about positions are all the same.
-            let is_news = recorded.place != Place::Position || case.exchange.name.ends_with("01-empty.txt 0");
+            let is_news =
+                recorded.place != Place::Position || case.exchange.name.ends_with("01-empty.txt 0");
             let at = match everywhere && is_news && case.framing == Framing::Chunks {
                 true => (0..=length).collect(),
                 false => places(recorded, length, rng),
@@ -262,7 +283,8 @@ async fn survives(engine: &Engine, case: &Case, cut: Cut) -> Vec<ErrorKind> {
 
 /// Cuts the exchanges, in random order, as long as there is time.
 async fn cut_all(everywhere: bool, time: Duration) {
-    let seed = std::env::var("FAULTS_SEED").map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
+    let seed =
+        std::env::var("FAULTS_SEED").map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
     println!("FAULTS_SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let (began, engine) = (Instant::now(), engine_with(|it| it.linger = Duration::ZERO));

@@ -158,7 +158,10 @@ fn path_of(stream: &str) -> String {
         ("message", "")
     };
     let space = start["spaceUri"].as_str().unwrap();
-    format!("/xrpc/com.example.{}.watchRecords?spaceUri={space}{}", kind.0, kind.1)
+    format!(
+        "/xrpc/com.example.{}.watchRecords?spaceUri={space}{}",
+        kind.0, kind.1
+    )
 }
 
 fn ws(name: &str) -> Vec<Exchange> {
@@ -235,7 +238,8 @@ fn lists(name: &str) -> Vec<Exchange> {
             place,
             pieces: vec![chunked_head(head), chunk(body), b"0\r\n\r\n".to_vec()],
         };
-        let position = r#"{"time_us":1795811885203000,"date":"2026-11-27T20:38:05.203Z","seconds_ago":1}"#;
+        let position =
+            r#"{"time_us":1795811885203000,"date":"2026-11-27T20:38:05.203Z","seconds_ago":1}"#;
         let json = "HTTP/1.1 200 OK\ncontent-type: application/json";
         is_list.then(|| Exchange {
             name: format!("{name} {number}"),
@@ -260,9 +264,14 @@ fn lists(name: &str) -> Vec<Exchange> {
 fn chunked_head(head: &str) -> Vec<u8> {
     let is_framing = |line: &&str| {
         let line = line.to_ascii_lowercase();
-        ["content-length:", "transfer-encoding:", "connection:", "keep-alive:"]
-            .iter()
-            .any(|it| line.starts_with(it))
+        [
+            "content-length:",
+            "transfer-encoding:",
+            "connection:",
+            "keep-alive:",
+        ]
+        .iter()
+        .any(|it| line.starts_with(it))
     };
     let mut lines: Vec<_> = head.lines().filter(|it| !is_framing(it)).collect();
     lines.push("transfer-encoding: chunked");
@@ -297,7 +306,9 @@ fn last(path: &str) -> Value {
 /// Every record in a text of JSON lines.
 fn told(text: &str) -> Vec<(String, Value)> {
     let mut found = vec![(LAST.to_owned(), json!({}))];
-    let lines = text.lines().map(|it| it.strip_prefix("data: ").unwrap_or(it));
+    let lines = text
+        .lines()
+        .map(|it| it.strip_prefix("data: ").unwrap_or(it));
     for value in lines.filter_map(|it| serde_json::from_str(it).ok()) {
         collect(&value, &mut found);
     }

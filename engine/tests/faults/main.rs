@@ -5,4 +5,6 @@
 mod common;
 mod cuts;
 mod exchanges;
+mod lists;
 mod server;
+mod slow;

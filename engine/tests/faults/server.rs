@@ -51,8 +51,10 @@ pub(crate) enum Then {
 pub(crate) struct Reply {
     pub bytes: Vec<u8>,
     pub then: Then,
-    /// How long to wait after each byte; all go at once without.
-    pub pace: Option<Duration>,
+    /// So many bytes at once, and how long to wait after them; all go at once without.
+    pub pace: Option<(usize, Duration)>,
+    /// What comes after it byte by byte, with this pause.
+    pub more: Option<(Vec<u8>, Duration)>,
 }
 
 impl Reply {
@@ -61,6 +63,7 @@ impl Reply {
             bytes: bytes.into(),
             then,
             pace: None,
+            more: None,
         }
     }
 
@@ -70,8 +73,14 @@ impl Reply {
         Self { then, ..self }
     }
 
-    pub(crate) fn paced(mut self, pace: Duration) -> Self {
-        self.pace = Some(pace);
+    pub(crate) fn paced(mut self, bytes: usize, pause: Duration) -> Self {
+        self.pace = Some((bytes, pause));
+        self
+    }
+
+    /// These bytes come after it, one by one.
+    pub(crate) fn followed(mut self, more: Vec<u8>, pause: Duration) -> Self {
+        self.more = Some((more, pause));
         self
     }
 }
@@ -177,17 +186,34 @@ async fn read_head(socket: &mut BufReader<TcpStream>) -> io::Result<Option<Strin
 }
 
 async fn write(socket: &mut TcpStream, reply: &Reply) -> io::Result<()> {
-    let Some(pace) = reply.pace else {
-        return socket.write_all(&reply.bytes).await;
-    };
-    let mut gone = [0; 64];
-    for byte in &reply.bytes {
-        socket.write_all(&[*byte]).await?;
-        tokio::select! {
-            () = tokio::time::sleep(pace) => {}
-            // Only to notice the client's end.
-            read = socket.read(&mut gone) => if read? == 0 {
-                return Err(io::ErrorKind::BrokenPipe.into());
+    match reply.pace {
+        Some((bytes, pause)) => write_slowly(socket, &reply.bytes, bytes, pause).await?,
+        None => socket.write_all(&reply.bytes).await?,
+    }
+    match &reply.more {
+        Some((more, pause)) => write_slowly(socket, more, 1, *pause).await,
+        None => Ok(()),
+    }
+}
+
+/// So many bytes at once, and a pause after them.
+async fn write_slowly(
+    socket: &mut TcpStream,
+    all: &[u8],
+    bytes: usize,
+    pause: Duration,
+) -> io::Result<()> {
+    let mut heard = [0; 64];
+    for piece in all.chunks(bytes) {
+        socket.write_all(piece).await?;
+        let next = tokio::time::Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => break,
+                // Only to notice the client's end.
+                read = socket.read(&mut heard) => if read? == 0 {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
             }
         }
     }
