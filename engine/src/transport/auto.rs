@@ -49,6 +49,11 @@ impl Known {
             known.insert(origin, Instant::now());
         }
     }
+
+    fn forget(&self, origin: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(origin);
+    }
 }
 
 impl Auto {
@@ -103,7 +108,12 @@ impl Transport for Auto {
             let origin = origin(&request.url);
             let may_list = request.may_list();
             if may_list && self.without_stream.has(&origin) {
-                return self.poll.connect(request).await;
+                let listed = self.poll.connect(request).await;
+                // A server that changed may have streams now: the next attempt asks for one.
+                if listed.as_ref().err().is_some_and(is_no_list) {
+                    self.without_stream.forget(&origin);
+                }
+                return listed;
             }
             let no_stream = match self.over_stream(&request).await {
                 Err(error @ TransportError::NoStream { .. }) if may_list => error,
@@ -119,6 +129,15 @@ impl Transport for Auto {
             Ok(listed)
         }
         .boxed()
+    }
+}
+
+/// Whether the server has something else where its list was, or nothing.
+fn is_no_list(error: &TransportError) -> bool {
+    match error {
+        TransportError::Status { status, .. } => matches!(status, 404 | 405 | 410 | 501),
+        TransportError::BadPage { .. } => true,
+        _ => false,
     }
 }
 

@@ -3,6 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod appviews;
+mod clocks;
 mod cuts;
 mod exchanges;
 mod lists;

@@ -127,6 +127,7 @@ impl Server {
         }
     }
 
+    #[allow(dead_code)]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,19 +1,17 @@
 //! Servers that begin an answer and never end it, or take for ever: the client's clock is stepped by hand, the server lives on
 //! its own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contrail_sync_engine::{ErrorKind, Status, Subscription, TransportKind};
-use tokio::runtime::{Builder, Runtime};
 
 use super::{
+    clocks::*,
     common::*,
     lists,
     server::{Asked, Place, Reply, Server, Then, json},
 };
 
-/// How long the sockets get to react to each second of the client's clock.
-const REACTION: Duration = Duration::from_millis(15);
 /// A byte of a server that takes for ever: less than one a second, as the client counts.
 const DRIP: Duration = Duration::from_millis(20);
 
@@ -109,27 +107,6 @@ fn stalled(asked: &Asked, place: Place, stall: Stall) -> Reply {
     }
 }
 
-/// The world's clock, for servers.
-fn of_servers() -> Runtime {
-    let mut runtime = Builder::new_multi_thread();
-    runtime.worker_threads(1).enable_all().build().unwrap()
-}
-
-/// A clock that is stepped by hand, for the client.
-fn of_client() -> Runtime {
-    let mut runtime = Builder::new_current_thread();
-    runtime.enable_all().start_paused(true).build().unwrap()
-}
-
-/// One second.
-async fn step() {
-    tokio::time::advance(Duration::from_secs(1)).await;
-    let reacted = Instant::now() + REACTION;
-    while Instant::now() < reacted {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Follows them past the error that each shows first, or until it is live if there is to be none. Gives the errors, and when
 /// each went live.
 async fn watch_all(watches: &[Subscription]) -> Vec<(Option<(ErrorKind, u64)>, u64)> {
@@ -165,9 +142,7 @@ fn an_answer_that_never_ends_is_a_typed_error_and_the_next_one_is_asked_for() {
     };
     let servers: Vec<Server> = CASES.iter().map(serve).collect();
     let seen = client_clock.block_on(async {
-        // While a blocking task runs, the paused clock does not run ahead by itself.
-        let (done, wait) = std::sync::mpsc::channel::<()>();
-        let hold = tokio::task::spawn_blocking(move || wait.recv());
+        let _stopped = stop();
         let engine = engine();
         let mut watches = Vec::new();
         for (case, server) in CASES.iter().zip(&servers) {
@@ -175,10 +150,7 @@ fn an_answer_that_never_ends_is_a_typed_error_and_the_next_one_is_asked_for() {
             spec.transport = case.transport;
             watches.push(engine.watch(spec).await);
         }
-        let seen = watch_all(&watches).await;
-        drop(done);
-        let _ = hold.await;
-        seen
+        watch_all(&watches).await
     });
     for (case, (error, live)) in CASES.iter().zip(&seen) {
         let name = format!("{:?} {:?} {:?}", case.transport, case.place, case.stall);
@@ -211,8 +183,7 @@ fn an_answer_that_comes_slowly_but_steadily_is_waited_for() {
     });
     let server = servers_clock.block_on(server);
     client_clock.block_on(async {
-        let (done, wait) = std::sync::mpsc::channel::<()>();
-        let hold = tokio::task::spawn_blocking(move || wait.recv());
+        let _stopped = stop();
         let engine = engine();
         let mut watches = Vec::new();
         for transport in [TransportKind::Ws, TransportKind::Poll] {
@@ -235,8 +206,6 @@ fn an_answer_that_comes_slowly_but_steadily_is_waited_for() {
             }
             step().await;
         }
-        drop(done);
-        let _ = hold.await;
     });
 }
 
