@@ -39,7 +39,9 @@ fn a_list_that_hangs_keeps_no_other_watch_of_its_appview_waiting() {
         Place::List if asked.head.contains("hangs") && hanging.fetch_add(1, Relaxed) == 0 => {
             Reply::new("", Then::Hold)
         }
-        _ => json(&lists::list(&["one", "two", "three"][..texts.load(Relaxed)])),
+        _ => json(&lists::list(
+            &["one", "two", "three"][..texts.load(Relaxed)],
+        )),
     });
     let server = servers_clock.block_on(server);
     client_clock.block_on(async {
@@ -85,7 +87,12 @@ fn a_list_that_hangs_keeps_no_other_watch_of_its_appview_waiting() {
 async fn a_first_list_that_is_none_is_a_typed_error_until_there_is_one() {
     let json = "application/json";
     for (status, content_type, body, kind) in [
-        ("400 X", json, r#"{"error":"Could not resolve actor"}"#, ErrorKind::HttpStatus),
+        (
+            "400 X",
+            json,
+            r#"{"error":"Could not resolve actor"}"#,
+            ErrorKind::HttpStatus,
+        ),
         ("200 OK", "text/html", "<h1>Hello</h1>", ErrorKind::BadPage),
         ("200 OK", json, "", ErrorKind::BadPage),
         ("200 OK", json, "{}", ErrorKind::BadPage),
@@ -93,9 +100,19 @@ async fn a_first_list_that_is_none_is_a_typed_error_until_there_is_one() {
         ("200 OK", json, r#"[{"records":[]}]"#, ErrorKind::BadPage),
         ("204 X", json, "", ErrorKind::BadPage),
         ("304 X", json, "", ErrorKind::HttpStatus),
-        ("404 X", "text/plain", "404 Not Found", ErrorKind::HttpStatus),
+        (
+            "404 X",
+            "text/plain",
+            "404 Not Found",
+            ErrorKind::HttpStatus,
+        ),
         ("429 X", json, "{}", ErrorKind::HttpStatus),
-        ("502 X", "text/html", "<h1>Bad Gateway</h1>", ErrorKind::HttpStatus),
+        (
+            "502 X",
+            "text/html",
+            "<h1>Bad Gateway</h1>",
+            ErrorKind::HttpStatus,
+        ),
     ] {
         let server = Server::start(move |asked: &Asked| match asked.place {
             Place::List if asked.nth == 1 => {
@@ -107,7 +124,9 @@ async fn a_first_list_that_is_none_is_a_typed_error_until_there_is_one() {
         let engine = engine();
         let watch = polled(&engine, server.url(lists::PATH)).await;
         let state = until(&watch, |it| it.error.is_some() || it.status == Status::Live).await;
-        let error = state.error.unwrap_or_else(|| panic!("{status} {body}: live"));
+        let error = state
+            .error
+            .unwrap_or_else(|| panic!("{status} {body}: live"));
         assert_eq!(error.kind, kind, "{status} {body}: {}", error.message);
         assert_eq!(texts(&until_live(&watch).await), ["two", "one"]);
         assert_eq!(server.count(Place::List), 2);
@@ -152,6 +171,9 @@ async fn auto_follows_a_server_from_lists_to_streams_and_back() {
             let _ = watch.refresh().await;
         }
         let text = format!("of {at}");
-        until(&watch, |it| it.status == Status::Live && texts(it).contains(&text)).await;
+        until(&watch, |it| {
+            it.status == Status::Live && texts(it).contains(&text)
+        })
+        .await;
     }
 }

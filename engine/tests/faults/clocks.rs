@@ -37,4 +37,3 @@ pub(crate) async fn step() {
         tokio::task::yield_now().await;
     }
 }
-

@@ -5,9 +5,12 @@
 mod common;
 
 mod appviews;
+mod certificates;
 mod clocks;
 mod cuts;
 mod exchanges;
 mod lists;
+mod networks;
+mod proxies;
 mod server;
 mod slow;

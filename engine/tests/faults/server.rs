@@ -91,7 +91,7 @@ type Answer = Arc<dyn Fn(&Asked) -> Reply + Send + Sync>;
 pub(crate) struct Server {
     address: SocketAddr,
     counts: Arc<Mutex<HashMap<Place, usize>>>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
 }
 
 impl Server {
@@ -123,11 +123,10 @@ impl Server {
         Self {
             address,
             counts,
-            _task: task,
+            task,
         }
     }
 
-    #[allow(dead_code)]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -135,6 +134,11 @@ impl Server {
     /// The URL of this path and query.
     pub(crate) fn url(&self, path: &str) -> url::Url {
         format!("http://{}{path}", self.address).parse().unwrap()
+    }
+
+    /// Ends it, and waits until nobody listens there.
+    pub(crate) async fn end(mut self) {
+        self.task.shutdown().await;
     }
 
     /// How often this place was asked for.
