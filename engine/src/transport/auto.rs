@@ -32,6 +32,15 @@ pub(crate) struct Auto {
     without_stream: Known,
 }
 
+/// What came of asking for a socket.
+enum Socket {
+    Open(Events),
+    /// The host has none.
+    None,
+    /// It may have one another time.
+    NotNow,
+}
+
 /// Origins of which something is known, and since when.
 #[derive(Debug, Clone, Default)]
 struct Known(Arc<Mutex<HashMap<String, Instant>>>);
@@ -72,31 +81,35 @@ impl Auto {
         let origin = origin(&request.url);
         // A socket ended in a Durable Object never reports the children of a snapshot's parents.
         if !hydrates(request) && !self.without_socket.has(&origin) {
-            if let Some(events) = self.over_ws(request).await? {
-                return Ok(events);
+            match self.over_ws(request).await? {
+                Socket::Open(events) => return Ok(events),
+                Socket::None => self.without_socket.remember(origin.clone()),
+                Socket::NotNow => {}
             }
             debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
-            self.without_socket.remember(origin);
         }
         self.sse.connect(request.clone()).await
     }
 
-    async fn over_ws(&self, request: &ConnectRequest) -> Result<Option<Events>, TransportError> {
+    async fn over_ws(&self, request: &ConnectRequest) -> Result<Socket, TransportError> {
         let handshake = match self.ws.handshake(stream_url(&request.url), request).await {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
             Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {
-                return Ok(None);
+                return Ok(Socket::None);
             }
             Err(error) => return Err(error),
         };
         match self.ws.open(handshake, request).await {
-            Ok(events) => Ok(Some(events)),
+            Ok(events) => Ok(Socket::Open(events)),
             // Refusals of the ticket or of access are about the watch, not about sockets.
             Err(error) if error.refusal().is_some() => Err(error),
             Err(error) => {
                 debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
-                Ok(None)
+                Ok(match is_of_the_moment(&error) {
+                    true => Socket::NotNow,
+                    false => Socket::None,
+                })
             }
         }
     }
@@ -129,6 +142,15 @@ impl Transport for Auto {
             Ok(listed)
         }
         .boxed()
+    }
+}
+
+/// Whether an upgrade failed as any request may, as while a server starts anew: that says nothing about sockets.
+fn is_of_the_moment(error: &TransportError) -> bool {
+    match error {
+        TransportError::Connect { .. } | TransportError::Cut { .. } => true,
+        TransportError::Status { status, .. } => matches!(status, 429 | 500 | 502..=504),
+        _ => false,
     }
 }
 

@@ -177,3 +177,29 @@ async fn auto_follows_a_server_from_lists_to_streams_and_back() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn auto_tries_a_socket_again_that_failed_as_any_request_may() {
+    for fault in [
+        Reply::new("", Then::Close),
+        Reply::new("", Then::Reset),
+        Reply::new(answer("503 X", "text/plain", "later"), Then::Close),
+        Reply::new(answer("429 X", "text/plain", "later"), Then::Close),
+    ] {
+        let name = format!("{fault:?}");
+        // Somebody on the way lets no stream of events through, but sockets.
+        let server = Server::start(move |asked: &Asked| match (asked.place, asked.nth) {
+            (Place::Stream, _) => stream(""),
+            (Place::Socket, 1) => fault.clone(),
+            _ => lists::reply(asked),
+        });
+        let server = server.await;
+        let mut spec = anywhere(server.url(lists::PATH));
+        (spec.transport, spec.idle_timeout) = (TransportKind::Auto, Duration::from_millis(300));
+        let watch = engine().watch(spec).await;
+        let state = until(&watch, |it| {
+            it.status == Status::Live || server.count(Place::Stream) > 2
+        });
+        assert_eq!(state.await.status, Status::Live, "{name}");
+    }
+}

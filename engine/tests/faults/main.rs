@@ -9,6 +9,7 @@ mod certificates;
 mod clocks;
 mod cuts;
 mod exchanges;
+mod heads;
 mod lists;
 mod networks;
 mod proxies;

@@ -5,7 +5,7 @@
 mod app;
 #[path = "../common/mod.rs"]
 mod common;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod disk;
 #[cfg(unix)]
 mod moments;
