@@ -146,6 +146,16 @@ impl Http {
         within(ANSWER_TIMEOUT, &origin, answer).await
     }
 
+    /// A connection for this URL has been silent since then: older ones to its origin are not trusted any more.
+    pub(crate) fn doubt(&self, url: &Url, silent_since: Instant) {
+        self.pool.doubt(url, silent_since);
+    }
+
+    /// No connection that there is now is trusted any more.
+    pub(crate) fn doubt_all(&self) {
+        self.pool.doubt_all();
+    }
+
     /// The answer to one request, whatever its status.
     async fn answer(
         &self,

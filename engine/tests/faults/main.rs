@@ -14,4 +14,5 @@ mod lists;
 mod networks;
 mod proxies;
 mod server;
+mod silences;
 mod slow;
