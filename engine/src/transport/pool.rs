@@ -321,6 +321,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_made_before_a_silence_began_is_left_whatever_the_version_and_what_came_after_is_not()
+     {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let (pool, url, _leases) = warm(version).await;
+            sleep(LINGER).await;
+            let silent_since = Instant::now();
+            sleep(LINGER).await;
+            pool.doubt(&"https://another.example/".parse().unwrap(), silent_since);
+            let _same = pool.lease(&url).await.unwrap();
+            assert_eq!(taken(&pool), [2], "{version:?}");
+            // Many notice the same silence, one after the other.
+            for others in 1..=3 {
+                pool.doubt(&url, silent_since);
+                let lease = pool.lease(&url).await.unwrap();
+                assert_eq!(taken(&pool), [2, others], "{version:?}");
+                std::mem::forget(lease);
+            }
+            pool.doubt_all();
+            let _new = pool.lease(&url).await.unwrap();
+            assert_eq!(taken(&pool), [2, 3, 1], "{version:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn after_a_request_that_hung_others_use_another_connection() {
         let (pool, url, _leases) = warm(Version::HTTP_2).await;
         let hangs = pool.lease(&url).await.unwrap();
