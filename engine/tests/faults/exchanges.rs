@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     pub has_last: bool,
     /// Identity and body of every record in it.
     pub told: Vec<(String, Value)>,
+    /// Records of its snapshot that nothing in it takes away.
+    pub lasting: Vec<String>,
 }
 
 fn read(name: &str) -> String {
@@ -108,7 +110,7 @@ fn sse(name: &str) -> Vec<Exchange> {
         let is_stream = head.contains("text/event-stream");
         // A kick ends a watch of one space.
         let is_kicked = body.contains("member.removed") && path.contains("spaceUri");
-        let lasting = is_stream && !is_kicked;
+        let goes_on = is_stream && !is_kicked;
         let is_final = ["400 ", "401 ", "403 Forbidden", "404 Not Found\n"]
             .iter()
             .any(|it| head.contains(it))
@@ -124,7 +126,7 @@ fn sse(name: &str) -> Vec<Exchange> {
             if let Some(event) = events.last_mut() {
                 *event = format!("{}\n\n", event.trim_end());
             }
-            if lasting {
+            if goes_on {
                 let data = json!({ "record": last(&path) });
                 events.push(format!("event: record.created\ndata: {data}\n\n"));
             }
@@ -137,12 +139,13 @@ fn sse(name: &str) -> Vec<Exchange> {
             name: format!("{name} {number}"),
             transport: TransportKind::Sse,
             told: told(&body),
+            lasting: lasting(&body),
             path,
             answers: vec![Recorded {
                 place: Place::Stream,
                 pieces,
             }],
-            has_last: lasting,
+            has_last: goes_on,
         })
     };
     sections.enumerate().filter_map(exchange).collect()
@@ -196,6 +199,7 @@ fn ws(name: &str) -> Vec<Exchange> {
                 ],
                 has_last: true,
                 told: told(&handshake),
+                lasting: Vec::new(),
             });
             kicked = false;
         } else if let (Some(frame), Some(last), false) =
@@ -210,6 +214,20 @@ fn ws(name: &str) -> Vec<Exchange> {
     }
     all.retain(|it| !it.answers[1].pieces.iter().any(|it| is_error(it)));
     for exchange in &mut all {
+        let frames = exchange.answers[1].pieces.concat();
+        let frames = String::from_utf8_lossy(&frames);
+        let handshake = exchange.answers[0].pieces.concat();
+        let handshake = String::from_utf8_lossy(&handshake);
+        let listed = handshake
+            .lines()
+            .filter_map(|it| serde_json::from_str(it).ok());
+        let listed =
+            listed.flat_map(|it: Value| it["snapshot"]["records"].clone().as_array().cloned());
+        let uris = listed
+            .flatten()
+            .filter_map(|it| Some(it["uri"].as_str()?.to_owned()));
+        let is_deleted = |uri: &str| frames.contains("record.deleted") && frames.contains(uri);
+        exchange.lasting = uris.filter(|it| !is_deleted(it)).collect();
         if exchange.has_last {
             let data = json!({ "record": last(&exchange.path) });
             let frame = json!({ "kind": "record.created", "data": data });
@@ -251,6 +269,7 @@ fn lists(name: &str) -> Vec<Exchange> {
             ],
             has_last: false,
             told: told(body),
+            lasting: lasting(body),
         })
     };
     text.split("$ curl")
@@ -301,6 +320,32 @@ fn last(path: &str) -> Value {
         "time_us": 1_995_000_000_000_000_i64,
         "space": space,
     })
+}
+
+/// The records that a stream or list begins with, without those that it deletes, and without what hangs under others.
+fn lasting(text: &str) -> Vec<String> {
+    let lines = text
+        .lines()
+        .map(|it| it.strip_prefix("data: ").unwrap_or(it));
+    let values: Vec<Value> = lines
+        .filter_map(|it| serde_json::from_str(it).ok())
+        .collect();
+    let (snapshot, rest) = match text.find("event: snapshot.end") {
+        Some(end) => text.split_at(end),
+        None => (text, ""),
+    };
+    let listed = values.iter().flat_map(|it| match &it["records"] {
+        Value::Array(records) => records.clone(),
+        _ => vec![it["record"].clone()],
+    });
+    let uris = listed.filter_map(|it| Some(it["uri"].as_str()?.to_owned()));
+    let mut uris: Vec<String> = uris.collect();
+    let deleted = |uri: &str| {
+        let mut lines = rest.lines().skip_while(|it| *it != "event: record.deleted");
+        lines.any(|it| it.contains(uri))
+    };
+    uris.retain(|it| snapshot.contains(it.as_str()) && !deleted(it));
+    uris
 }
 
 /// Every record in a text of JSON lines.
