@@ -399,7 +399,8 @@ async fn cut_all(everywhere: bool, time: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_anywhere_is_made_up_for_by_the_next_one() {
-    cut_all(false, Duration::from_secs(15)).await;
+    let seconds = std::env::var("FAULTS_SECONDS").map_or(15, |it| it.parse().unwrap());
+    cut_all(false, Duration::from_secs(seconds)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
