@@ -218,9 +218,10 @@ async fn run(
     let end = tokio::time::timeout(PATIENCE, follower.follow()).await;
     let seen = follower.seen;
     let end = end.unwrap_or_else(|_| panic!("{} {cut:?} never ends: {seen:?}", exchange.name));
-    // A quiet snapshot that is not to be had is made up for by a connection, too.
+    // A quiet snapshot is a handshake, too, and made up for by a connection where it is not to be had.
     let quiet = match exchange.transport {
         TransportKind::Sse => server.count(Place::Handshake),
+        TransportKind::Ws => 2,
         _ => 0,
     };
     let most = 1 + cut.map_or(1, |it| it.nth());

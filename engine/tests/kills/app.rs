@@ -62,6 +62,7 @@ impl App {
         said
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
     }
