@@ -2,17 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use contrail_sync_engine::{Engine, ErrorKind, State, Status, Subscription, TransportKind};
+use contrail_sync_engine::{Engine, ErrorKind, Status, TransportKind};
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
 
 use super::{
     common::*,
-    exchanges::{self, Exchange, LAST, Recorded},
+    exchanges::{self, Exchange, Recorded},
+    follower::{Cut, End, Follower},
     server::{Asked, Place, Reply, Server, Then, answer, switching},
 };
 
@@ -30,31 +29,6 @@ enum Framing {
     Chunks,
     /// By the end of the connection: no end is seen to be too early.
     Close,
-}
-
-/// What a watch came to.
-#[derive(Debug, Clone, PartialEq)]
-struct End {
-    status: Status,
-    error: Option<ErrorKind>,
-    records: Vec<Value>,
-}
-
-/// Which answer is cut, where, and how.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    place: Place,
-    at: usize,
-    then: Then,
-    /// Not the first connection is cut, but the second one: there is a list to lose.
-    again: bool,
-}
-
-impl Cut {
-    /// Which request is cut.
-    fn nth(&self) -> usize {
-        1 + usize::from(self.again)
-    }
 }
 
 /// The bytes of an answer. Those of a socket follow on what switches to it.
@@ -114,88 +88,6 @@ fn is_kick(exchange: &Exchange) -> bool {
         let text = it.pieces.concat();
         String::from_utf8_lossy(&text).contains("member.removed")
     })
-}
-
-/// A watch on its way through an exchange.
-struct Follower<'a> {
-    exchange: &'a Exchange,
-    server: &'a Server,
-    watch: Subscription,
-    cut: Option<Cut>,
-    seen: Vec<ErrorKind>,
-    /// It has been where it is to be.
-    was_whole: bool,
-}
-
-impl Follower<'_> {
-    /// Follows it to its end. All that shows on the way was told, and what every snapshot has goes on showing.
-    async fn follow(&mut self) -> End {
-        loop {
-            let state = self.watch.state().await.expect("the engine lives");
-            self.look(&state);
-            if is_over(self.exchange, &state) {
-                let cut = self.cut.filter(|it| it.again);
-                if cut.is_none_or(|it| self.server.count(it.place) > 2) {
-                    return End {
-                        status: state.status,
-                        error: state.error.as_ref().map(|it| it.kind),
-                        records: records(&state),
-                    };
-                }
-                if self.exchange.transport == TransportKind::Poll {
-                    // Which fails where the list is cut.
-                    let _ = self.watch.refresh().await;
-                    continue;
-                }
-            }
-            self.watch.next().await.expect("the engine lives");
-        }
-    }
-
-    fn look(&mut self, state: &State) {
-        let (name, cut) = (&self.exchange.name, &self.cut);
-        for entry in &state.entries {
-            let body: Value = serde_json::from_str(entry.record.value.get()).unwrap();
-            let mut told = self.exchange.told.iter();
-            let is_told = entry.record.rkey() == LAST
-                || told.any(|(uri, told)| *uri == *entry.record.uri.as_str() && *told == body);
-            assert!(is_told, "{name} {cut:?}: nobody told {entry:?}");
-        }
-        let shows = |uri: &&String| {
-            state
-                .entries
-                .iter()
-                .any(|it| it.record.uri.as_str() == **uri)
-        };
-        let lasting = self.exchange.lasting.iter();
-        self.was_whole |= lasting.clone().all(|it| shows(&it));
-        if self.was_whole && state.status != Status::Closed {
-            let lost: Vec<_> = lasting.filter(|it| !shows(it)).collect();
-            assert!(lost.is_empty(), "{name} {cut:?}: lost {lost:?}");
-        }
-        if let Some(error) = &state.error
-            && self.seen.last() != Some(&error.kind)
-        {
-            self.seen.push(error.kind);
-        }
-    }
-}
-
-fn is_over(exchange: &Exchange, state: &State) -> bool {
-    let has_last = state.entries.iter().any(|it| it.record.rkey() == LAST);
-    state.status == Status::Closed
-        || (state.status == Status::Live && has_last == exchange.has_last)
-            && (exchange.transport == TransportKind::Poll || exchange.has_last)
-}
-
-fn records(state: &State) -> Vec<Value> {
-    let record = |entry: &Arc<contrail_sync_engine::Entry>| {
-        let mut record = serde_json::to_value(&entry.record).unwrap();
-        // Of a record that was published, when that was heard.
-        record.as_object_mut().unwrap().remove("indexed_at");
-        record
-    };
-    state.entries.iter().map(record).collect()
 }
 
 async fn run(
@@ -321,7 +213,13 @@ fn all_cuts<'a>(
             all.extend(at.into_iter().map(|at| {
                 let then = if rng.bool() { Then::Close } else { Then::Reset };
                 let place = recorded.place;
-                let again = case.whole.status == Status::Live && place != Place::Position;
+                // Positions are asked for by the clock, and what is whole is followed by no third request.
+                let is_followed = match place {
+                    Place::Position => false,
+                    Place::Handshake | Place::List => at < length,
+                    Place::Stream | Place::Socket => true,
+                };
+                let again = is_followed && case.whole.status == Status::Live;
                 let cut = Cut {
                     place,
                     at,

@@ -9,6 +9,7 @@ mod certificates;
 mod clocks;
 mod cuts;
 mod exchanges;
+mod follower;
 mod heads;
 mod lists;
 mod networks;
