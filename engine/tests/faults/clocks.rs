@@ -8,7 +8,7 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 /// How long the sockets get to react to each second of the client's clock.
-pub(crate) const REACTION: Duration = Duration::from_millis(15);
+pub(crate) const REACTION: Duration = Duration::from_millis(30);
 
 /// While the sender lives the clock does not run ahead by itself, however idle the client is.
 pub(crate) fn stop() -> Sender<()> {

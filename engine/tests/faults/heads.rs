@@ -94,7 +94,7 @@ async fn meets(transport: TransportKind, place: Place, head: &str, kinds: &[Erro
     let mut spec = anywhere(server.url(lists::PATH));
     spec.transport = transport;
     let engine = engine_with(|config| {
-        config.backoff.base = Duration::from_millis(500);
+        config.backoff.base = Duration::from_millis(900);
         config.backoff.cap = config.backoff.base;
         config.seed = None;
     });
@@ -127,7 +127,7 @@ async fn an_answer_that_is_not_http_is_a_typed_error_and_the_next_one_is_asked_f
         };
         meets(transport, place, head, of_socket).await;
     });
-    assert_eq!(cases.buffer_unordered(16).count().await, 4 * HEADS.len());
+    assert_eq!(cases.buffer_unordered(12).count().await, 4 * HEADS.len());
 }
 
 #[tokio::test]

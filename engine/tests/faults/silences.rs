@@ -230,6 +230,9 @@ fn seconds_after(event: impl AsyncFn(&Engine)) -> [Option<u64>; CASES.len()] {
                     *took = Some(second);
                 }
             }
+            if took.iter().all(Option::is_some) {
+                break;
+            }
             step().await;
         }
         took

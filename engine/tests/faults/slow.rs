@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A byte of a server that takes for ever: less than one a second, as the client counts.
-const DRIP: Duration = Duration::from_millis(20);
+const DRIP: Duration = Duration::from_millis(40);
 
 /// How an answer is not given.
 #[derive(Debug, Clone, Copy)]
