@@ -94,7 +94,7 @@ async fn meets(transport: TransportKind, place: Place, head: &str, kinds: &[Erro
     let mut spec = anywhere(server.url(lists::PATH));
     spec.transport = transport;
     let engine = engine_with(|config| {
-        config.backoff.base = Duration::from_millis(900);
+        config.backoff.base = Duration::from_secs(30);
         config.backoff.cap = config.backoff.base;
         config.seed = None;
     });
@@ -104,6 +104,7 @@ async fn meets(transport: TransportKind, place: Place, head: &str, kinds: &[Erro
     let error = state.error.unwrap_or_else(|| panic!("{name}: live"));
     assert!(kinds.contains(&error.kind), "{name}: {error:?}");
     is_over.store(true, Relaxed);
+    engine.wake().await;
     assert_eq!(texts(&until_live(&watch).await), ["two", "one"], "{name}");
 }
 
