@@ -224,6 +224,8 @@ impl Engine {
     pub async fn suspend(&self, deadline: Duration) {
         let suspended = self.ask_all(|done| Command::Suspend { done });
         let _ = tokio::time::timeout(deadline, suspended).await;
+        // Who wakes up does not know which connections outlived the sleep.
+        self.inner.desk.http.doubt_all();
     }
 
     /// Forgets all tickets, here and in the vault, as a logout does. Open connections live on: the server

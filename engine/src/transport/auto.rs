@@ -32,6 +32,15 @@ pub(crate) struct Auto {
     without_stream: Known,
 }
 
+/// What came of asking for a socket.
+enum Socket {
+    Open(Events),
+    /// The host has none.
+    None,
+    /// It may have one another time.
+    NotNow,
+}
+
 /// Origins of which something is known, and since when.
 #[derive(Debug, Clone, Default)]
 struct Known(Arc<Mutex<HashMap<String, Instant>>>);
@@ -48,6 +57,11 @@ impl Known {
         if known.len() < MAX_REMEMBERED {
             known.insert(origin, Instant::now());
         }
+    }
+
+    fn forget(&self, origin: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(origin);
     }
 }
 
@@ -67,31 +81,35 @@ impl Auto {
         let origin = origin(&request.url);
         // A socket ended in a Durable Object never reports the children of a snapshot's parents.
         if !hydrates(request) && !self.without_socket.has(&origin) {
-            if let Some(events) = self.over_ws(request).await? {
-                return Ok(events);
+            match self.over_ws(request).await? {
+                Socket::Open(events) => return Ok(events),
+                Socket::None => self.without_socket.remember(origin.clone()),
+                Socket::NotNow => {}
             }
             debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
-            self.without_socket.remember(origin);
         }
         self.sse.connect(request.clone()).await
     }
 
-    async fn over_ws(&self, request: &ConnectRequest) -> Result<Option<Events>, TransportError> {
+    async fn over_ws(&self, request: &ConnectRequest) -> Result<Socket, TransportError> {
         let handshake = match self.ws.handshake(stream_url(&request.url), request).await {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
             Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {
-                return Ok(None);
+                return Ok(Socket::None);
             }
             Err(error) => return Err(error),
         };
         match self.ws.open(handshake, request).await {
-            Ok(events) => Ok(Some(events)),
+            Ok(events) => Ok(Socket::Open(events)),
             // Refusals of the ticket or of access are about the watch, not about sockets.
             Err(error) if error.refusal().is_some() => Err(error),
             Err(error) => {
                 debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
-                Ok(None)
+                Ok(match is_of_the_moment(&error) {
+                    true => Socket::NotNow,
+                    false => Socket::None,
+                })
             }
         }
     }
@@ -103,7 +121,12 @@ impl Transport for Auto {
             let origin = origin(&request.url);
             let may_list = request.may_list();
             if may_list && self.without_stream.has(&origin) {
-                return self.poll.connect(request).await;
+                let listed = self.poll.connect(request).await;
+                // A server that changed may have streams now: the next attempt asks for one.
+                if listed.as_ref().err().is_some_and(is_no_list) {
+                    self.without_stream.forget(&origin);
+                }
+                return listed;
             }
             let no_stream = match self.over_stream(&request).await {
                 Err(error @ TransportError::NoStream { .. }) if may_list => error,
@@ -119,6 +142,24 @@ impl Transport for Auto {
             Ok(listed)
         }
         .boxed()
+    }
+}
+
+/// Whether an upgrade failed as any request may, as while a server starts anew: that says nothing about sockets.
+fn is_of_the_moment(error: &TransportError) -> bool {
+    match error {
+        TransportError::Connect { .. } | TransportError::Cut { .. } => true,
+        TransportError::Status { status, .. } => matches!(status, 429 | 500 | 502..=504),
+        _ => false,
+    }
+}
+
+/// Whether the server has something else where its list was, or nothing.
+fn is_no_list(error: &TransportError) -> bool {
+    match error {
+        TransportError::Status { status, .. } => matches!(status, 404 | 405 | 410 | 501),
+        TransportError::BadPage { .. } => true,
+        _ => false,
     }
 }
 

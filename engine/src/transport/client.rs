@@ -39,7 +39,9 @@ pub(super) fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
 /// A client for what only HTTP/1.1 can do: switch protocols.
 pub(super) fn upgrading(mut tls: ClientConfig) -> reqwest::Result<Client> {
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    builder(tls).http1_only().build()
+    // One that was refused an upgrade is of no more use.
+    let builder = builder(tls).pool_max_idle_per_host(0);
+    builder.http1_only().build()
 }
 
 fn builder(tls: ClientConfig) -> ClientBuilder {

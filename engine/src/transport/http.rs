@@ -11,6 +11,7 @@ use reqwest::{
         HeaderValue, LOCATION,
     },
 };
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -28,6 +29,9 @@ use crate::redact::Secrets;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time from an upgrade's request to its answer.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A body that brings fewer bytes than this a second is given up once that time is over.
+const SLOWEST: usize = 8 * 1024;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +146,16 @@ impl Http {
         within(ANSWER_TIMEOUT, &origin, answer).await
     }
 
+    /// A connection for this URL has been silent since then: older ones to its origin are not trusted any more.
+    pub(crate) fn doubt(&self, url: &Url, silent_since: Instant) {
+        self.pool.doubt(url, silent_since);
+    }
+
+    /// No connection that there is now is trusted any more.
+    pub(crate) fn doubt_all(&self) {
+        self.pool.doubt_all();
+    }
+
     /// The answer to one request, whatever its status.
     async fn answer(
         &self,
@@ -210,20 +224,23 @@ impl Answer {
 
     /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
     pub async fn body(self, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
-        let origin = self.origin.clone();
-        let read = async {
-            let mut body = Vec::new();
-            let mut chunks = std::pin::pin!(self.chunks());
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk?;
-                if body.len() + chunk.len() > limit {
-                    return Ok(None);
-                }
-                body.extend_from_slice(&chunk);
+        let (origin, began) = (self.origin.clone(), Instant::now());
+        let mut body = Vec::new();
+        let mut chunks = std::pin::pin!(self.chunks());
+        loop {
+            let after = longest(body.len());
+            let chunk = tokio::time::timeout_at(began + after, chunks.next()).await;
+            let Ok(chunk) = chunk else {
+                return Err(TransportError::ConnectTimeout { origin, after });
+            };
+            let Some(chunk) = chunk.transpose()? else {
+                return Ok(Some(body));
+            };
+            if body.len() + chunk.len() > limit {
+                return Ok(None);
             }
-            Ok(Some(body))
-        };
-        within(ANSWER_TIMEOUT, &origin, read).await
+            body.extend_from_slice(&chunk);
+        }
     }
 
     /// The body as it arrives. After an error it may repeat it for ever.
@@ -287,6 +304,11 @@ fn proxy_to(origin: &str) -> Option<String> {
     let (scheme, uri) = (proxy.uri().scheme_str()?, proxy.uri());
     let port = uri.port().map_or(String::new(), |it| format!(":{it}"));
     Some(format!("{scheme}://{}{port}", uri.host()?))
+}
+
+/// How long a body may take of which so many bytes are there.
+fn longest(bytes: usize) -> Duration {
+    ANSWER_TIMEOUT + Duration::from_secs_f64(bytes as f64 / SLOWEST as f64)
 }
 
 async fn within<T>(

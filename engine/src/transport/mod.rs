@@ -6,6 +6,7 @@ mod cause;
 mod client;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod heard;
 pub(crate) mod http;
 pub(crate) mod list;
 mod own;
@@ -401,6 +402,7 @@ pub(crate) mod close {
 fn what_to_check(status: u16) -> &'static str {
     match status {
         404 | 405 | 410 => "; nothing of the kind is there: check the URL's host and path",
+        407 => "; a proxy on the way wants a password",
         _ => "",
     }
 }

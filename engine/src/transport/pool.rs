@@ -50,6 +50,7 @@ struct Origin {
 #[derive(Debug, Clone)]
 struct Pooled {
     client: Client,
+    made: Instant,
     /// Lets one request through at a time, until the first answer closes it.
     gate: Arc<Semaphore>,
     /// How many leases there are. It rises under the lock only.
@@ -92,6 +93,23 @@ impl Pool {
         lease.unanswered = Some(Instant::now());
         Ok(lease)
     }
+
+    /// A connection to the URL's origin has been silent since then: what was connected before, idle connections included,
+    /// takes no more requests.
+    pub(super) fn doubt(&self, url: &Url, silent_since: Instant) {
+        let origins = self.shared.lock();
+        let known = origins.get(&url.origin().ascii_serialization());
+        let clients = known.into_iter().flat_map(|it| &it.clients);
+        let older = clients.filter(|it| it.made <= silent_since);
+        older.for_each(Pooled::doubt);
+    }
+
+    /// The machine slept, or is about to: no connection that there is takes more requests.
+    pub(super) fn doubt_all(&self) {
+        let origins = self.shared.lock();
+        let clients = origins.values().flat_map(|it| &it.clients);
+        clients.for_each(Pooled::doubt);
+    }
 }
 
 impl Shared {
@@ -101,7 +119,7 @@ impl Shared {
         let mut origins = self.lock();
         let known = origins.get_mut(&name);
         let http1 = known.as_ref().map_or(url.scheme() == "http", |it| it.http1);
-        let has_room = |it: &&mut Pooled| http1 || it.has_room();
+        let has_room = |it: &&mut Pooled| it.has_room(http1);
         let pooled = match known.and_then(|it| it.clients.iter_mut().find(has_room)) {
             Some(pooled) => {
                 // Nobody knows whether an unused client still has a connection.
@@ -113,6 +131,7 @@ impl Shared {
             None => {
                 let pooled = Pooled {
                     client: streaming(self.tls.clone())?,
+                    made: Instant::now(),
                     gate: Arc::new(Semaphore::new(1)),
                     leases: Arc::default(),
                     doubtful: Arc::default(),
@@ -180,8 +199,13 @@ async fn retire(shared: Weak<Shared>, origin: String, mut leases: watch::Receive
 }
 
 impl Pooled {
-    fn has_room(&self) -> bool {
-        !self.doubtful.load(Ordering::Relaxed) && *self.leases.borrow() < STREAMS
+    fn has_room(&self, http1: bool) -> bool {
+        let full = !http1 && *self.leases.borrow() >= STREAMS;
+        !full && !self.doubtful.load(Ordering::Relaxed)
+    }
+
+    fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
     }
 }
 
@@ -205,7 +229,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.unanswered.is_some_and(|since| since.elapsed() >= HANG) {
-            self.pooled.doubtful.store(true, Ordering::Relaxed);
+            self.pooled.doubt();
         }
         self.pooled.leases.send_modify(|leases| *leases -= 1);
     }
@@ -294,6 +318,30 @@ mod tests {
         leases.push(pool.lease(&url).await.unwrap());
         assert_eq!(taken(&pool), [STREAMS, 1]);
         drop(over);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_made_before_a_silence_began_is_left_whatever_the_version_and_what_came_after_is_not()
+     {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let (pool, url, _leases) = warm(version).await;
+            sleep(LINGER).await;
+            let silent_since = Instant::now();
+            sleep(LINGER).await;
+            pool.doubt(&"https://another.example/".parse().unwrap(), silent_since);
+            let _same = pool.lease(&url).await.unwrap();
+            assert_eq!(taken(&pool), [2], "{version:?}");
+            // Many notice the same silence, one after the other.
+            for others in 1..=3 {
+                pool.doubt(&url, silent_since);
+                let lease = pool.lease(&url).await.unwrap();
+                assert_eq!(taken(&pool), [2, others], "{version:?}");
+                std::mem::forget(lease);
+            }
+            pool.doubt_all();
+            let _new = pool.lease(&url).await.unwrap();
+            assert_eq!(taken(&pool), [2, 3, 1], "{version:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use reqwest::{
     },
 };
 use serde::Deserialize;
-use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -27,6 +27,7 @@ use url::Url;
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
+    heard::Heard,
     http::{Http, bare, check},
     list::{self, stream_url},
     own::endpoint,
@@ -111,7 +112,7 @@ impl Ws {
         url: Url,
         request: &ConnectRequest,
         secrets: &Secrets,
-    ) -> Result<WebSocketStream<Upgraded>, TransportError> {
+    ) -> Result<WebSocketStream<Heard<Upgraded>>, TransportError> {
         let key = generate_key();
         let mut headers = upgrade_headers(&key)?;
         // The same origin as the watch's: nothing else is accepted as a socket's URL.
@@ -140,7 +141,8 @@ impl Ws {
         config.max_write_buffer_size = 64 * 1024;
         config.max_message_size = Some(request.max_event_bytes);
         config.max_frame_size = Some(request.max_event_bytes);
-        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
+        let heard = Heard::new(upgraded);
+        Ok(WebSocketStream::from_raw_socket(heard, Role::Client, Some(config)).await)
     }
 }
 
@@ -256,11 +258,10 @@ fn check_accept(response: &Response, key: &str) -> Result<(), TransportError> {
 }
 
 struct Reader {
-    socket: WebSocketStream<Upgraded>,
+    socket: WebSocketStream<Heard<Upgraded>>,
     ping: Interval,
     idle_timeout: Duration,
     max_event_bytes: usize,
-    deadline: Instant,
     /// The handshake's snapshot, to be told first.
     ready: VecDeque<Incoming>,
     secrets: Secrets,
@@ -269,7 +270,7 @@ struct Reader {
 
 /// The handshake's snapshot as events, complete now that the socket is open, then the socket's frames.
 fn events(
-    socket: WebSocketStream<Upgraded>,
+    socket: WebSocketStream<Heard<Upgraded>>,
     handshake: Handshake,
     request: &ConnectRequest,
     secrets: Secrets,
@@ -296,7 +297,6 @@ fn events(
         ping,
         idle_timeout: request.idle_timeout,
         max_event_bytes: request.max_event_bytes,
-        deadline: Instant::now() + request.idle_timeout,
         ready,
         secrets,
         ended: false,
@@ -317,21 +317,23 @@ impl Reader {
             return None;
         }
         loop {
+            let deadline = self.deadline();
             let item = tokio::select! {
-                message = self.socket.next() => {
-                    self.deadline = Instant::now() + self.idle_timeout;
-                    self.message(message)
-                }
+                message = self.socket.next() => self.message(message),
                 _ = self.ping.tick() => {
                     // A peer that reads nothing must not hold us beyond the deadline.
                     let ping = self.socket.send(Message::Ping(Default::default()));
-                    match timeout_at(self.deadline, ping).await {
+                    match timeout_at(deadline, ping).await {
                         Ok(Ok(())) => None,
                         Ok(Err(error)) => Some(Err(self.broken(error))),
                         Err(_) => Some(Err(self.silent())),
                     }
                 }
-                () = tokio::time::sleep_until(self.deadline) => Some(Err(self.silent())),
+                // A part of a message is a sign of life, too.
+                () = sleep_until(deadline) => match self.deadline() > deadline {
+                    true => None,
+                    false => Some(Err(self.silent())),
+                },
             };
             match item {
                 Some(Ok(item)) => return Some(Ok(item)),
@@ -365,6 +367,10 @@ impl Reader {
                 None
             }
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.socket.get_ref().at() + self.idle_timeout
     }
 
     fn silent(&self) -> TransportError {

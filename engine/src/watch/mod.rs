@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
+    failure::ErrorKind,
     id::WatchId,
     pure::{
         lifecycle::{
@@ -371,6 +372,9 @@ impl Watch {
         if let Input::Failed(failure) = &input {
             let error = &failure.payload.message;
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), %error, "connection failed");
+            if failure.payload.kind == ErrorKind::IdleTimeout {
+                self.fell_silent();
+            }
         }
         let failed = match &input {
             Input::Failed(failure) => Some(WatchError::Failed(failure.payload.clone())),
@@ -384,6 +388,13 @@ impl Watch {
         let status = self.status();
         if status != before {
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), ?status, "watch");
+        }
+    }
+
+    /// Other connections that are as old may be as dead.
+    fn fell_silent(&self) {
+        if let Some(since) = Instant::now().checked_sub(self.spec.idle_timeout) {
+            self.http.doubt(&self.spec.url, since);
         }
     }
 
