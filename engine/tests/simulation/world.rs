@@ -12,7 +12,8 @@ use crate::{
     schedule::Setup,
     server::{self, Server},
     stream::{Connection, Message, Told},
-    watch::{Desk, Watch},
+    tickets::Desk,
+    watch::Watch,
 };
 
 pub(crate) const MS: u64 = 1000;
