@@ -285,6 +285,74 @@ fn records_of_one_time_at_the_edge_of_a_page_are_not_taken_for_gone() {
     assert_eq!(store.len(), 5);
 }
 
+/// A store of a server without a stream, which has listed these.
+fn of_lists(first: Vec<Record>, cursor: &str) -> Store {
+    let mut store = Store::default();
+    store.has_lists_only(true);
+    store.begin_snapshot();
+    first.into_iter().for_each(|it| store.confirm(it));
+    store.end_snapshot(Some(cursor.to_owned()));
+    store
+}
+
+fn at(n: i64, name: &str) -> Record {
+    let json = format!(
+        r#"{{"uri":"at://d/c/{name}","time_us":{},"value":"x"}}"#,
+        T + n * 1000
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+fn names(store: &Store) -> String {
+    let names = store.entries().map(|it| it.record.rkey().to_owned());
+    names.collect()
+}
+
+#[test]
+fn in_lists_a_record_that_went_at_the_edge_of_a_page_is_gone_though_others_have_its_time() {
+    let mut store = of_lists(vec![at(2, "a"), at(1, "b"), at(1, "c")], "c");
+    let page = store.begin_page(OLDER).unwrap();
+    let below = vec![at(1, "d"), at(1, "e"), at(1, "f")];
+    store
+        .end_page(&page, listed(below, Some("f".into())))
+        .unwrap();
+    assert_eq!(names(&store), "abcdef");
+
+    // Without b on the first page and e on the one below.
+    let page = store.begin_page(FIRST).unwrap();
+    let first = vec![at(2, "a"), at(1, "c"), at(1, "d")];
+    store
+        .end_page(&page, listed(first, Some("d".into())))
+        .unwrap();
+    assert_eq!(names(&store), "acdef");
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("d"));
+    let below = vec![at(1, "f"), at(0, "g"), at(0, "h")];
+    store
+        .end_page(&page, listed(below, Some("h".into())))
+        .unwrap();
+    assert_eq!(names(&store), "acdfgh");
+    assert_eq!(store.cursor().unwrap().as_ref(), "h");
+    assert_eq!(store.begin_page(Wanted::default()), None);
+}
+
+#[test]
+fn in_lists_pages_of_records_of_one_time_lead_on() {
+    let mut store = of_lists(vec![at(1, "b"), at(1, "c"), at(1, "d")], "d");
+    // One came on top: d is below the first page from now on.
+    let page = store.begin_page(FIRST).unwrap();
+    let first = vec![at(2, "a"), at(1, "b"), at(1, "c")];
+    store
+        .end_page(&page, listed(first, Some("c".into())))
+        .unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("c"));
+    store
+        .end_page(&page, listed(vec![at(1, "d")], None))
+        .unwrap();
+    assert_eq!((names(&store).as_str(), store.cursor()), ("abcd", None));
+}
+
 #[test]
 fn a_snapshot_without_a_cursor_covers_everything() {
     let mut store = paged();
