@@ -24,6 +24,10 @@ pub(crate) struct Pager {
     /// Followers, by number.
     pub(crate) waiting: Vec<u64>,
     pub(crate) compare: bool,
+    /// Those who want the list of after their call, with how much was written by then: the next one has it …
+    pub(crate) refreshing: Vec<(u64, u64)>,
+    /// … and those for whom it is on its way.
+    pub(crate) served: Vec<(u64, u64)>,
     due: Option<u64>,
     attempts: u32,
 }
@@ -34,9 +38,22 @@ pub(crate) struct Fetch {
     page: Page,
     ticket: Option<Ticket>,
     is_second: bool,
+    is_list: bool,
 }
 
 impl Pager {
+    /// The connection failed: nobody gets the list soon.
+    pub(crate) fn not_refreshed(&mut self) {
+        self.refreshing.clear();
+        self.served.clear();
+    }
+
+    /// The quiet snapshot is not on its way any more: gives those whom it was for.
+    fn arrived(&mut self) -> Vec<(u64, u64)> {
+        self.compare = false;
+        std::mem::take(&mut self.served)
+    }
+
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted {
             first: self.compare,
@@ -51,6 +68,17 @@ impl World {
         self.page();
     }
 
+    /// Somebody wants the list as it is from now on.
+    pub(crate) fn refresh(&mut self, follower: u64) {
+        if self.watch.is_stopped() {
+            return;
+        }
+        let (at, writes) = (self.steady(), self.server.lists.writes);
+        self.watch.list_asks.push(at);
+        self.watch.pager.refreshing.push((follower, writes));
+        self.input(Input::Refresh);
+    }
+
     /// Fetches a page if one is wanted, or answers that there is none.
     pub(crate) fn page(&mut self) {
         let pager = &self.watch.pager;
@@ -60,13 +88,18 @@ impl World {
         let wanted = pager.wanted();
         match self.watch.replica.begin_page(wanted) {
             Some(page) => {
-                let id = self.number();
-                self.watch.pager.due = None;
+                let (id, is_list) = (self.number(), self.is_listing());
+                let pager = &mut self.watch.pager;
+                pager.due = None;
+                if page == Page::First {
+                    pager.served.append(&mut pager.refreshing);
+                }
                 self.watch.pager.fetching = Some(Fetch {
                     id,
                     page,
                     ticket: None,
                     is_second: false,
+                    is_list,
                 });
                 self.ask_for_page(id);
             }
@@ -94,8 +127,12 @@ impl World {
                 fetch.ticket = Some(ticket);
                 let cursor = fetch.page.cursor().map(ToString::to_string);
                 self.desk.held = Some(ticket);
+                let request = match fetch.is_list {
+                    true => Event::ListPageAsked(id, cursor),
+                    false => Event::PageRequest(id, ticket, cursor),
+                };
                 let latency = self.latency();
-                self.after(latency, Event::PageRequest(id, ticket, cursor));
+                self.after(latency, request);
             }
             Err(failure) => {
                 let page = fetch.page.clone();
@@ -127,7 +164,7 @@ impl World {
             }
             Answer::Page(told, ticket) => {
                 self.watch.pager.fetching = None;
-                self.desk.held = Some(ticket);
+                self.desk.held = ticket.or(self.desk.held);
                 self.paged(&page, told);
             }
         }
@@ -137,14 +174,23 @@ impl World {
         let mut actions = Vec::new();
         let now = self.now();
         let listed = listed(told);
+        let (is_first, is_listing) = (
+            *page == Page::First,
+            self.watch.replica.machine().is_listing(),
+        );
+        let served = match is_first {
+            true => self.watch.pager.arrived(),
+            false => Vec::new(),
+        };
         let implausible =
-            *page == Page::First && self.watch.replica.store().is_implausible(&listed);
-        let before = self.versions();
+            is_first && !is_listing && self.watch.replica.store().is_implausible(&listed);
+        let (before, edits) = (self.versions(), self.edits_of_nothing());
         let done = self.watch.replica.end_page(now, page, listed, &mut actions);
         let after = self.versions();
         let older = after.iter().find(|(id, it)| before.get(id) > Some(it));
         assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
-        if *page == Page::First && done.is_ok() {
+        assert_eq!(edits, self.edits_of_nothing(), "a page takes an edit away");
+        if is_first && done.is_ok() {
             self.watch.not_believed = if implausible {
                 self.watch.not_believed + 1
             } else {
@@ -156,15 +202,23 @@ impl World {
         self.check_machine();
         match done {
             Ok(_) => {
-                self.watch.pager.attempts = 0;
-                if *page == Page::First {
-                    self.watch.pager.compare = false;
+                // A fresh list may be but the way to an older page that was not to be had so far.
+                if !(is_first && !self.watch.pager.waiting.is_empty()) {
+                    self.watch.pager.attempts = 0;
                 }
+                self.promise_list(served);
             }
             Err(Outdated) => {
                 self.watch.pager.attempts += 1;
                 if self.watch.pager.attempts >= 3 {
                     return self.no_page(page, cut("overtaken"));
+                }
+                if self.watch.replica.machine().is_listing() && !is_first {
+                    return self.cursor_unknown();
+                }
+                if is_first {
+                    self.watch.pager.compare = true;
+                    self.watch.pager.refreshing.extend(served);
                 }
             }
         }
@@ -178,13 +232,32 @@ impl World {
         }
     }
 
+    /// The server does not know the cursor of a page any more: a fresh list has another one.
+    fn cursor_unknown(&mut self) {
+        match self.watch.pager.waiting.is_empty() {
+            false => {
+                let at = self.steady();
+                self.watch.list_asks.push(at);
+                self.input(Input::Refresh);
+            }
+            true => self.page_soon(30 * SECOND),
+        }
+        if self.watch.pager.compare {
+            self.page();
+        }
+    }
+
     fn no_page(&mut self, page: &Page, failure: Failure) {
         if failure.refusal == Some(Refusal::AccessLost) {
             return self.input(Input::Failed(failure));
         }
         if *page == Page::First {
-            self.watch.pager.compare = false;
-            self.input(Input::NotCompared);
+            self.watch.pager.arrived();
+            // A list that is not to be had is all that there would be of a connection.
+            self.input(match self.watch.replica.machine().is_listing() {
+                true => Input::Failed(failure),
+                false => Input::NotCompared,
+            });
             return self.page();
         }
         self.watch.pager.waiting.clear();
@@ -222,6 +295,40 @@ impl World {
                 follower.promise(&self.watch.replica);
             }
         }
+    }
+}
+
+/// What is asked for out of turn.
+impl World {
+    /// The list is there for those who waited for it: whatever was written before they asked shows.
+    fn promise_list(&mut self, served: Vec<(u64, u64)>) {
+        if served.is_empty() {
+            return;
+        }
+        self.note_changes();
+        let writes = self.server.lists.writes;
+        let is_fresh = served.iter().any(|(_, asked)| *asked == writes);
+        if is_fresh && self.is_listing() && self.server.lists.is_true {
+            self.shows_first_page();
+        }
+        for (id, _) in served {
+            let follower = self.followers.iter_mut().find(|it| it.id == id);
+            if let Some(follower) = follower {
+                follower.promise(&self.watch.replica);
+            }
+        }
+    }
+
+    /// The edits that show of records that the server does not have.
+    fn edits_of_nothing(&self) -> Vec<u64> {
+        if self.setup.max_records.is_some() {
+            return Vec::new();
+        }
+        let edits = self.watch.replica.store().entries().filter(|it| {
+            let uri = it.record.uri.as_str();
+            it.optimistic.is_some() && !self.server.rows.iter().any(|row| row.uri() == uri)
+        });
+        edits.map(|it| it.id).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use contrail_sync_engine::{
 use crate::{
     budget::Budget,
     pages::Pager,
-    schedule::Setup,
+    schedule::{Listing, Setup},
     server::{self, ACCOUNTS, space_uri},
     stream::{Connection, Message, cut},
     world::{Event, SECOND, Ticket, World},
@@ -46,6 +46,9 @@ pub(crate) struct Watch {
     /// Quiet snapshots in a row that were not believed, and whether two were ever.
     pub(crate) not_believed: u32,
     pub(crate) distrusts: bool,
+    /// When lists were asked for, and when somebody asked for one out of turn.
+    lists: Vec<u64>,
+    pub(crate) list_asks: Vec<u64>,
 }
 
 impl Watch {
@@ -60,7 +63,7 @@ impl Watch {
             reconnect: true,
             can_mint: true,
             account: Some(account),
-            spans_spaces: setup.community,
+            spans_spaces: setup.community || setup.listing == Listing::Always,
             compare_every: COMPARE_EVERY,
         };
         let rng = fastrand::Rng::with_seed(setup.seed ^ (life << 32));
@@ -77,6 +80,8 @@ impl Watch {
             comparisons: Budget::default(),
             not_believed: 0,
             distrusts: false,
+            lists: Vec::new(),
+            list_asks: Vec::new(),
         }
     }
 
@@ -134,8 +139,11 @@ impl World {
             "8: records went, and no server said so"
         );
         self.perform_all(actions);
-        if failed && self.watch.replica.store().is_arriving() {
-            self.watch.pager.waiting.clear();
+        if failed {
+            self.watch.pager.not_refreshed();
+            if self.watch.replica.store().is_arriving() {
+                self.watch.pager.waiting.clear();
+            }
         }
         let (at, is_live) = (self.steady(), self.watch.status() == Status::Live);
         if let Some(connection) = self.connection.as_mut().filter(|_| is_live) {
@@ -159,8 +167,7 @@ impl World {
                 self.watch.compare = self.timer(delay, Event::CompareDue);
             }
             Action::Compare => {
-                let at = self.steady();
-                self.watch.comparisons.spend(at, "comparisons");
+                self.compares();
                 self.watch.pager.compare = true;
                 self.page();
             }
@@ -171,6 +178,9 @@ impl World {
                     self.page_soon(SECOND);
                 }
                 self.rows_synced();
+                if !self.watch.pager.refreshing.is_empty() {
+                    self.input(Input::Refresh);
+                }
                 if self.watch.pager.wanted() != Wanted::default() {
                     self.page();
                 }
@@ -186,6 +196,28 @@ impl World {
                 self.purge_rows(None);
             }
         }
+    }
+
+    /// A list or a quiet snapshot is asked for: not too often, but for those that somebody asked for.
+    fn compares(&mut self) {
+        let (at, is_listing) = (self.steady(), self.is_listing());
+        let watch = &mut self.watch;
+        if !is_listing {
+            if watch.list_asks.is_empty() {
+                watch.comparisons.spend(at, "comparisons");
+            }
+            return;
+        }
+        watch.lists.push(at);
+        let minute = |times: &[u64], more: u64| {
+            let since = at.saturating_sub(60 * SECOND + more);
+            times.iter().filter(|it| **it > since).count()
+        };
+        let (lists, asked) = (
+            minute(&watch.lists, 0),
+            minute(&watch.list_asks, 5 * SECOND),
+        );
+        assert!(lists <= 8 + asked, "7: {lists} lists in a minute");
     }
 
     fn connect(&mut self) {
@@ -256,7 +288,9 @@ impl World {
         let Some((page, answered, ticket)) = connection.handshake.take() else {
             return;
         };
-        self.desk.held = Some(ticket);
+        if self.setup.listing == Listing::Never {
+            self.desk.held = Some(ticket);
+        }
         let is_late = self.steady() - answered > LATE;
         self.event("snapshot.start", "{}");
         for (_, record) in &page.records {
@@ -288,7 +322,8 @@ impl World {
 
     /// The connection brings nothing more, and does not say so.
     pub(crate) fn fall_silent(&mut self) {
-        if let Some(connection) = &mut self.connection {
+        let stream = self.connection.as_mut().filter(|it| it.is_stream());
+        if let Some(connection) = stream {
             connection.is_silent = true;
             let id = connection.id;
             self.after(IDLE, Event::Idle(id));
@@ -335,6 +370,7 @@ impl World {
 
     pub(crate) fn wake(&mut self) {
         self.watch.is_suspended = false;
+        self.hurry();
         self.input(Input::Wake);
     }
 
