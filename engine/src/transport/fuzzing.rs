@@ -3,15 +3,19 @@
 use serde::Deserialize;
 
 use super::{
-    list,
+    Incoming, list, poll,
+    position::{self, Position},
     sse_parser::{Parsed, SseParser},
     ws::Handshake,
 };
 use crate::{
     id::WatchId,
-    pure::protocol::{
-        listed::{Listed, Records},
-        wire,
+    pure::{
+        lifecycle::machine::Input,
+        protocol::{
+            listed::{Listed, Records},
+            wire,
+        },
     },
     redact::Secrets,
 };
@@ -49,6 +53,27 @@ pub fn handshake(bytes: &[u8]) -> Option<usize> {
 pub fn page(bytes: &[u8]) -> Option<Listed> {
     let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
     Some(list::read_page(WatchId::next(), records, cursor))
+}
+
+/// Reads a list with which a connection begins, as what a watch hears of it.
+pub fn list(bytes: &[u8]) -> Option<Vec<Input>> {
+    let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
+    let told = poll::snapshot(records, cursor).into_iter();
+    let inputs = told.filter_map(|it| match it {
+        Incoming::Lists => Some(Input::Lists),
+        Incoming::Event(event) => Some(Input::Event(event)),
+        Incoming::Skipped(error) => Some(Input::Skipped(error.uri().cloned())),
+        Incoming::Changed | Incoming::Gap | Incoming::Ticket(_) => None,
+    });
+    Some(inputs.collect())
+}
+
+/// Reads where an appview stands; `None` if it does not say.
+pub fn position(bytes: &[u8]) -> Option<Option<String>> {
+    match position::parse(bytes) {
+        Position::At(told) => Some(told),
+        Position::Untold => None,
+    }
 }
 
 #[derive(Deserialize)]

@@ -91,7 +91,7 @@ impl Transport for Poll {
 }
 
 /// The list as the events of a snapshot.
-fn snapshot(records: Records, cursor: Option<String>) -> VecDeque<Incoming> {
+pub(super) fn snapshot(records: Records, cursor: Option<String>) -> VecDeque<Incoming> {
     let event = |it| Incoming::Event(it);
     let mut events = VecDeque::from([Incoming::Lists, event(ServerEvent::SnapshotStart)]);
     let Records { read, unreadable } = records;
