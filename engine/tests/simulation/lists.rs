@@ -163,8 +163,8 @@ impl World {
         match answer {
             Ok(page) => {
                 lists.arriving = Some(snapshot(page));
-                if self.setup.listing == Listing::Turns {
-                    self.without_stream.get_or_insert(at);
+                if self.setup.listing == Listing::Turns && !self.knows_no_stream() {
+                    self.without_stream = Some(at);
                 }
                 self.hear(id);
             }

@@ -88,7 +88,7 @@ impl World {
         let wanted = pager.wanted();
         match self.watch.replica.begin_page(wanted) {
             Some(page) => {
-                let (id, is_list) = (self.number(), self.is_listing());
+                let (id, is_list) = (self.number(), self.watch.replica.machine().is_listing());
                 let pager = &mut self.watch.pager;
                 pager.due = None;
                 if page == Page::First {
