@@ -187,7 +187,10 @@ impl World {
         match &lists.arriving {
             Some(arriving) if arriving.is_empty() => self.relist_later(id),
             _ => {
-                let pause = self.network.u64(..2 * MS);
+                let pause = match self.network.u8(..3) {
+                    0 => self.network.u64(..500 * MS),
+                    _ => self.network.u64(..2 * MS),
+                };
                 self.after(pause, Event::ListHeard(id));
             }
         }

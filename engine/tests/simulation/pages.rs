@@ -203,7 +203,7 @@ impl World {
         match done {
             Ok(_) => {
                 // A fresh list may be but the way to an older page that was not to be had so far.
-                if !(is_first && !self.watch.pager.waiting.is_empty()) {
+                if !is_first || self.watch.pager.waiting.is_empty() {
                     self.watch.pager.attempts = 0;
                 }
                 self.promise_list(served);
