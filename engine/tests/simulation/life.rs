@@ -112,7 +112,8 @@ impl World {
                 self.put(&mut rng, row, false, is_silent);
             }
             Write::Delete => {
-                let Some(at) = (0..self.server.rows.len()).nth(dice as usize % 24) else {
+                let some = (0..self.server.rows.len()).nth(dice as usize % 24);
+                let Some(at) = self.edited_row(dice).or(some) else {
                     return;
                 };
                 let row = self.server.rows.remove(at);
@@ -167,6 +168,13 @@ impl World {
         if self.server.public().len() < self.setup.limit {
             self.says_the_same(true);
         }
+    }
+
+    /// Where the record is that somebody is editing: at times it is deleted meanwhile.
+    fn edited_row(&self, dice: u64) -> Option<usize> {
+        let is_wanted = self.setup.listing != Listing::Never && dice.is_multiple_of(2);
+        let PendingEdit { row } = self.edits.first().filter(|_| is_wanted)?;
+        self.server.rows.iter().position(|it| it.is(row))
     }
 
     /// Where records live of which nobody says it.

@@ -245,6 +245,11 @@ impl World {
         self.server.above(list, cursor.map(|it| &**it))
     }
 
+    /// How far down the watch says by now that it knows the list.
+    pub(crate) fn known_reach(&self) -> usize {
+        self.reach(&self.told_list())
+    }
+
     /// Whether the server's pages leave no doubt about records of one time.
     fn tells_ties(&self) -> bool {
         self.is_listing() && self.server.lists.only

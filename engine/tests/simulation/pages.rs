@@ -185,11 +185,15 @@ impl World {
         let implausible =
             is_first && !is_listing && self.watch.replica.store().is_implausible(&listed);
         let (before, edits) = (self.versions(), self.edits_of_nothing());
+        let (is_older, reach) = (matches!(page, Page::Older(_)), self.known_reach());
         let done = self.watch.replica.end_page(now, page, listed, &mut actions);
         let after = self.versions();
         let older = after.iter().find(|(id, it)| before.get(id) > Some(it));
         assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
         assert_eq!(edits, self.edits_of_nothing(), "a page takes an edit away");
+        let leads_back =
+            is_older && done.is_ok() && self.server.lists.is_true && self.known_reach() < reach;
+        assert!(!(is_listing && leads_back), "an older page leads back up");
         if is_first && done.is_ok() {
             self.watch.not_believed = if implausible {
                 self.watch.not_believed + 1
