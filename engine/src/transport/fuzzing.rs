@@ -10,12 +10,9 @@ use super::{
 };
 use crate::{
     id::WatchId,
-    pure::{
-        lifecycle::machine::Input,
-        protocol::{
-            listed::{Listed, Records},
-            wire,
-        },
+    pure::protocol::{
+        listed::{Listed, Records},
+        wire::{self, ServerEvent, WireError},
     },
     redact::Secrets,
 };
@@ -55,17 +52,16 @@ pub fn page(bytes: &[u8]) -> Option<Listed> {
     Some(list::read_page(WatchId::next(), records, cursor))
 }
 
-/// Reads a list with which a connection begins, as what a watch hears of it.
-pub fn list(bytes: &[u8]) -> Option<Vec<Input>> {
+/// Reads a list with which a connection begins, as the events that a watch hears, and those that it cannot read.
+pub fn list(bytes: &[u8]) -> Option<Vec<Result<ServerEvent, WireError>>> {
     let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
     let told = poll::snapshot(records, cursor).into_iter();
-    let inputs = told.filter_map(|it| match it {
-        Incoming::Lists => Some(Input::Lists),
-        Incoming::Event(event) => Some(Input::Event(event)),
-        Incoming::Skipped(error) => Some(Input::Skipped(error.uri().cloned())),
-        Incoming::Changed | Incoming::Gap | Incoming::Ticket(_) => None,
+    let events = told.filter_map(|it| match it {
+        Incoming::Event(event) => Some(Ok(event)),
+        Incoming::Skipped(error) => Some(Err(error)),
+        Incoming::Lists | Incoming::Changed | Incoming::Gap | Incoming::Ticket(_) => None,
     });
-    Some(inputs.collect())
+    Some(events.collect())
 }
 
 /// Reads where an appview stands; `None` if it does not say.

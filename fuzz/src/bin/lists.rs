@@ -73,8 +73,15 @@ impl Life {
         self.step(Input::Wake);
         self.now += Duration::from_secs(60);
         self.step(Input::Waited);
-        for input in fuzzing::list(json.as_bytes()).into_iter().flatten() {
-            self.step(input);
+        let Some(events) = fuzzing::list(json.as_bytes()) else {
+            return;
+        };
+        self.step(Input::Lists);
+        for event in events {
+            self.step(match event {
+                Ok(event) => Input::Event(event),
+                Err(error) => Input::Skipped(error.uri().cloned()),
+            });
         }
         if self.replica.machine().is_listing() {
             assert_eq!(self.replica.machine().status(), Status::Live);
@@ -125,9 +132,7 @@ impl Life {
             return;
         };
         let mut actions = Vec::new();
-        let ended = self
-            .replica
-            .end_page(self.now, &page, listed, &mut actions);
+        let ended = self.replica.end_page(self.now, &page, listed, &mut actions);
         if ended.is_ok() && page == Page::First && self.replica.machine().is_listing() {
             self.is(json);
         }
@@ -155,7 +160,9 @@ impl Life {
             keys(a).cmp(&keys(b)).then_with(|| a.space.cmp(&b.space))
         });
         let shown = store.entries().map(|it| &it.record);
-        let shown: Vec<&Record> = shown.filter(|it| !edited.contains(it.uri.as_str())).collect();
+        let shown: Vec<&Record> = shown
+            .filter(|it| !edited.contains(it.uri.as_str()))
+            .collect();
         assert_eq!(shown.len(), told.len());
         for (shown, told) in shown.into_iter().zip(&told) {
             assert_eq!(shown.identity(), told.identity());
