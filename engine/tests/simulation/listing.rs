@@ -23,6 +23,8 @@ pub(crate) struct Lists {
     before: Option<(u64, Vec<Row>, Vec<ChildRow>)>,
     /// The last answer told all that was written, in order.
     pub(crate) is_true: bool,
+    /// All answers so far were in order: so are the cursors of them.
+    pub(crate) is_orderly: bool,
     /// Counts what was written.
     pub(crate) writes: u64,
     /// What goes wrong with so many answers: no position is told, there is no answer, lists are in another order,
@@ -41,6 +43,7 @@ impl Lists {
                 Listing::Always => true,
                 Listing::Turns => setup.seed.is_multiple_of(2),
             },
+            is_orderly: true,
             ..Self::default()
         }
     }
@@ -104,6 +107,7 @@ impl Server {
         let before = self.lists.before.take();
         let lags = before.as_ref().is_some_and(|it| at < it.0);
         self.lists.is_true = !lags && self.lists.shuffled == 0;
+        self.lists.is_orderly &= self.lists.shuffled == 0;
         let page = match before {
             Some((until, mut rows, mut children)) if at < until => {
                 let mut swap = |it: &mut Self| {

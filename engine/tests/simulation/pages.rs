@@ -192,7 +192,7 @@ impl World {
         assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
         assert_eq!(edits, self.edits_of_nothing(), "a page takes an edit away");
         let leads_back =
-            is_older && done.is_ok() && self.server.lists.is_true && self.known_reach() < reach;
+            is_older && done.is_ok() && self.server.lists.is_orderly && self.known_reach() < reach;
         assert!(!(is_listing && leads_back), "an older page leads back up");
         if is_first && done.is_ok() {
             self.watch.not_believed = if implausible {
