@@ -303,6 +303,8 @@ impl Store {
     ) {
         if let Some(known) = &known {
             self.name(known.slot);
+            // No page has to confirm it any more, and none below would have it.
+            self.window.stale.remove(&known.id);
         }
         if is_stored {
             self.children.earn(record.bytes());

@@ -387,6 +387,24 @@ fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
 }
 
 #[test]
+fn a_record_that_is_told_between_two_pages_of_a_refresh_does_not_go_with_the_second() {
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    let first = records((10..20).rev());
+    store
+        .end_page(&page, listed(first, Some("10".into())))
+        .unwrap();
+    // It rises from below.
+    let edited = r#"{"uri":"at://d/c/007","time_us":1795432906030000,"value":"edited"}"#;
+    assert_eq!(store.upsert(serde_json::from_str(edited).unwrap()), None);
+    let page = store.begin_page(Wanted::default()).unwrap();
+    let below = records([9, 8, 6, 5]);
+    store.end_page(&page, listed(below, None)).unwrap();
+    assert_eq!(shown(&store)[..2], [30, 19]);
+    assert_eq!(store.len(), 15);
+}
+
+#[test]
 fn a_page_that_was_answered_before_a_kick_does_not_bring_its_space_back() {
     let mut store = paged();
     let page = store.begin_page(FIRST).unwrap();
