@@ -188,6 +188,7 @@ impl Store {
                 self.arrive(known, record, false, true);
             }
         }
+        has.add_unreadable(listed.unreadable.len());
         for uri in &listed.unreadable {
             self.spare(uri.as_str());
             for entry in self.entries.of(uri.as_str()) {

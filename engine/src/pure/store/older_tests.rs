@@ -1,5 +1,5 @@
 use super::*;
-use crate::pure::protocol::record::Record;
+use crate::pure::protocol::record::{AtUri, Record};
 use crate::pure::{
     store::home::Home,
     view::{View, filter::Filter, path::Path as FieldPath},
@@ -468,6 +468,32 @@ fn an_unreadable_record_is_all_that_a_snapshot_or_a_page_spares() {
     };
     store.end_page(&page, part).unwrap();
     assert!(shown(&store).contains(&10) && !shown(&store).contains(&9));
+}
+
+#[test]
+fn a_first_page_of_unreadable_records_alone_takes_nothing_of_what_follows_it() {
+    let odd = AtUri::parse("at://d/c/odd").unwrap();
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    let first = Listed {
+        unreadable: vec![odd],
+        cursor: Some("x".into()),
+        ..Listed::default()
+    };
+    store.end_page(&page, first).unwrap();
+    assert_eq!(store.len(), 15);
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("x"));
+    let below = records((5..20).rev());
+    store
+        .end_page(&page, listed(below, Some("5".into())))
+        .unwrap();
+    assert_eq!((store.len(), store.has_stale_pages()), (15, false));
+
+    store.begin_snapshot();
+    store.spare("at://d/c/odd");
+    store.end_snapshot(Some("x".into()));
+    assert_eq!(store.len(), 15);
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(super) enum Depth {
 /// What a snapshot, and the pages that follow it, have listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// The place of the last record; `None` if there was none.
+    /// The place of the last record; `None` if there was none that could be read.
     pub(super) end: Option<End>,
     /// How many records.
     pub(super) count: usize,
@@ -99,6 +99,11 @@ impl Listing {
         self.count += 1;
     }
 
+    /// Records that cannot be read: nobody knows where they stand.
+    pub(super) fn add_unreadable(&mut self, count: usize) {
+        self.count += count;
+    }
+
     /// This one, and what follows it.
     pub(super) fn and(self, next: Self) -> Self {
         Self {
@@ -116,7 +121,7 @@ impl Listing {
         match newest_first {
             true => match (&self.end, &other.end) {
                 (Some(end), Some(other)) => !other.is_below(end),
-                (end, _) => end.is_none(),
+                (end, _) => end.is_none() && self.count == 0,
             },
             false => self.count >= other.count,
         }
@@ -131,7 +136,7 @@ impl Listing {
             (true, None) => PUBLIC_LAG_US,
         };
         let time_us = entry.record.time_us.saturating_sub(lag);
-        self.end.as_ref().is_none_or(|end| {
+        self.end.as_ref().is_some_and(|end| {
             let uri = end.uri.as_deref();
             let is_before = || uri.is_some_and(|it| entry.record.uri.as_str() < it);
             time_us > end.time_us || time_us == end.time_us && is_before()
@@ -142,7 +147,8 @@ impl Listing {
     pub(super) fn ends_below(&self, other: &Self) -> bool {
         match (&self.end, &other.end) {
             (Some(end), Some(other)) => end.is_below(other),
-            (end, other) => end.is_none() && other.is_some(),
+            // Where one of them tells no place, it may.
+            _ => true,
         }
     }
 
