@@ -129,7 +129,7 @@ struct Readme;
 pub mod fuzzing {
     pub use crate::{
         cache::fuzzing::rows,
-        transport::fuzzing::{frame, handshake, page, stream},
+        transport::fuzzing::{frame, handshake, list, page, position, stream},
     };
 }
 

@@ -532,6 +532,37 @@ async fn a_cursor_that_the_server_took_for_none_joins_no_first_page_again() {
     assert!(refused.to_string().contains("cursor"), "{refused}");
 }
 
+#[tokio::test]
+async fn a_list_that_is_wanted_while_a_cursor_turns_out_to_be_unknown_is_asked_for() {
+    let server = lists().await;
+    for second in 0..6 {
+        server.put(dated(&format!("m{second}"), second)).unwrap();
+    }
+    let engine = engine();
+    let mut spec = spec(&server, "?limit=2");
+    spec.poll_interval = Duration::from_secs(3600);
+    let watch = engine.watch(spec).await;
+    until_live(&watch).await;
+    let url = format!(
+        "{}/xrpc/com.example.message.listRecords?limit=2",
+        server.url()
+    );
+    let slow = Fault {
+        on: Some(On::List),
+        times: Some(1),
+        delay_ms: Some(500),
+        body: Some(body_of(&url).await),
+        ..Fault::default()
+    };
+    server.fault(slow).unwrap();
+    let both = async { tokio::join!(watch.load_more(), watch.refresh()) };
+    let both = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let (more, fresh) = both.expect("both are answered");
+    let rev = more.unwrap().max(fresh.unwrap());
+    let state = until(&watch, |state| state.rev >= rev).await;
+    assert_eq!(rkeys(&state), ["m5", "m4", "m3", "m2"]);
+}
+
 /// The body of a plain request.
 async fn body_of(url: &str) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -5,7 +5,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use appview::{Contrail, Options, Put, Server};
+use appview::{Contrail, Fault, On, Options, Put, Server};
 use common::*;
 use contrail_sync_engine::{Engine, EngineConfig, Status, Subscription, TransportKind};
 use serde_json::json;
@@ -57,8 +57,8 @@ async fn all_live(server: &Server, watches: &[Subscription]) {
     }
 }
 
-#[test]
-fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_busy() {
+/// Runs a client on a clock that is stepped by hand, against a server of lists on its own clock.
+fn stepped(client: impl AsyncFnOnce(Arc<Server>, Engine)) {
     let on_its_clock = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -68,18 +68,60 @@ fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_bu
         contrail: Contrail::V0_19,
         ..Options::default()
     };
-    let server = on_its_clock.block_on(Server::start(options)).unwrap();
-    let client = tokio::runtime::Builder::new_current_thread()
+    let server = Arc::new(on_its_clock.block_on(Server::start(options)).unwrap());
+    let paused = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
-    client.block_on(async {
+    paused.block_on(async {
         // While a blocking task runs, the paused clock does not run ahead by itself.
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let hold = tokio::task::spawn_blocking(move || wait.recv());
         let engine = Engine::new(tokio::runtime::Handle::current(), EngineConfig::default());
-        let engine = engine.unwrap();
+        client(server.clone(), engine.unwrap()).await;
+        drop(done);
+        let _ = hold.await;
+    });
+}
+
+#[test]
+fn a_server_that_takes_its_own_cursors_for_none_is_asked_no_more_often_than_others() {
+    stepped(async |server, engine| {
+        for author in 0..6 {
+            put(&server, author);
+        }
+        let url = format!(
+            "{}/xrpc/com.example.message.listRecords?limit=2",
+            server.url()
+        );
+        let mut spec = anywhere(url.parse().unwrap());
+        spec.transport = TransportKind::Poll;
+        let watch = engine.watch(spec).await;
+        all_live(&server, std::slice::from_ref(&watch)).await;
+        let (more, _) = tokio::join!(watch.load_more(), step(&server, 2));
+        more.unwrap();
+        let shown = watch.state().await.unwrap().entries;
+        assert_eq!(shown.len(), 4);
+
+        // From now on a cache in front of it answers every page with the first one.
+        let first: Vec<_> = shown[..2].iter().map(|it| &it.record).collect();
+        let fault = Fault {
+            on: Some(On::List),
+            body: Some(json!({ "records": first, "cursor": "x" }).to_string()),
+            ..Fault::default()
+        };
+        server.fault(fault).unwrap();
+        step(&server, 95).await;
+        let (lists, _) = step(&server, 60).await;
+        // One list at most, and a few looks at what lies below.
+        assert!(lists <= 6, "{lists}");
+    });
+}
+
+#[test]
+fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_busy() {
+    stepped(async |server, engine| {
         let mut watches = Vec::new();
         for author in 0..WATCHES {
             let url = format!(
@@ -129,8 +171,5 @@ fn five_hundred_watches_ask_an_appview_no_more_often_than_is_promised_idle_or_bu
             assert_eq!(state.status, Status::Live);
             assert_eq!(state.entries.len(), usize::from(author < 180), "{author}");
         }
-        drop(done);
-        let _ = hold.await;
     });
-    drop(Arc::new(server));
 }

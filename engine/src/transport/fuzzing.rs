@@ -1,17 +1,18 @@
 //! Entrances for the fuzzer to what servers send.
 
-use serde::Deserialize;
-
 use super::{
-    list,
+    Incoming,
+    list::Answer,
+    poll,
+    position::{self, Position},
     sse_parser::{Parsed, SseParser},
     ws::Handshake,
 };
 use crate::{
     id::WatchId,
     pure::protocol::{
-        listed::{Listed, Records},
-        wire,
+        listed::Listed,
+        wire::{self, ServerEvent, WireError},
     },
     redact::Secrets,
 };
@@ -47,14 +48,32 @@ pub fn handshake(bytes: &[u8]) -> Option<usize> {
 
 /// Reads a page of records.
 pub fn page(bytes: &[u8]) -> Option<Listed> {
-    let Answer { records, cursor } = serde_json::from_slice(bytes).ok()?;
-    Some(list::read_page(WatchId::next(), records, cursor))
+    let answer: Answer = serde_json::from_slice(bytes).ok()?;
+    Some(answer.into_page(WatchId::next()))
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    records: Records,
-    cursor: Option<String>,
+/// Reads a list with which a connection begins, as the events that a watch hears, and those that it cannot read.
+pub fn list(bytes: &[u8]) -> Option<Vec<Result<ServerEvent, WireError>>> {
+    let answer: Answer = serde_json::from_slice(bytes).ok()?;
+    let told = poll::snapshot(answer).into_iter();
+    let events = told.filter_map(|it| match it {
+        Incoming::Event(event) => Some(Ok(event)),
+        Incoming::Skipped(error) => Some(Err(error)),
+        Incoming::Lists
+        | Incoming::Profiles(_)
+        | Incoming::Changed
+        | Incoming::Gap
+        | Incoming::Ticket(_) => None,
+    });
+    Some(events.collect())
+}
+
+/// Reads where an appview stands; `None` if it does not say.
+pub fn position(bytes: &[u8]) -> Option<Option<String>> {
+    match position::parse(bytes) {
+        Position::At(told) => Some(told),
+        Position::Untold => None,
+    }
 }
 
 /// Reads a text frame of a WebSocket. Says whether it was an event.

@@ -25,6 +25,16 @@ pub(super) struct Answer {
     pub(super) profiles: Profiles,
 }
 
+impl Answer {
+    /// The page that it is.
+    pub(super) fn into_page(self, watch: WatchId) -> Listed {
+        Listed {
+            profiles: self.profiles.0,
+            ..read_page(watch, self.records, self.cursor)
+        }
+    }
+}
+
 /// Fetches the page that begins at `cursor`, or the first one.
 pub(crate) async fn list(
     http: &Http,
@@ -32,10 +42,7 @@ pub(crate) async fn list(
     cursor: Option<&str>,
 ) -> Result<Listed, TransportError> {
     let answer = fetch(http, request, cursor).await?;
-    Ok(Listed {
-        profiles: answer.profiles.0,
-        ..read_page(request.watch, answer.records, answer.cursor)
-    })
+    Ok(answer.into_page(request.watch))
 }
 
 /// The same, with what could not be read.

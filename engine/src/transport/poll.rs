@@ -91,7 +91,7 @@ impl Transport for Poll {
 }
 
 /// The list as the events of a snapshot.
-fn snapshot(list: list::Answer) -> VecDeque<Incoming> {
+pub(super) fn snapshot(list: list::Answer) -> VecDeque<Incoming> {
     let event = |it| Incoming::Event(it);
     let mut events = VecDeque::from([Incoming::Lists, event(ServerEvent::SnapshotStart)]);
     let Records { read, unreadable } = list.records;

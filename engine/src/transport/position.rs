@@ -74,7 +74,8 @@ fn is_untold(error: &TransportError) -> bool {
     }
 }
 
-fn parse(body: &[u8]) -> Position {
+/// Reads an answer.
+pub(super) fn parse(body: &[u8]) -> Position {
     let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
         return Position::Untold;
     };

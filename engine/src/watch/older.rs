@@ -136,9 +136,8 @@ impl Watch {
                 }
                 return self.no_page(&page, &WatchError::Outdated);
             }
-            // The server does not know its cursor any more: a fresh list has another one.
             Err(Outdated) if self.replica.machine().is_listing() && !is_first => {
-                return self.input(Input::Refresh);
+                return self.cursor_unknown();
             }
             Err(Outdated) if is_first => self.pager.once_more(served),
             Err(Outdated) => {}
@@ -151,6 +150,19 @@ impl Watch {
             self.page();
         } else if self.replica.store().has_stale_pages() {
             self.pager.refresh_soon();
+        }
+    }
+
+    /// The server does not know the cursor of a page any more: a fresh list has another one. Who waits for a page gets
+    /// that list soon; what may be out of date waits for the next one, as a server may know no cursor at all.
+    fn cursor_unknown(&mut self) {
+        match self.pager.is_wanted() {
+            true => self.input(Input::Refresh),
+            false => self.pager.refresh_later(),
+        }
+        // A list that was wanted meanwhile has waited for this answer.
+        if self.pager.wanted().first {
+            self.page();
         }
     }
 

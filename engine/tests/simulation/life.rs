@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     follower::Follower,
     rows::Trouble,
-    schedule::{Device, Fault, Follow, Kind, Optimistic, Step, Write},
+    schedule::{Device, Fault, Follow, Kind, Listing, Optimistic, Step, Write},
     server::{self, ACCOUNTS, COLLECTION, COMMUNITY, ChildRow, GROUPS, PEOPLE, Row, Server},
     stream::{Message, Told, cut},
     watch::Watch,
@@ -84,6 +84,7 @@ impl World {
             Step::Write(write, dice) => self.write(write, dice, false),
             Step::Silent(write, dice) => self.write(write, dice, true),
             Step::Fault(fault, dice) => self.fault(fault, dice),
+            Step::Lists(fault, dice) => self.list_fault(fault, dice),
             Step::Device(device, dice) => self.device(device, &mut Rng::with_seed(dice)),
             Step::Kick(dice) => self.kick(dice),
             Step::Admit => self.admit(),
@@ -98,6 +99,7 @@ impl World {
 
     fn write(&mut self, write: Write, dice: u64, is_silent: bool) {
         let mut rng = Rng::with_seed(dice);
+        self.about_to_write(is_silent);
         match write {
             Write::New | Write::Odd => self.put(&mut rng, None, write == Write::Odd, is_silent),
             Write::Burst => {
@@ -110,7 +112,8 @@ impl World {
                 self.put(&mut rng, row, false, is_silent);
             }
             Write::Delete => {
-                let Some(at) = (0..self.server.rows.len()).nth(dice as usize % 24) else {
+                let some = (0..self.server.rows.len()).nth(dice as usize % 24);
+                let Some(at) = self.edited_row(dice).or(some) else {
                     return;
                 };
                 let row = self.server.rows.remove(at);
@@ -132,6 +135,9 @@ impl World {
         if !self.is_calm || self.setup.community {
             return;
         }
+        if self.is_listing() {
+            return self.talk_in_lists(rng);
+        }
         let dice = rng.u64(..);
         let follows_children = self.setup.kind != Kind::DurableObject;
         match rng.u8(..6) {
@@ -149,6 +155,31 @@ impl World {
         // A record that was out of sight comes without its children.
         let shows_all = !self.setup.only_room && self.server.rows.len() < self.setup.limit;
         self.says_the_same(shows_all && follows_children && !self.watch.is_in_doubt());
+    }
+
+    /// The same where there are but lists: it shows when the position has moved, or when the list is asked for anyway.
+    fn talk_in_lists(&mut self, rng: &mut Rng) {
+        let is_silent = rng.u8(..3) == 0;
+        let writes = [Write::New, Write::Edit, Write::Delete, Write::Child];
+        let write = writes[rng.usize(..writes.len())];
+        self.write(write, rng.u64(..), is_silent);
+        let time = if is_silent { 95 } else { 16 };
+        self.advance(self.at + time * SECOND);
+        if self.server.public().len() < self.setup.limit {
+            self.says_the_same(true);
+        }
+    }
+
+    /// Where the record is that somebody is editing: at times it is deleted meanwhile.
+    fn edited_row(&self, dice: u64) -> Option<usize> {
+        let is_wanted = self.setup.listing != Listing::Never && dice.is_multiple_of(2);
+        let PendingEdit { row } = self.edits.first().filter(|_| is_wanted)?;
+        self.server.rows.iter().position(|it| it.is(row))
+    }
+
+    /// Where records live of which nobody says it.
+    fn home(&self) -> Option<u8> {
+        (self.setup.listing == Listing::Never).then_some(0)
     }
 
     /// A child with a key of its own comes, or goes.
@@ -193,7 +224,7 @@ impl World {
     fn put(&mut self, rng: &mut Rng, known: Option<Row>, odd: bool, is_silent: bool) {
         let (did, space) = match self.setup.community {
             true => (COMMUNITY, [None, Some(0), Some(1)][rng.usize(..3)]),
-            false => (PEOPLE[rng.usize(..3)], Some(0)),
+            false => (PEOPLE[rng.usize(..3)], self.home()),
         };
         let rkey = match rng.u8(..8) {
             0 => "self".to_owned(),
@@ -344,6 +375,7 @@ impl World {
                     1 => self.rows.kept.retain(|_, _| rng.bool()),
                     _ => {}
                 }
+                self.without_stream = None;
                 self.begin();
                 self.come();
             }
@@ -408,6 +440,10 @@ impl World {
             Follow::State | Follow::LoseState if closing => {}
             Follow::State => follower.state(&self.watch.replica, false),
             Follow::LoseState => follower.state(&self.watch.replica, true),
+            Follow::Refresh => {
+                let id = follower.id;
+                self.refresh(id);
+            }
             Follow::LoadMore => {
                 let id = follower.id;
                 self.load_more(id);
@@ -427,7 +463,7 @@ impl World {
                     false => (ACCOUNTS[self.account], None),
                 };
                 // Where the app does not say it, the server decides.
-                let row = self.edited(format!("o{number}"), did, space.or(Some(0)), rng);
+                let row = self.edited(format!("o{number}"), did, space.or(self.home()), rng);
                 let space = space.map(server::space_uri);
                 self.add(row, space);
             }
@@ -494,6 +530,7 @@ impl World {
     pub(crate) fn settle(&mut self, at: usize, is_confirmed: bool) {
         let PendingEdit { row } = self.edits.remove(at);
         if is_confirmed {
+            self.about_to_write(false);
             return self.store_row(row, false);
         }
         self.edit(Edit::Remove {

@@ -2,19 +2,24 @@
 //! its seed. After each step what is promised holds, and after each quiet time the watch shows what the server has.
 //!
 //! What decides runs for real: the replica (lifecycle and store), the ledgers of followers and of the cache. What waits in
-//! `watch/` and `tickets/` has short stand-ins here, `watch.rs` and `rows.rs`, with the same rules.
+//! `watch/` and `tickets/` has short stand-ins here, `watch.rs`, `pages.rs`, `lists.rs`,
+//! `tickets.rs` and `rows.rs`, with the same rules.
 //!
 //! `cargo xtask sim --cases N --seed S` runs more of them, `cargo xtask sim --mutants` proves that they search.
 
 mod budget;
 mod follower;
 mod life;
+mod listing;
+mod lists;
 mod oracle;
+mod pages;
 mod rows;
 mod schedule;
 mod search;
 mod server;
 mod stream;
+mod tickets;
 mod watch;
 mod world;
 

@@ -57,6 +57,7 @@ impl World {
     /// All is well from now on, for long enough.
     pub(crate) fn quiet(&mut self) {
         self.faults = Default::default();
+        self.server.list_well();
         self.connection
             .iter_mut()
             .for_each(|it| it.ends_after = None);
@@ -120,7 +121,7 @@ impl World {
                         .as_ref()
                         .is_none_or(|it| space.as_deref() == Some(&**it))
             };
-            let list = self.server.list();
+            let list = self.told_list();
             let (reach, vague) = (self.reach(&list), self.vague(&list));
             let row = list[..reach].iter().copied().find(is_it);
             let row = row.filter(|it| !vague.contains(&it.uri()));
@@ -157,7 +158,7 @@ impl World {
     /// The watch shows what the server has, as far down as it says that it knows the list.
     fn agrees(&self) {
         let store = self.watch.replica.store();
-        let list = self.server.list();
+        let list = self.told_list();
         let reach = self.reach(&list);
         assert!(
             reach >= self.setup.limit.min(list.len()),
@@ -165,7 +166,7 @@ impl World {
         );
         let mut expected: Vec<&Row> = list[..reach].to_vec();
         expected.retain(|it| it.in_room || !self.setup.only_room);
-        expected.sort_by(|a, b| compare(self.setup.order, a, b));
+        expected.sort_by(|a, b| compare(self.setup.order, self.is_listing(), a, b));
         let most = self.setup.max_records.unwrap_or(usize::MAX);
         let vague = self.vague(&list);
         if !vague.is_empty() && self.setup.max_records.is_some() {
@@ -195,7 +196,7 @@ impl World {
 
     /// What was told live shows, as far as it can be told: all but times, labels, and the children themselves.
     pub(crate) fn says_the_same(&self, with_counts: bool) {
-        let list = self.server.list();
+        let list = self.told_list();
         let expected = &list[..self.reach(&list)];
         let is_vague = !self.vague(&list).is_empty() || self.may_skip(&list);
         if is_vague || self.setup.max_records.is_some() {
@@ -241,23 +242,31 @@ impl World {
     /// How far down the server's list the watch says that it knows it.
     fn reach(&self, list: &[&Row]) -> usize {
         let cursor = self.watch.replica.store().cursor();
-        let cursor: Option<u64> = cursor.and_then(|it| it.strip_prefix('c')?.parse().ok());
-        match cursor {
-            Some(cursor) => list.iter().filter(|it| it.time >= cursor).count(),
-            None => list.len(),
-        }
+        self.server.above(list, cursor.map(|it| &**it))
+    }
+
+    /// How far down the watch says by now that it knows the list.
+    pub(crate) fn known_reach(&self) -> usize {
+        self.reach(&self.told_list())
+    }
+
+    /// Whether the server's pages leave no doubt about records of one time.
+    fn tells_ties(&self) -> bool {
+        self.is_listing() && self.server.lists.only
     }
 
     /// Whether records of one time may be skipped at the edges of pages.
     fn may_skip(&self, list: &[&Row]) -> bool {
-        self.setup.ties && self.setup.limit <= list.len()
+        self.setup.ties && self.setup.limit <= list.len() && !self.tells_ties()
     }
 
     /// A record that went while nobody was told stays if it may tie with the end of a page: nobody can tell.
     fn may_outlive(&self, entry: &Entry, list: &[&Row]) -> bool {
         let time = u64::try_from(entry.record.time_us).unwrap_or_default();
         let is_paged = self.setup.limit <= list.len();
-        is_paged && (self.setup.ties || list.iter().any(|it| it.micros() == time))
+        is_paged
+            && !self.tells_ties()
+            && (self.setup.ties || list.iter().any(|it| it.micros() == time))
     }
 
     /// Records of which nobody can say whether and how they are shown: unreadable ones, and those that tie at edges.
@@ -268,11 +277,38 @@ impl World {
         vague.map(|it| it.uri()).collect()
     }
 
+    /// What the server lists first shows, and is no older.
+    pub(crate) fn shows_first_page(&self) {
+        let store = self.watch.replica.store();
+        let list = self.told_list();
+        if self.setup.max_records.is_some() || !self.vague(&list).is_empty() {
+            return;
+        }
+        let version = |row: &Row| {
+            let mut entries = store.entries();
+            let shown = entries.find(|it| it.record.uri.as_str() == row.uri());
+            let cid = shown?.record.cid.as_deref()?;
+            cid.strip_prefix('v')?.parse::<u64>().ok()
+        };
+        for row in list.iter().take(self.setup.limit) {
+            let is_edited = store
+                .entries()
+                .any(|it| it.optimistic.is_some() && it.record.uri.as_str() == row.uri());
+            let is_filtered = self.setup.only_room && !row.in_room;
+            assert!(
+                is_edited || is_filtered || version(row) == Some(row.version),
+                "a list that was asked for lacks what was written before: {row:?}"
+            );
+        }
+    }
+
     fn nothing_is_pending(&self) {
         let pager = &self.watch.pager;
         assert!(pager.fetching.is_none(), "a page is on its way: {pager:?}");
         assert!(!pager.compare, "a comparison is pending: {pager:?}");
         assert!(pager.waiting.is_empty(), "somebody waits for a page");
+        let waits = !(pager.refreshing.is_empty() && pager.served.is_empty());
+        assert!(!waits, "somebody waits for a fresh list");
         let store = self.watch.replica.store();
         assert!(!store.has_stale_pages(), "pages are out of date for ever");
         assert!(
@@ -336,7 +372,10 @@ fn extras(record: &Record) -> BTreeMap<String, String> {
 }
 
 /// The order that is promised.
-fn compare(order: Order, a: &Row, b: &Row) -> Ordering {
+fn compare(order: Order, is_listing: bool, a: &Row, b: &Row) -> Ordering {
+    if is_listing {
+        return compare_in_lists(order, a, b);
+    }
     let rest = |a: &Row, b: &Row| (a.uri(), a.space).cmp(&(b.uri(), b.space));
     let by_time = |a: &Row, b: &Row| {
         let keys = (a.micros(), &a.rkey).cmp(&(b.micros(), &b.rkey));
@@ -350,5 +389,17 @@ fn compare(order: Order, a: &Row, b: &Row) -> Ordering {
             keys.then_with(|| rest(a, b))
         }
         Order::Number => b.number.cmp(&a.number).then_with(|| by_time(b, a)),
+    }
+}
+
+/// The order that is promised where there are but lists: URIs ascend where nothing else decides.
+fn compare_in_lists(order: Order, a: &Row, b: &Row) -> Ordering {
+    let newest = |it: &Row| std::cmp::Reverse(it.micros());
+    let rest = (newest(a), a.uri()).cmp(&(newest(b), b.uri()));
+    match order {
+        Order::Newest => rest,
+        Order::Oldest => (a.micros(), a.uri()).cmp(&(b.micros(), b.uri())),
+        Order::Rkey => a.rkey.cmp(&b.rkey).then(rest),
+        Order::Number => b.number.cmp(&a.number).then(rest),
     }
 }

@@ -14,6 +14,16 @@ pub(crate) enum Kind {
     DurableObject,
 }
 
+/// Whether the server has lists only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    Never,
+    /// It has no stream, and everything is public.
+    Always,
+    /// Of a community: now it has streams, now it has none.
+    Turns,
+}
+
 /// How the watch sorts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -28,6 +38,7 @@ pub(crate) enum Order {
 pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
+    pub(crate) listing: Listing,
     /// The watch is of a community's records in two spaces and in public; else of one space.
     pub(crate) community: bool,
     /// Whether a community's writes and kicks are published.
@@ -48,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) subscribes_late: bool,
     /// Several records are stored at the very same time.
     pub(crate) ties: bool,
+    /// Records have times of their authors': an edit leaves it as it was, and some are older than others before them.
+    pub(crate) authored: bool,
 }
 
 /// What somebody writes.
@@ -84,6 +97,23 @@ pub(crate) enum Fault {
     ExpireTickets,
 }
 
+/// What goes wrong with a server's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListFault {
+    /// From now on it has no stream, or has one again.
+    Turn,
+    /// The position moves, and nothing changed.
+    Elsewhere,
+    /// The position goes backwards.
+    Back,
+    Untold,
+    Unanswered,
+    /// Lists are in no order.
+    Shuffle,
+    /// Cursors are taken for none.
+    Forget,
+}
+
 /// What the device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Device {
@@ -108,6 +138,7 @@ pub(crate) enum Follow {
     State,
     LoseState,
     LoadMore,
+    Refresh,
 }
 
 /// What the app shows before the server says it.
@@ -129,6 +160,7 @@ pub(crate) enum Step {
     /// The server tells nobody of it.
     Silent(Write, u64),
     Fault(Fault, u64),
+    Lists(ListFault, u64),
     Device(Device, u64),
     /// Out of a space, or of the only one.
     Kick(u64),
@@ -173,6 +205,12 @@ impl Setup {
             keep: *rng.choice(&[2, 6, 500]).unwrap_or(&5),
             subscribes_late: rng.u8(..4) == 0,
             ties: rng.u8(..5) == 0,
+            listing: match rng.u8(..3) {
+                0 if community => Listing::Turns,
+                0 => Listing::Always,
+                _ => Listing::Never,
+            },
+            authored: rng.bool(),
         }
     }
 
@@ -202,13 +240,16 @@ pub(crate) fn steps(setup: &Setup) -> Vec<Step> {
         6..9 => rng.usize(10..30),
         _ => rng.usize(30..70),
     };
-    let mut steps: Vec<Step> = (0..count).map(|_| step(&mut rng)).collect();
+    let mut steps: Vec<Step> = (0..count).map(|_| step(setup, &mut rng)).collect();
     talk(&mut rng, &mut steps);
     steps
 }
 
-fn step(rng: &mut Rng) -> Step {
+fn step(setup: &Setup, rng: &mut Rng) -> Step {
     let dice = rng.u64(..);
+    if setup.listing != Listing::Never && rng.u8(..8) == 0 {
+        return Step::Lists(list_fault(setup, rng), dice);
+    }
     match rng.u8(..100) {
         0..20 => Step::Wait(match rng.u8(..6) {
             0..2 => rng.u64(..60),
@@ -269,6 +310,18 @@ fn fault(rng: &mut Rng) -> Fault {
     }
 }
 
+fn list_fault(setup: &Setup, rng: &mut Rng) -> ListFault {
+    match rng.u8(..8) {
+        0..2 if setup.listing == Listing::Turns => ListFault::Turn,
+        0..2 => ListFault::Elsewhere,
+        2..4 => ListFault::Back,
+        4 => ListFault::Untold,
+        5 => ListFault::Unanswered,
+        6 => ListFault::Shuffle,
+        _ => ListFault::Forget,
+    }
+}
+
 fn device(rng: &mut Rng) -> Device {
     match rng.u8(..14) {
         0..2 => Device::Suspend,
@@ -283,7 +336,7 @@ fn device(rng: &mut Rng) -> Device {
 }
 
 fn follow(rng: &mut Rng) -> Follow {
-    match rng.u8(..16) {
+    match rng.u8(..18) {
         0..2 => Follow::Come,
         2 => Follow::Go,
         3..5 => Follow::Stall,
@@ -291,6 +344,7 @@ fn follow(rng: &mut Rng) -> Follow {
         7..9 => Follow::LoseDelta,
         9 => Follow::State,
         10 => Follow::LoseState,
+        11..13 => Follow::Refresh,
         _ => Follow::LoadMore,
     }
 }

@@ -8,7 +8,8 @@ use contrail_sync_engine::{
 };
 
 use crate::{
-    schedule::Kind,
+    lists::Lists,
+    schedule::{Kind, Listing},
     server::{self, ACCOUNTS, COLLECTION, ChildRow, Row, Server, space_uri},
     world::{Answer, Event, MS, SECOND, Ticket, World},
 };
@@ -58,6 +59,7 @@ pub(crate) struct Connection {
     pub(crate) ends_after: Option<(u64, bool)>,
     pub(crate) received: u64,
     // What the device knows of it.
+    pub(crate) lists: Option<Lists>,
     pub(crate) handshake: Option<(server::Page, u64, Ticket)>,
     pub(crate) snapshots: u64,
     pub(crate) live_since: Option<u64>,
@@ -78,6 +80,7 @@ impl Connection {
             ended: false,
             ends_after,
             received: 0,
+            lists: None,
             handshake: None,
             snapshots: 0,
             live_since: None,
@@ -180,6 +183,10 @@ impl World {
                 ..busy
             });
         }
+        if self.server.lists.only {
+            let latency = self.latency();
+            return self.after(latency, Event::NoStream(id));
+        }
         if let Some(refusal) = self.refusal(ticket) {
             return self.fail(refusal);
         }
@@ -281,8 +288,14 @@ impl World {
         self.faults.no_page = self.faults.no_page.saturating_sub(1);
         let answer = match self.refusal(ticket) {
             Some(refusal) => Answer::Refused(refusal),
-            None if fails => Answer::Refused(Failure::new(ErrorKind::HttpStatus, "502")),
-            None => Answer::Page(self.server.page(cursor.as_deref()), self.roll()),
+            // Nothing there knows of such pages.
+            None if fails || self.server.lists.only => {
+                Answer::Refused(Failure::new(ErrorKind::HttpStatus, "502"))
+            }
+            None => {
+                let rolled = (self.setup.listing == Listing::Never).then(|| self.roll());
+                Answer::Page(self.server.page(cursor.as_deref()), rolled)
+            }
         };
         // Some answers take long, which is when they are overtaken.
         let delay = match self.network.u8(..4) {
@@ -383,6 +396,7 @@ impl World {
     pub(crate) fn url(setup: &crate::schedule::Setup) -> String {
         let scope = match setup.community {
             true => format!("actor={}", server::COMMUNITY),
+            false if setup.listing == Listing::Always => String::new(),
             false => format!("spaceUri={}", space_uri(0)),
         };
         let hydrate = setup.hydrate.map_or(String::new(), |it| {

@@ -1,7 +1,7 @@
 //! The driver of the replica: what `watch/` of the engine does with tasks and timers, by hand and on the simulated clock. The
-//! rules of its pager, its ticket desk and its task stand here in their shortest form.
+//! rules of its task stand here in their shortest form; those of its pager in `pages.rs`, of its ticket desk in `tickets.rs`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use contrail_sync_engine::{
     BackoffPolicy, ErrorKind, Status,
@@ -11,36 +11,27 @@ use contrail_sync_engine::{
             backoff::Backoff,
             machine::{COMPARE_EVERY, Input, Machine, MachineOptions, SNAPSHOT_SPACING},
         },
-        protocol::{
-            listed::Listed,
-            wire::{self, ServerEvent},
-        },
+        protocol::wire::{self, ServerEvent},
         replica::{Action, Replica},
-        store::{
-            Store,
-            home::Home,
-            window::{Outdated, Page, Wanted},
-        },
+        store::{Store, home::Home, window::Wanted},
     },
 };
 
 use crate::{
     budget::Budget,
-    schedule::Setup,
+    pages::Pager,
+    schedule::{Listing, Setup},
     server::{self, ACCOUNTS, space_uri},
     stream::{Connection, Message, cut},
-    world::{Answer, Event, MS, SECOND, Ticket, World},
+    world::{Event, SECOND, Ticket, World},
 };
 
-/// A ticket with less life than this is not worth a connect, in milliseconds.
-const LEAST_LIFE: u64 = 10_000;
 const LINGER: u64 = 5 * SECOND;
 const UNSEEN_PAUSE: u64 = 30 * SECOND;
 /// After an upgrade that comes so late there may be a gap.
 const LATE: u64 = 5 * SECOND;
 /// Longest silence.
 const IDLE: u64 = 45 * SECOND;
-const MINT_TIMEOUT: u64 = 10 * SECOND;
 
 /// One life of a watch on the device.
 pub(crate) struct Watch {
@@ -53,33 +44,11 @@ pub(crate) struct Watch {
     pub(crate) connects: Budget,
     pub(crate) comparisons: Budget,
     /// Quiet snapshots in a row that were not believed, and whether two were ever.
-    not_believed: u32,
+    pub(crate) not_believed: u32,
     pub(crate) distrusts: bool,
-}
-
-/// One fetch at a time, and those who wait for it.
-#[derive(Debug, Default)]
-pub(crate) struct Pager {
-    pub(crate) fetching: Option<Fetch>,
-    /// Followers, by number.
-    pub(crate) waiting: Vec<u64>,
-    pub(crate) compare: bool,
-    due: Option<u64>,
-    attempts: u32,
-}
-
-#[derive(Debug)]
-pub(crate) struct Fetch {
-    id: u64,
-    page: Page,
-    ticket: Option<Ticket>,
-    is_second: bool,
-}
-
-/// Where tickets come from.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    pub(crate) held: Option<Ticket>,
+    /// When lists were asked for, and when somebody asked for one out of turn.
+    lists: Vec<u64>,
+    pub(crate) list_asks: Vec<u64>,
 }
 
 impl Watch {
@@ -94,7 +63,7 @@ impl Watch {
             reconnect: true,
             can_mint: true,
             account: Some(account),
-            spans_spaces: setup.community,
+            spans_spaces: setup.community || setup.listing == Listing::Always,
             compare_every: COMPARE_EVERY,
         };
         let rng = fastrand::Rng::with_seed(setup.seed ^ (life << 32));
@@ -111,6 +80,8 @@ impl Watch {
             comparisons: Budget::default(),
             not_believed: 0,
             distrusts: false,
+            lists: Vec::new(),
+            list_asks: Vec::new(),
         }
     }
 
@@ -129,21 +100,16 @@ impl Watch {
     }
 }
 
-impl Pager {
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            first: self.compare,
-            older: !self.waiting.is_empty(),
-        }
-    }
-}
-
 impl World {
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         Duration::from_micros(self.steady())
     }
 
-    fn timer(&mut self, delay: Duration, event: impl FnOnce(u64) -> Event) -> Option<u64> {
+    pub(crate) fn timer(
+        &mut self,
+        delay: Duration,
+        event: impl FnOnce(u64) -> Event,
+    ) -> Option<u64> {
         let number = self.number();
         let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX / 4);
         self.after(delay, event(number));
@@ -173,8 +139,11 @@ impl World {
             "8: records went, and no server said so"
         );
         self.perform_all(actions);
-        if failed && self.watch.replica.store().is_arriving() {
-            self.watch.pager.waiting.clear();
+        if failed {
+            self.watch.pager.not_refreshed();
+            if self.watch.replica.store().is_arriving() {
+                self.watch.pager.waiting.clear();
+            }
         }
         let (at, is_live) = (self.steady(), self.watch.status() == Status::Live);
         if let Some(connection) = self.connection.as_mut().filter(|_| is_live) {
@@ -183,7 +152,7 @@ impl World {
         self.check_machine();
     }
 
-    fn perform_all(&mut self, actions: Vec<Action>) {
+    pub(crate) fn perform_all(&mut self, actions: Vec<Action>) {
         for action in actions {
             self.perform(action);
         }
@@ -198,8 +167,7 @@ impl World {
                 self.watch.compare = self.timer(delay, Event::CompareDue);
             }
             Action::Compare => {
-                let at = self.steady();
-                self.watch.comparisons.spend(at, "comparisons");
+                self.compares();
                 self.watch.pager.compare = true;
                 self.page();
             }
@@ -210,6 +178,9 @@ impl World {
                     self.page_soon(SECOND);
                 }
                 self.rows_synced();
+                if !self.watch.pager.refreshing.is_empty() {
+                    self.input(Input::Refresh);
+                }
                 if self.watch.pager.wanted() != Wanted::default() {
                     self.page();
                 }
@@ -225,6 +196,28 @@ impl World {
                 self.purge_rows(None);
             }
         }
+    }
+
+    /// A list or a quiet snapshot is asked for: not too often, but for those that somebody asked for.
+    fn compares(&mut self) {
+        let (at, is_listing) = (self.steady(), self.is_listing());
+        let watch = &mut self.watch;
+        if !is_listing {
+            if watch.list_asks.is_empty() {
+                watch.comparisons.spend(at, "comparisons");
+            }
+            return;
+        }
+        watch.lists.push(at);
+        let minute = |times: &[u64], more: u64| {
+            let since = at.saturating_sub(60 * SECOND + more);
+            times.iter().filter(|it| **it > since).count()
+        };
+        let (lists, asked) = (
+            minute(&watch.lists, 0),
+            minute(&watch.list_asks, 5 * SECOND),
+        );
+        assert!(lists <= 8 + asked, "7: {lists} lists in a minute");
     }
 
     fn connect(&mut self) {
@@ -253,44 +246,6 @@ impl World {
         }
         (self.watch.wait, self.watch.compare) = (None, None);
         self.watch.pager.compare = false;
-    }
-
-    /// The ticket at hand, if it lives long enough by the device's clock.
-    fn ticket(&self) -> Option<Ticket> {
-        let wall = self.wall();
-        self.desk
-            .held
-            .filter(|it| it.expires >= wall + LEAST_LIFE && it.account == self.account)
-    }
-
-    /// What the app's minter will answer, and when.
-    fn mint(&mut self) -> (u64, Result<Ticket, Failure>) {
-        if self.faults.mint_hangs > 0 {
-            self.faults.mint_hangs -= 1;
-            let failure = Failure::new(ErrorKind::MintTimeout, "no answer");
-            return (MINT_TIMEOUT, Err(failure));
-        }
-        let is_out = self.server.member_of.is_empty() && !self.setup.community;
-        if self.faults.mint_fails > 0 || is_out {
-            self.faults.mint_fails = self.faults.mint_fails.saturating_sub(1);
-            return (50 * MS, Err(Failure::new(ErrorKind::MintFailed, "no")));
-        }
-        (self.network.u64(MS..300 * MS), Ok(self.roll()))
-    }
-
-    /// A ticket for the connection is there, or will not be.
-    pub(crate) fn minted(&mut self, id: u64, minted: Result<Ticket, Failure>) {
-        if self.connection.as_ref().is_none_or(|it| it.id != id) {
-            return;
-        }
-        match minted {
-            Ok(ticket) => {
-                self.desk.held = Some(ticket);
-                let latency = self.latency();
-                self.after(latency, Event::Request(id, ticket));
-            }
-            Err(failure) => self.input(Input::Failed(failure)),
-        }
     }
 
     /// The handshake of a socket is answered: the socket follows.
@@ -333,7 +288,9 @@ impl World {
         let Some((page, answered, ticket)) = connection.handshake.take() else {
             return;
         };
-        self.desk.held = Some(ticket);
+        if self.setup.listing == Listing::Never {
+            self.desk.held = Some(ticket);
+        }
         let is_late = self.steady() - answered > LATE;
         self.event("snapshot.start", "{}");
         for (_, record) in &page.records {
@@ -365,7 +322,8 @@ impl World {
 
     /// The connection brings nothing more, and does not say so.
     pub(crate) fn fall_silent(&mut self) {
-        if let Some(connection) = &mut self.connection {
+        let stream = self.connection.as_mut().filter(|it| it.is_stream());
+        if let Some(connection) = stream {
             connection.is_silent = true;
             let id = connection.id;
             self.after(IDLE, Event::Idle(id));
@@ -412,6 +370,7 @@ impl World {
 
     pub(crate) fn wake(&mut self) {
         self.watch.is_suspended = false;
+        self.hurry();
         self.input(Input::Wake);
     }
 
@@ -449,202 +408,6 @@ impl World {
     }
 }
 
-/// Pages.
-impl World {
-    pub(crate) fn load_more(&mut self, follower: u64) {
-        self.watch.pager.waiting.push(follower);
-        self.page();
-    }
-
-    /// Fetches a page if one is wanted, or answers that there is none.
-    pub(crate) fn page(&mut self) {
-        let pager = &self.watch.pager;
-        if pager.fetching.is_some() || self.watch.replica.store().is_arriving() {
-            return;
-        }
-        let wanted = pager.wanted();
-        match self.watch.replica.begin_page(wanted) {
-            Some(page) => {
-                let id = self.number();
-                self.watch.pager.due = None;
-                self.watch.pager.fetching = Some(Fetch {
-                    id,
-                    page,
-                    ticket: None,
-                    is_second: false,
-                });
-                self.ask_for_page(id);
-            }
-            None => self.answer_pages(),
-        }
-    }
-
-    fn ask_for_page(&mut self, id: u64) {
-        match self.ticket() {
-            Some(ticket) => self.minted_for_page(id, Ok(ticket)),
-            None => {
-                let (delay, minted) = self.mint();
-                self.after(delay, Event::MintedForPage(id, minted));
-            }
-        }
-    }
-
-    pub(crate) fn minted_for_page(&mut self, id: u64, minted: Result<Ticket, Failure>) {
-        let fetch = self.watch.pager.fetching.as_mut();
-        let Some(fetch) = fetch.filter(|it| it.id == id) else {
-            return;
-        };
-        match minted {
-            Ok(ticket) => {
-                fetch.ticket = Some(ticket);
-                let cursor = fetch.page.cursor().map(ToString::to_string);
-                self.desk.held = Some(ticket);
-                let latency = self.latency();
-                self.after(latency, Event::PageRequest(id, ticket, cursor));
-            }
-            Err(failure) => {
-                let page = fetch.page.clone();
-                self.watch.pager.fetching = None;
-                self.no_page(&page, failure);
-            }
-        }
-    }
-
-    pub(crate) fn answered(&mut self, id: u64, answer: Answer) {
-        let fetch = self.watch.pager.fetching.as_mut();
-        let Some(fetch) = fetch.filter(|it| it.id == id) else {
-            return;
-        };
-        let page = fetch.page.clone();
-        match answer {
-            Answer::Refused(failure)
-                if failure.refusal == Some(Refusal::Ticket) && !fetch.is_second =>
-            {
-                fetch.is_second = true;
-                if self.desk.held == fetch.ticket {
-                    self.desk.held = None;
-                }
-                self.ask_for_page(id);
-            }
-            Answer::Refused(failure) => {
-                self.watch.pager.fetching = None;
-                self.no_page(&page, failure);
-            }
-            Answer::Page(told, ticket) => {
-                self.watch.pager.fetching = None;
-                self.desk.held = Some(ticket);
-                self.paged(&page, told);
-            }
-        }
-    }
-
-    fn paged(&mut self, page: &Page, told: server::Page) {
-        let mut actions = Vec::new();
-        let now = self.now();
-        let listed = listed(told);
-        let implausible =
-            *page == Page::First && self.watch.replica.store().is_implausible(&listed);
-        let before = self.versions();
-        let done = self.watch.replica.end_page(now, page, listed, &mut actions);
-        let after = self.versions();
-        let older = after.iter().find(|(id, it)| before.get(id) > Some(it));
-        assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
-        if *page == Page::First && done.is_ok() {
-            self.watch.not_believed = if implausible {
-                self.watch.not_believed + 1
-            } else {
-                0
-            };
-            self.watch.distrusts |= self.watch.not_believed > 1;
-        }
-        self.perform_all(actions);
-        self.check_machine();
-        match done {
-            Ok(_) => {
-                self.watch.pager.attempts = 0;
-                if *page == Page::First {
-                    self.watch.pager.compare = false;
-                }
-            }
-            Err(Outdated) => {
-                self.watch.pager.attempts += 1;
-                if self.watch.pager.attempts >= 3 {
-                    return self.no_page(page, cut("overtaken"));
-                }
-            }
-        }
-        if done.is_ok() && matches!(page, Page::Older(_)) {
-            self.answer_pages();
-        }
-        if self.watch.pager.wanted() != Wanted::default() {
-            self.page();
-        } else if self.watch.replica.store().has_stale_pages() {
-            self.page_soon(SECOND);
-        }
-    }
-
-    fn no_page(&mut self, page: &Page, failure: Failure) {
-        if failure.refusal == Some(Refusal::AccessLost) {
-            return self.input(Input::Failed(failure));
-        }
-        if *page == Page::First {
-            self.watch.pager.compare = false;
-            self.input(Input::NotCompared);
-            return self.page();
-        }
-        self.watch.pager.waiting.clear();
-        self.watch.pager.attempts = 0;
-        if self.watch.replica.store().has_stale_pages() {
-            self.page_soon(30 * SECOND);
-        }
-        if self.watch.pager.compare {
-            self.page();
-        }
-    }
-
-    fn page_soon(&mut self, delay: u64) {
-        let delay = Duration::from_micros(delay);
-        self.watch.pager.due = self.timer(delay, Event::PageDue);
-    }
-
-    pub(crate) fn page_due(&mut self, number: u64) {
-        if self.watch.pager.due == Some(number) {
-            self.watch.pager.due = None;
-            self.page();
-        }
-    }
-
-    /// What there is, is there: those who waited are promised the revision that has it.
-    fn answer_pages(&mut self) {
-        if self.watch.pager.waiting.is_empty() {
-            return;
-        }
-        self.note_changes();
-        self.watch.pager.attempts = 0;
-        for id in std::mem::take(&mut self.watch.pager.waiting) {
-            let follower = self.followers.iter_mut().find(|it| it.id == id);
-            if let Some(follower) = follower {
-                follower.promise(&self.watch.replica);
-            }
-        }
-    }
-}
-
-fn listed(page: server::Page) -> Listed {
-    let mut listed = Listed {
-        is_empty: page.records.is_empty(),
-        cursor: page.cursor,
-        ..Listed::default()
-    };
-    for (_, record) in page.records {
-        match wire::decode_record(&record) {
-            Ok(record) => listed.records.push(record),
-            Err(error) => listed.unreadable.extend(error.uri().cloned()),
-        }
-    }
-    listed
-}
-
 /// Whether nothing may go because of an input: a snapshot that begins, or a connection that ends, takes nothing away.
 fn keeps_all(input: &Input) -> bool {
     match input {
@@ -654,21 +417,9 @@ fn keeps_all(input: &Input) -> bool {
     }
 }
 
-impl World {
-    /// The versions that the server has given to the records that are shown, by id.
-    fn versions(&self) -> BTreeMap<u64, u64> {
-        let entries = self.watch.replica.store().entries();
-        let confirmed = entries.filter(|it| it.optimistic.is_none());
-        let version = |cid: Option<&str>| cid?.strip_prefix('v')?.parse().ok();
-        confirmed
-            .filter_map(|it| Some((it.id, version(it.record.cid.as_deref())?)))
-            .collect()
-    }
-}
-
 /// What the lifecycle promises, whatever happens.
 impl World {
-    fn check_machine(&self) {
+    pub(crate) fn check_machine(&self) {
         let machine = self.watch.replica.machine();
         let (status, connection) = (machine.status(), self.connection.as_ref());
         let under_way =

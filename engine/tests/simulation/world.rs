@@ -12,7 +12,8 @@ use crate::{
     schedule::Setup,
     server::{self, Server},
     stream::{Connection, Message, Told},
-    watch::{Desk, Watch},
+    tickets::Desk,
+    watch::Watch,
 };
 
 pub(crate) const MS: u64 = 1000;
@@ -29,7 +30,8 @@ pub(crate) struct Ticket {
 /// What a request for a page is answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Page(server::Page, Ticket),
+    /// With a fresh ticket, where there are any.
+    Page(server::Page, Option<Ticket>),
     Refused(Failure),
 }
 
@@ -48,16 +50,29 @@ pub(crate) enum Event {
     MintedForPage(u64, Result<Ticket, Failure>),
     /// The clocks tell that the machine slept.
     Slept,
+    LookDue(u64),
+    FirstLook(u64),
+    ListChanged(u64, u64),
+    ListHeard(u64),
     // From the network to the device.
     Handshake(u64, server::Page, Ticket),
     Arrive(u64, Message),
     Answered(u64, Answer),
+    /// The server has no stream.
+    NoStream(u64),
+    /// Where the server stands, if it says so.
+    Positioned(u64, Result<Option<u64>, ()>),
+    Listed(u64, Result<server::Page, Failure>),
     // At the server.
     Request(u64, Ticket),
     Read(u64),
     Subscribe(u64),
     Upgrade(u64),
     PageRequest(u64, Ticket, Option<String>),
+    PositionAsked(u64),
+    ListAsked(u64),
+    /// A page of a list.
+    ListPageAsked(u64, Option<String>),
     Publish(Told),
 }
 
@@ -72,6 +87,10 @@ impl Event {
                 | Self::WriteDue(_)
                 | Self::CacheRead(_)
                 | Self::Idle(_)
+                | Self::LookDue(_)
+                | Self::FirstLook(_)
+                | Self::ListChanged(..)
+                | Self::ListHeard(_)
         )
     }
 
@@ -83,6 +102,9 @@ impl Event {
                 | Self::Subscribe(_)
                 | Self::Upgrade(_)
                 | Self::PageRequest(..)
+                | Self::PositionAsked(_)
+                | Self::ListAsked(_)
+                | Self::ListPageAsked(..)
                 | Self::Publish(_)
         )
     }
@@ -124,6 +146,8 @@ pub(crate) struct World {
     asleep_until: u64,
     pub(crate) account: usize,
     pub(crate) desk: Desk,
+    /// Since when the device knows that the server has no stream.
+    pub(crate) without_stream: Option<u64>,
     pub(crate) watch: Watch,
     pub(crate) followers: Vec<Follower>,
     pub(crate) rows: Rows,
@@ -155,6 +179,7 @@ impl World {
             asleep_until: 0,
             account: 0,
             desk: Desk::default(),
+            without_stream: None,
             watch: Watch::new(&setup, 0),
             followers: Vec::new(),
             rows: Rows::new(setup.keep),
@@ -259,6 +284,16 @@ impl World {
             Event::Upgrade(id) => self.upgrade(id),
             Event::PageRequest(id, ticket, cursor) => self.page_request(id, ticket, cursor),
             Event::Publish(told) => self.go_out(told),
+            Event::LookDue(id) => self.look(id),
+            Event::FirstLook(id) => self.first_look(id),
+            Event::ListChanged(id, number) => self.list_changed(id, number),
+            Event::ListHeard(id) => self.hear(id),
+            Event::NoStream(id) => self.begin_lists(id),
+            Event::Positioned(id, answer) => self.positioned(id, answer),
+            Event::Listed(id, answer) => self.listed(id, answer),
+            Event::PositionAsked(id) => self.position_asked(id),
+            Event::ListAsked(id) => self.list_asked(id),
+            Event::ListPageAsked(id, cursor) => self.list_page_asked(id, cursor.as_deref()),
         }
     }
 }

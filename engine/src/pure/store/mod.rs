@@ -192,6 +192,9 @@ impl Store {
 
     /// A record of the snapshot, or of a page, that cannot be read: what is known of it stays.
     pub fn spare(&mut self, uri: &str) {
+        if self.unnamed.is_some() {
+            self.window.listed.add_unreadable(1);
+        }
         let slots: Vec<usize> = self.entries.of(uri).map(|it| it.slot).collect();
         for slot in slots {
             self.name(slot);
@@ -323,6 +326,8 @@ impl Store {
     ) {
         if let Some(known) = &known {
             self.name(known.slot);
+            // No page has to confirm it any more, and none below would have it.
+            self.window.stale.remove(&known.id);
         }
         if is_stored {
             self.children.earn(record.bytes());

@@ -62,13 +62,13 @@ impl Store {
             }
         }
         let window = &mut self.window;
-        let reached = match window.depth {
+        let reached = match &window.depth {
             Depth::Nothing => true,
-            Depth::To(known) => listed.reaches(&known, window.newest_first),
+            Depth::To(known) => listed.reaches(known, window.newest_first),
             Depth::All => false,
         };
         if reached {
-            (window.depth, window.cursor) = (Depth::To(listed), Some(cursor.clone()));
+            (window.depth, window.cursor) = (Depth::To(listed.clone()), Some(cursor.clone()));
         }
         if !reached || !window.stale.is_empty() {
             window.refresh = Some(Refresh {
@@ -190,7 +190,7 @@ impl Store {
         self.learn(listed.profiles);
         let mut has = Listing::default();
         for record in listed.records {
-            has.add(&record);
+            has.add(&record, self.window.of_lists);
             let known = self.known(&record);
             if let Some(known) = &known {
                 self.window.stale.remove(&known.id);
@@ -200,6 +200,7 @@ impl Store {
                 self.arrive(known, record, false, true);
             }
         }
+        has.add_unreadable(listed.unreadable.len());
         for uri in &listed.unreadable {
             self.spare(uri.as_str());
             for entry in self.entries.of(uri.as_str()) {
@@ -230,7 +231,8 @@ impl Store {
     /// An older page joined below.
     fn extended(&mut self, has: Listing, cursor: Option<Arc<str>>) {
         let window = &mut self.window;
-        window.depth = match (&cursor, window.depth) {
+        let known = std::mem::replace(&mut window.depth, Depth::Nothing);
+        window.depth = match (&cursor, known) {
             (None, _) => Depth::All,
             (Some(_), Depth::To(known)) => Depth::To(known.and(has)),
             (Some(_), _) => Depth::To(has),
@@ -244,8 +246,8 @@ impl Store {
             return;
         };
         let newest_first = self.window.newest_first;
-        let listed = before.listed.and(has);
-        let is_further = !newest_first || has.count == 0 || has.end < before.listed.end;
+        let is_further = !newest_first || has.count == 0 || has.ends_below(&before.listed);
+        let listed = before.listed.clone().and(has);
         let pages = before.pages - 1;
         if !is_further || pages == 0 {
             // What cannot be told from such pages stays as it is, until the next snapshot.
@@ -257,9 +259,9 @@ impl Store {
                 continue;
             };
             // A page begins strictly below the last record of the one before: of others of the very same time nobody
-            // can tell.
+            // can tell, unless URIs decide between them.
             let time = entry.confirmed().map(|it| it.record.time_us);
-            let tied = newest_first && time == before.listed.end;
+            let tied = newest_first && time.is_some_and(|it| before.listed.is_tied(it));
             let covered = cursor.is_none() || newest_first && self.is_past(&listed, &entry);
             if tied || meanwhile.records.contains(entry.record.uri.as_str()) {
                 continue;
@@ -273,9 +275,9 @@ impl Store {
             (self.window.depth, self.window.cursor) = (Depth::All, None);
             return;
         };
-        let reached = match self.window.depth {
+        let reached = match &self.window.depth {
             Depth::Nothing => true,
-            Depth::To(known) => listed.reaches(&known, newest_first),
+            Depth::To(known) => listed.reaches(known, newest_first),
             Depth::All => false,
         };
         if reached && !newest_first {
@@ -287,7 +289,7 @@ impl Store {
         }
         let window = &mut self.window;
         if reached {
-            (window.depth, window.cursor) = (Depth::To(listed), Some(cursor.clone()));
+            (window.depth, window.cursor) = (Depth::To(listed.clone()), Some(cursor.clone()));
         }
         if !reached || !window.stale.is_empty() {
             window.refresh = Some(Refresh {

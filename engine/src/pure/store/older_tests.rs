@@ -1,5 +1,5 @@
 use super::*;
-use crate::pure::protocol::record::Record;
+use crate::pure::protocol::record::{AtUri, Record};
 use crate::pure::{
     store::home::Home,
     view::{View, filter::Filter, path::Path as FieldPath},
@@ -286,6 +286,74 @@ fn records_of_one_time_at_the_edge_of_a_page_are_not_taken_for_gone() {
     assert_eq!(store.len(), 5);
 }
 
+/// A store of a server without a stream, which has listed these.
+fn of_lists(first: Vec<Record>, cursor: &str) -> Store {
+    let mut store = Store::default();
+    store.has_lists_only(true);
+    store.begin_snapshot();
+    first.into_iter().for_each(|it| store.confirm(it));
+    store.end_snapshot(Some(cursor.to_owned()));
+    store
+}
+
+fn at(n: i64, name: &str) -> Record {
+    let json = format!(
+        r#"{{"uri":"at://d/c/{name}","time_us":{},"value":"x"}}"#,
+        T + n * 1000
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+fn names(store: &Store) -> String {
+    let names = store.entries().map(|it| it.record.rkey().to_owned());
+    names.collect()
+}
+
+#[test]
+fn in_lists_a_record_that_went_at_the_edge_of_a_page_is_gone_though_others_have_its_time() {
+    let mut store = of_lists(vec![at(2, "a"), at(1, "b"), at(1, "c")], "c");
+    let page = store.begin_page(OLDER).unwrap();
+    let below = vec![at(1, "d"), at(1, "e"), at(1, "f")];
+    store
+        .end_page(&page, listed(below, Some("f".into())))
+        .unwrap();
+    assert_eq!(names(&store), "abcdef");
+
+    // Without b on the first page and e on the one below.
+    let page = store.begin_page(FIRST).unwrap();
+    let first = vec![at(2, "a"), at(1, "c"), at(1, "d")];
+    store
+        .end_page(&page, listed(first, Some("d".into())))
+        .unwrap();
+    assert_eq!(names(&store), "acdef");
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("d"));
+    let below = vec![at(1, "f"), at(0, "g"), at(0, "h")];
+    store
+        .end_page(&page, listed(below, Some("h".into())))
+        .unwrap();
+    assert_eq!(names(&store), "acdfgh");
+    assert_eq!(store.cursor().unwrap().as_ref(), "h");
+    assert_eq!(store.begin_page(Wanted::default()), None);
+}
+
+#[test]
+fn in_lists_pages_of_records_of_one_time_lead_on() {
+    let mut store = of_lists(vec![at(1, "b"), at(1, "c"), at(1, "d")], "d");
+    // One came on top: d is below the first page from now on.
+    let page = store.begin_page(FIRST).unwrap();
+    let first = vec![at(2, "a"), at(1, "b"), at(1, "c")];
+    store
+        .end_page(&page, listed(first, Some("c".into())))
+        .unwrap();
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("c"));
+    store
+        .end_page(&page, listed(vec![at(1, "d")], None))
+        .unwrap();
+    assert_eq!((names(&store).as_str(), store.cursor()), ("abcd", None));
+}
+
 #[test]
 fn a_snapshot_without_a_cursor_covers_everything() {
     let mut store = paged();
@@ -317,6 +385,24 @@ fn a_page_does_not_undo_what_happened_while_it_was_on_its_way() {
         store.end_page(&page, listed(records(5..10), None)),
         Err(Outdated)
     );
+}
+
+#[test]
+fn a_record_that_is_told_between_two_pages_of_a_refresh_does_not_go_with_the_second() {
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    let first = records((10..20).rev());
+    store
+        .end_page(&page, listed(first, Some("10".into())))
+        .unwrap();
+    // It rises from below.
+    let edited = r#"{"uri":"at://d/c/007","time_us":1795432906030000,"value":"edited"}"#;
+    assert_eq!(store.upsert(serde_json::from_str(edited).unwrap()), None);
+    let page = store.begin_page(Wanted::default()).unwrap();
+    let below = records([9, 8, 6, 5]);
+    store.end_page(&page, listed(below, None)).unwrap();
+    assert_eq!(shown(&store)[..2], [30, 19]);
+    assert_eq!(store.len(), 15);
 }
 
 #[test]
@@ -383,6 +469,32 @@ fn an_unreadable_record_is_all_that_a_snapshot_or_a_page_spares() {
     };
     store.end_page(&page, part).unwrap();
     assert!(shown(&store).contains(&10) && !shown(&store).contains(&9));
+}
+
+#[test]
+fn a_first_page_of_unreadable_records_alone_takes_nothing_of_what_follows_it() {
+    let odd = AtUri::parse("at://d/c/odd").unwrap();
+    let mut store = paged();
+    let page = store.begin_page(FIRST).unwrap();
+    let first = Listed {
+        unreadable: vec![odd],
+        cursor: Some("x".into()),
+        ..Listed::default()
+    };
+    store.end_page(&page, first).unwrap();
+    assert_eq!(store.len(), 15);
+    let page = store.begin_page(Wanted::default()).unwrap();
+    assert_eq!(page, stale("x"));
+    let below = records((5..20).rev());
+    store
+        .end_page(&page, listed(below, Some("5".into())))
+        .unwrap();
+    assert_eq!((store.len(), store.has_stale_pages()), (15, false));
+
+    store.begin_snapshot();
+    store.spare("at://d/c/odd");
+    store.end_snapshot(Some("x".into()));
+    assert_eq!(store.len(), 15);
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(super) struct Window {
 }
 
 /// How far down a list is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Depth {
     /// Nothing of it yet.
     Nothing,
@@ -58,12 +58,21 @@ pub(super) enum Depth {
 }
 
 /// What a snapshot, and the pages that follow it, have listed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// The time of the last record, in microseconds since the Unix epoch; `None` if there was none.
-    pub(super) end: Option<i64>,
+    /// The place of the last record; `None` if there was none that could be read.
+    pub(super) end: Option<End>,
     /// How many records.
     pub(super) count: usize,
+}
+
+/// A place in a list that is newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    /// In microseconds since the Unix epoch.
+    pub(super) time_us: i64,
+    /// It decides between equal times where the server has lists only; elsewhere nothing does.
+    uri: Option<Arc<str>>,
 }
 
 /// What lies below a snapshot is being asked for again, page by page.
@@ -78,20 +87,29 @@ pub(super) struct Refresh {
 }
 
 impl Listing {
-    /// One more record.
-    pub(super) fn add(&mut self, record: &Record) {
-        self.end = Some(
-            self.end
-                .map_or(record.time_us, |end| end.min(record.time_us)),
-        );
+    /// One more record, whose URI may decide between equal times.
+    pub(super) fn add(&mut self, record: &Record, by_uri: bool) {
+        let end = End {
+            time_us: record.time_us,
+            uri: by_uri.then(|| record.uri.shared().clone()),
+        };
+        if self.end.as_ref().is_none_or(|it| end.is_below(it)) {
+            self.end = Some(end);
+        }
         self.count += 1;
+    }
+
+    /// Records that cannot be read: nobody knows where they stand.
+    pub(super) fn add_unreadable(&mut self, count: usize) {
+        self.count += count;
     }
 
     /// This one, and what follows it.
     pub(super) fn and(self, next: Self) -> Self {
         Self {
             end: match (self.end, next.end) {
-                (Some(end), Some(next)) => Some(end.min(next)),
+                (Some(end), Some(next)) if end.is_below(&next) => Some(end),
+                (Some(_), Some(next)) => Some(next),
                 (end, next) => end.or(next),
             },
             count: self.count + next.count,
@@ -101,7 +119,10 @@ impl Listing {
     /// Whether it goes as far down as `other`, in a list that is newest first or in some other order.
     pub(super) fn reaches(&self, other: &Self, newest_first: bool) -> bool {
         match newest_first {
-            true => self.end <= other.end,
+            true => match (&self.end, &other.end) {
+                (Some(end), Some(other)) => !other.is_below(end),
+                (end, _) => end.is_none() && self.count == 0,
+            },
             false => self.count >= other.count,
         }
     }
@@ -114,8 +135,37 @@ impl Listing {
             (true, Some(_)) => SPACE_LAG_US,
             (true, None) => PUBLIC_LAG_US,
         };
-        self.end
-            .is_none_or(|end| entry.record.time_us.saturating_sub(lag) > end)
+        let time_us = entry.record.time_us.saturating_sub(lag);
+        self.end.as_ref().is_some_and(|end| {
+            let uri = end.uri.as_deref();
+            let is_before = || uri.is_some_and(|it| entry.record.uri.as_str() < it);
+            time_us > end.time_us || time_us == end.time_us && is_before()
+        })
+    }
+
+    /// Whether it ends further down than `other`, as a page of what follows should.
+    pub(super) fn ends_below(&self, other: &Self) -> bool {
+        match (&self.end, &other.end) {
+            (Some(end), Some(other)) => end.is_below(other),
+            // Where one of them tells no place, it may.
+            _ => true,
+        }
+    }
+
+    /// Whether nobody can tell on which side of its end a record of this time stands.
+    pub(super) fn is_tied(&self, time_us: i64) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|it| it.uri.is_none() && it.time_us == time_us)
+    }
+}
+
+impl End {
+    fn is_below(&self, other: &Self) -> bool {
+        let is_after = || match (&self.uri, &other.uri) {
+            (Some(uri), Some(other)) => uri > other,
+            _ => false,
+        };
+        self.time_us < other.time_us || self.time_us == other.time_us && is_after()
     }
 }
 
@@ -219,7 +269,7 @@ impl Window {
 
     /// The snapshot has this record.
     pub(super) fn covers(&mut self, record: &Record) {
-        self.listed.add(record);
+        self.listed.add(record, self.of_lists);
     }
 
     /// A live event knows better than a page that is on its way.
