@@ -10,7 +10,7 @@ use std::{
 };
 
 use cache_support::*;
-use contrail_sync_engine::{Cache, CacheConfig, WarningKind};
+use contrail_sync_engine::{Cache, CacheConfig, Profile, WarningKind, internals::Changes};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::tempdir;
 use tokio::runtime::Handle;
@@ -250,7 +250,11 @@ async fn a_lock_that_comes_later_costs_no_row() {
     let path = dir.path().join("contrail-sync.sqlite");
     let cache = open(&path);
     let mut warnings = cache.warnings();
-    let whole = |version| changes(records(ROWS, version, BODY), true);
+    let bob = Profile::parse(r#"{"did":"did:plc:bob","handle":"bob.test"}"#).unwrap();
+    let whole = |version| Changes {
+        profiles: Some(vec![bob.clone()]),
+        ..changes(records(ROWS, version, BODY), true)
+    };
     write(&cache, &key("a"), whole(1)).await.unwrap();
     let mut holder = Process::start("lock writers", &path);
     assert_eq!(holder.line().unwrap(), "locked");
@@ -262,7 +266,9 @@ async fn a_lock_that_comes_later_costs_no_row() {
     warned(&mut warnings, WarningKind::Restored).await;
     cache.close().await.unwrap();
     let cache = open(&path);
-    let rows = all(&cache, &key("a")).await.unwrap();
+    let loaded = cache.load(&key("a"), 50).await.unwrap().unwrap();
+    assert_eq!(loaded.profiles, [bob]);
+    let rows = drain(loaded).await;
     assert_eq!(rows.len(), ROWS);
     assert!(rows.iter().all(|row| genuine(row, BODY).1 == 2));
     cache.close().await.unwrap();

@@ -58,7 +58,7 @@ const { hasOwnProperty: hasOwn } = Object.prototype;
 
 /** Whether two JSON values have the same content; the order of keys does not count. */
 export function equal(a: unknown, b: unknown): boolean {
-  if (!(a instanceof Object && b instanceof Object)) return a === b;
+  if (a === b || !(a instanceof Object && b instanceof Object)) return a === b;
   const keys = Object.keys(a);
   return (
     Array.isArray(a) === Array.isArray(b) &&

@@ -152,9 +152,15 @@ export class Screen {
     const told = { records, whole: this.#wholeRev !== NEVER, retelling: this.#retelling };
     const next = this.#held ? overlay(this.#held, told) : records;
     if (!isSameList(next, this.#records)) this.#records = next;
-    const profiles = this.#held ? { ...this.#profiles, ...this.#toldProfiles } : this.#toldProfiles;
-    this.#profiles = sameProfiles(this.#profiles, profiles);
+    this.#profiles = this.#shownProfiles();
     return { status, error, cursor, records: this.#records, profiles: this.#profiles };
+  }
+
+  #shownProfiles(): Profiles {
+    if (this.#held) return sameProfiles(this.#profiles, { ...this.#profiles, ...this.#toldProfiles });
+    // The next one that tells of none has nothing to compare.
+    this.#toldProfiles = sameProfiles(this.#profiles, this.#toldProfiles);
+    return this.#toldProfiles;
   }
 }
 

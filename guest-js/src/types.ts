@@ -67,7 +67,9 @@ export interface Profile {
   /** The account. */
   readonly did: string;
   /** Its handle, where the appview knows one. */
-  readonly handle?: string;
+  readonly handle?: string | null;
+  /** Further profiles of the account, where the appview knows several collections of them: this is the first one by name. */
+  readonly others?: readonly Profile[];
   readonly [field: string]: unknown;
 }
 

@@ -110,6 +110,7 @@ struct Profile {
     /// The account.
     did: String,
     /// Its handle, where the appview knows one.
+    #[ts(optional, type = "string | null")]
     handle: Option<String>,
 }
 

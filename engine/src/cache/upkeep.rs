@@ -141,7 +141,8 @@ async fn halve(conn: &mut SqliteConnection, watch: i64) -> Result<bool, sqlx::Er
         .bind(count - count / 2)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("UPDATE watch SET record_count = ?2, writer = 0 WHERE id = ?1")
+    // The writer tells its profiles again with the fewer rows that it writes then.
+    sqlx::query("UPDATE watch SET record_count = ?2, writer = 0, profiles = NULL, profiles_hash = NULL WHERE id = ?1")
         .bind(watch)
         .bind(count / 2)
         .execute(&mut *tx)
@@ -188,8 +189,8 @@ async fn copy_watches(memory: &mut SqliteConnection) -> Result<(), sqlx::Error> 
     for statement in [
         "DELETE FROM disk.watch WHERE key IN (SELECT key FROM main.watch)",
         "INSERT INTO disk.watch
-                (key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer)
-            SELECT key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer
+                (key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer, profiles, profiles_hash)
+            SELECT key, account, cursor, synced_at, used_at, record_count, hash, source, realm, writer, profiles, profiles_hash
             FROM main.watch",
         "INSERT INTO disk.record (watch, uri, space, time_us, rkey, live_time, hash, body)
             SELECT disk_watch.id, r.uri, r.space, r.time_us, r.rkey, r.live_time, r.hash, r.body

@@ -222,9 +222,10 @@ impl Engine {
     /// Closes all connections until [`wake`](Self::wake), and writes what is not in the cache yet, for no longer
     /// than `deadline`. For moments before the app sleeps.
     pub async fn suspend(&self, deadline: Duration) {
+        // Who wakes up does not know which connections outlived the sleep: not one that wakes meanwhile, either.
+        self.inner.desk.http.doubt_all();
         let suspended = self.ask_all(|done| Command::Suspend { done });
         let _ = tokio::time::timeout(deadline, suspended).await;
-        // Who wakes up does not know which connections outlived the sleep.
         self.inner.desk.http.doubt_all();
     }
 

@@ -225,14 +225,17 @@ impl Answer {
     /// Reads a whole body of at most `limit` bytes; `None` if it is larger.
     pub async fn body(self, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
         let (origin, began) = (self.origin.clone(), Instant::now());
+        let mut heard = began;
         let mut body = Vec::new();
         let mut chunks = std::pin::pin!(self.chunks());
         loop {
-            let after = longest(body.len());
-            let chunk = tokio::time::timeout_at(began + after, chunks.next()).await;
+            let end = (began + longest(body.len())).min(heard + ANSWER_TIMEOUT);
+            let chunk = tokio::time::timeout_at(end, chunks.next()).await;
             let Ok(chunk) = chunk else {
+                let after = end - began;
                 return Err(TransportError::ConnectTimeout { origin, after });
             };
+            heard = Instant::now();
             let Some(chunk) = chunk.transpose()? else {
                 return Ok(Some(body));
             };

@@ -22,6 +22,8 @@ pub(super) enum Happening {
     Input(Input),
     Ticket(Ticket),
     Profiles(Vec<Profile>),
+    /// It ended because nothing was heard any more.
+    Silence(Failure),
 }
 
 pub(super) enum Connection {
@@ -131,6 +133,9 @@ fn incoming(item: Option<Result<Incoming, TransportError>>, skips: &mut Skips) -
         Some(Ok(Incoming::Changed)) => Input::Refresh,
         Some(Ok(Incoming::Ticket(ticket))) => return Happening::Ticket(ticket),
         Some(Ok(Incoming::Profiles(profiles))) => return Happening::Profiles(profiles),
+        Some(Err(error @ TransportError::IdleTimeout { .. })) => {
+            return Happening::Silence(Failure::from(&error));
+        }
         Some(Err(error)) => Input::Failed(Failure::from(&error)),
         None => Input::Failed(Failure::from(&WatchError::Disconnected)),
     })

@@ -28,7 +28,6 @@ use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
-    failure::ErrorKind,
     id::WatchId,
     pure::{
         lifecycle::{
@@ -353,6 +352,10 @@ impl Watch {
     fn happened(&mut self, now: Duration, happening: Happening) {
         match happening {
             Happening::Input(input) => self.input_at(now, input),
+            Happening::Silence(failure) => {
+                self.fell_silent();
+                self.input_at(now, Input::Failed(failure));
+            }
             // What an appview gives in exchange is a ticket of its own kind, for the query.
             Happening::Ticket(_) if self.spec.ticket_in == TicketIn::Header => {}
             Happening::Ticket(ticket) => self.desk.roll(ticket, self.generation),
@@ -372,9 +375,6 @@ impl Watch {
         if let Input::Failed(failure) = &input {
             let error = &failure.payload.message;
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), %error, "connection failed");
-            if failure.payload.kind == ErrorKind::IdleTimeout {
-                self.fell_silent();
-            }
         }
         let failed = match &input {
             Input::Failed(failure) => Some(WatchError::Failed(failure.payload.clone())),

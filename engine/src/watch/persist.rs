@@ -76,8 +76,10 @@ pub(super) struct Persist {
     lease: Arc<Lease>,
     /// What the cache has not heard yet.
     ledger: RowLedger,
-    /// The profiles that were written last.
+    /// The profiles that were written last, or need not be.
     profiles: Profiles,
+    /// Those that there are.
+    known: Profiles,
     pages: Option<BoxStream<'static, Page>>,
     /// The store has heard the server: rows of last time know less.
     outdated: bool,
@@ -116,6 +118,7 @@ impl Persist {
             key,
             ledger: RowLedger::new(max_records),
             profiles: Profiles::default(),
+            known: Profiles::default(),
             pages: None,
             outdated: false,
             due: Timer::default(),
@@ -186,6 +189,10 @@ impl Persist {
 
     /// Notes what profiles there are, to be written later if they are others than before.
     pub(super) fn heed_profiles(&mut self, profiles: &Profiles) {
+        if *profiles == self.known {
+            return;
+        }
+        self.known.clone_from(profiles);
         if *profiles != self.profiles {
             self.ledger.touch();
             self.debounce();
@@ -201,6 +208,8 @@ impl Persist {
         }
         self.pages = None;
         self.due.stop();
+        // As with records: what is not written yet is not written because of them any more.
+        self.profiles.clone_from(&self.known);
         self.quiet = Instant::now() + QUIET;
         self.lease = self.cache.lease(self.key.clone());
     }

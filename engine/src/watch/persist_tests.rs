@@ -39,6 +39,7 @@ impl Live {
         for change in self.store.take_changes() {
             self.persist.note(&change);
         }
+        self.persist.heed_profiles(self.store.profiles());
     }
 
     /// Writes what there is to write.
@@ -122,4 +123,26 @@ async fn a_watch_that_was_about_to_end_when_its_rows_were_cleared_writes_none_of
     let Live { store, persist } = ending;
     persist.finish(&store).await;
     assert_eq!(rows(&cache).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn profiles_that_waited_to_be_written_bring_nothing_back_after_a_clear() {
+    let cache = Cache::open(CacheConfig::new(None), &Handle::current());
+    let mut live = Live::of(&cache, "a");
+    live.say(1);
+    live.flush().await;
+    let profile = Profile::parse(r#"{"did":"did:plc:bob"}"#).unwrap();
+    live.store.learn(vec![profile]);
+    live.note();
+    cache.clear(None, None).await.unwrap();
+    live.persist.heed_clears();
+    live.note();
+    tokio::time::sleep(2 * QUIET).await;
+    live.flush().await;
+    assert_eq!(rows(&cache).await, 0, "nothing changed since");
+    live.say(2);
+    live.flush().await;
+    assert_eq!(rows(&cache).await, 2);
+    let loaded = cache.load(&live.persist.key, 50).await.unwrap().unwrap();
+    assert_eq!(loaded.profiles.len(), 1);
 }

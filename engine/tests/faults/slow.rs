@@ -209,6 +209,29 @@ fn an_answer_that_comes_slowly_but_steadily_is_waited_for() {
     });
 }
 
+#[test]
+fn an_answer_that_begins_fast_and_then_stalls_is_not_waited_for_any_longer() {
+    let (servers_clock, client_clock) = (of_servers(), of_client());
+    // At the slowest pace that is waited for, what came of it would be minutes.
+    let long = "x".repeat(1600 * 1024);
+    let body = lists::list(&["one", &long]);
+    let server = Server::start(move |asked| match asked.place {
+        Place::List if asked.nth == 1 => json(&body).cut(1500 * 1024, Then::Hold),
+        _ => lists::reply(asked),
+    });
+    let server = servers_clock.block_on(server);
+    client_clock.block_on(async {
+        let _stopped = stop();
+        let mut spec = anywhere(server.url(lists::PATH));
+        spec.transport = TransportKind::Poll;
+        let watch = engine().watch(spec).await;
+        let seen = watch_all(&[watch]).await;
+        let (kind, after) = seen[0].0.unwrap();
+        assert_eq!(kind, ErrorKind::Connect);
+        assert!((28..=40).contains(&after), "after {after} s");
+    });
+}
+
 #[tokio::test]
 async fn an_event_that_takes_longer_than_the_idle_time_out_arrives_byte_by_byte() {
     let event = |place| match place {

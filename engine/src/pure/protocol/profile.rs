@@ -1,8 +1,11 @@
 //! Profiles: what an appview tells of the accounts that its answers name, where a query asks for it (`profiles=true`).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::wire::{MAX_NESTING, nests_deeper};
@@ -11,6 +14,8 @@ use super::wire::{MAX_NESTING, nests_deeper};
 const MAX_DID_BYTES: usize = 2048;
 /// Largest profile that is kept. They have a few hundred bytes.
 const MAX_PROFILE_BYTES: usize = 64 * 1024;
+/// Most profiles of one answer: a list names its authors, and those of its children and references.
+const MAX_PROFILES: usize = 10_000;
 
 /// What an appview told of an account. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,23 +28,7 @@ pub struct Profile {
 impl Profile {
     /// `None` if the text is not an object with a DID, or is larger or deeper than any profile.
     pub fn parse(json: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Named {
-            did: String,
-            handle: Option<String>,
-        }
-        if json.len() > MAX_PROFILE_BYTES || nests_deeper(json, MAX_NESTING) {
-            return None;
-        }
-        // As a sequence it would be read, too.
-        let is_object = json.trim_ascii_start().starts_with('{');
-        let Named { did, handle } = serde_json::from_str(json).ok().filter(|_| is_object)?;
-        let fits = did.starts_with("did:") && did.len() <= MAX_DID_BYTES;
-        fits.then(|| Self {
-            did: did.into(),
-            handle: handle.map(Into::into),
-            json: json.into(),
-        })
+        read(json).map(|(profile, _)| profile)
     }
 
     /// The account.
@@ -52,7 +41,8 @@ impl Profile {
         self.handle.as_deref()
     }
 
-    /// All that the appview told, `did` and `handle` included: a JSON object.
+    /// All that the appview told, `did` and `handle` included: a JSON object. Where it told of several collections of
+    /// profiles, the object is of the first one by name, and has the others as an array `others`.
     pub fn json(&self) -> &str {
         &self.json
     }
@@ -60,18 +50,104 @@ impl Profile {
     pub(crate) fn shared_did(&self) -> &Arc<str> {
         &self.did
     }
+
+    /// The same with further profiles of the account, as far as they fit.
+    fn with_others(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let mut texts = String::new();
+        for other in others {
+            if self.json.len() + texts.len() + other.json.len() + 16 <= MAX_PROFILE_BYTES {
+                let comma = if texts.is_empty() { "" } else { "," };
+                texts.extend([comma, other.json()]);
+            }
+        }
+        let object = self.json.trim_ascii_end().strip_suffix('}');
+        match object {
+            Some(object) if !texts.is_empty() => Self {
+                json: format!(r#"{object},"others":[{texts}]}}"#).into(),
+                ..self
+            },
+            _ => self,
+        }
+    }
 }
 
-/// The `profiles` of an answer. What is none costs only itself: the records of the answer are as good without it.
+/// A profile, and what tells it from others of the same account: the collection that it is from, as JSON.
+fn read(json: &str) -> Option<(Profile, String)> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        did: String,
+        handle: Option<String>,
+        #[serde(borrow)]
+        collection: Option<&'a RawValue>,
+    }
+    if json.len() > MAX_PROFILE_BYTES || nests_deeper(json, MAX_NESTING) {
+        return None;
+    }
+    // As a sequence it would be read, too.
+    let is_object = json.trim_ascii_start().starts_with('{');
+    let named: Named<'_> = serde_json::from_str(json).ok().filter(|_| is_object)?;
+    let fits = named.did.starts_with("did:") && named.did.len() <= MAX_DID_BYTES;
+    let collection = named.collection.map(|it| it.get().to_owned());
+    fits.then(|| {
+        let profile = Profile {
+            did: named.did.into(),
+            handle: named.handle.map(Into::into),
+            json: json.into(),
+        };
+        (profile, collection.unwrap_or_default())
+    })
+}
+
+/// The `profiles` of an answer, one for each account, as far as the bounds allow. What is none costs only itself: the
+/// records of the answer are as good without it.
 #[derive(Debug, Default)]
 pub(crate) struct Profiles(pub(crate) Vec<Profile>);
 
 impl<'de> Deserialize<'de> for Profiles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?;
-        let each: Vec<&RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
-        let profiles = each.into_iter().map(RawValue::get);
-        Ok(Self(profiles.filter_map(Profile::parse).collect()))
+        let mut each = Vec::new();
+        let mut json = serde_json::Deserializer::from_str(text.get());
+        // What was read before the bound, or before it turned out to be none, counts.
+        let _ = json.deserialize_seq(Each(&mut each));
+        Ok(Self(by_account(each)))
+    }
+}
+
+/// An appview that knows several collections of profiles tells of an account once for each, in no order.
+fn by_account(each: Vec<(Profile, String)>) -> Vec<Profile> {
+    let mut accounts: BTreeMap<Arc<str>, Vec<(String, Profile)>> = BTreeMap::new();
+    for (profile, collection) in each {
+        let of_account = accounts.entry(profile.did.clone()).or_default();
+        of_account.push((collection, profile));
+    }
+    let gathered = accounts.into_values().filter_map(|mut of_account| {
+        of_account.sort_by(|(a, x), (b, y)| (a, &x.json).cmp(&(b, &y.json)));
+        let mut profiles = of_account.into_iter().map(|(_, profile)| profile);
+        let first = profiles.next()?;
+        Some(first.with_others(profiles))
+    });
+    gathered.collect()
+}
+
+/// Reads an array of profiles.
+struct Each<'a>(&'a mut Vec<(Profile, String)>);
+
+impl<'de> Visitor<'de> for Each<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of profiles")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        for _ in 0..MAX_PROFILES {
+            let Some(text) = array.next_element::<&'de RawValue>()? else {
+                break;
+            };
+            self.0.extend(read(text.get()));
+        }
+        Ok(())
     }
 }
 
@@ -94,6 +170,43 @@ mod tests {
         ] {
             assert_eq!(Profile::parse(nameless).unwrap().handle(), None);
         }
+    }
+
+    #[test]
+    fn several_profiles_of_an_account_are_one_whatever_their_order() {
+        let of = |collection: &str, rest: &str| {
+            format!(r#"{{"did":"did:plc:bob","handle":null,"collection":"{collection}"{rest}}}"#)
+        };
+        let (a, b) = (
+            of("a.profile", r#","value":1"#),
+            of("b.profile", r#","value":2"#),
+        );
+        let read = |texts: [&str; 3]| {
+            let Profiles(read) = serde_json::from_str(&format!("[{}]", texts.join(","))).unwrap();
+            read
+        };
+        let ann = r#"{"did":"did:plc:ann"}"#;
+        let told = read([&b, ann, &a]);
+        assert_eq!(told, read([&a, &b, ann]));
+        assert_eq!(told.len(), 2);
+        let bob: serde_json::Value = serde_json::from_str(told[1].json()).unwrap();
+        assert_eq!(
+            (&bob["value"], &bob["others"][0]["value"]),
+            (&1.into(), &2.into())
+        );
+        // As the cache gives it back.
+        assert_eq!(Profile::parse(told[1].json()).unwrap(), told[1]);
+    }
+
+    #[test]
+    fn no_more_of_an_answer_is_read_than_the_bound() {
+        let ones = format!("[{}1]", "1,".repeat(1 << 20));
+        let Profiles(read) = serde_json::from_str(&ones).unwrap();
+        assert!(read.is_empty());
+        let many = (0..MAX_PROFILES + 5).map(|n| format!(r#"{{"did":"did:plc:{n}"}}"#));
+        let many = format!("[{}]", many.collect::<Vec<_>>().join(","));
+        let Profiles(read) = serde_json::from_str(&many).unwrap();
+        assert_eq!(read.len(), MAX_PROFILES);
     }
 
     #[test]

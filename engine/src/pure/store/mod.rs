@@ -24,7 +24,7 @@ use entries::Entries;
 use entry::{Entry, Optimistic};
 use home::Home;
 use order::Order;
-use profiles::Profiles;
+use profiles::{Known, Profiles};
 use window::Window;
 
 /// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
@@ -60,7 +60,7 @@ pub struct Store {
     unnamed: Option<usize>,
     window: Window,
     children: ChildIndex,
-    profiles: Profiles,
+    profiles: Known,
     changes: Vec<Change>,
 }
 
@@ -90,7 +90,7 @@ impl Store {
             snapshot: 0,
             unnamed: None,
             children: ChildIndex::default(),
-            profiles: Profiles::default(),
+            profiles: Known::default(),
             changes: Vec::new(),
         }
     }
@@ -158,7 +158,7 @@ impl Store {
 
     /// What the server told of the accounts that its lists name.
     pub fn profiles(&self) -> &Profiles {
-        &self.profiles
+        self.profiles.profiles()
     }
 
     /// An answer of the server has these profiles. Says whether that is news.
@@ -313,7 +313,7 @@ impl Store {
         self.synced = false;
         self.window.clear();
         self.children.clear();
-        self.profiles = Profiles::default();
+        self.profiles = Known::default();
     }
 
     /// The server's word on a record that may be known: a stored version, or what is new in it.

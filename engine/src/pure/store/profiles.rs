@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::pure::protocol::profile::Profile;
+use crate::{maps::FastMap, pure::protocol::profile::Profile};
 
-/// Most bytes of JSON that the profiles of one watch have. Beyond it, those go that were told longest ago.
-pub const MAX_PROFILES_BYTES: usize = 2 * 1024 * 1024;
+/// Most bytes that the profiles of one watch have. Beyond it, those go that were told longest ago: whatever changes of them,
+/// all are told and written.
+pub const MAX_PROFILES_BYTES: usize = 512 * 1024;
+/// What a profile costs beside its JSON.
+const OVERHEAD: usize = 64;
 
 /// What an appview told of the accounts that a list names: nothing unless the watch's query asks for it
 /// (`profiles=true`), and nothing on a stream, which never has any. Cheap to clone.
@@ -13,102 +16,118 @@ pub const MAX_PROFILES_BYTES: usize = 2 * 1024 * 1024;
 /// Two are equal if they are the same ones, untouched since.
 #[derive(Debug, Clone, Default)]
 pub struct Profiles {
-    known: Arc<Known>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Known {
-    by_did: BTreeMap<Arc<str>, Told>,
-    bytes: usize,
-    /// Counts the answers that had profiles.
-    answers: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Told {
-    profile: Profile,
-    /// The answer that told it last.
-    answer: u64,
+    by_did: Arc<BTreeMap<Arc<str>, Profile>>,
 }
 
 impl PartialEq for Profiles {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.known, &other.known) || self.is_empty() && other.is_empty()
+        Arc::ptr_eq(&self.by_did, &other.by_did) || self.is_empty() && other.is_empty()
     }
 }
 
 impl Profiles {
     /// The profile of an account, if it was told.
     pub fn get(&self, did: &str) -> Option<&Profile> {
-        self.known.by_did.get(did).map(|it| &it.profile)
+        self.by_did.get(did)
     }
 
     /// All of them, by DID.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
-        self.known.by_did.values().map(|it| &it.profile)
+        self.by_did.values()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.known.by_did.len()
+        self.by_did.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.known.by_did.is_empty()
+        self.by_did.is_empty()
+    }
+}
+
+/// The profiles of a watch, and when each was told last.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    profiles: Profiles,
+    bytes: usize,
+    /// Counts the answers.
+    answers: u64,
+    /// The answer that told of an account last; zero for what is of an earlier session.
+    told: FastMap<Arc<str>, u64>,
+}
+
+impl Known {
+    pub(super) fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// An answer of the appview has these. What it does not mention stays. Says whether that is news.
-    pub(super) fn learn(&mut self, told: Vec<Profile>) -> bool {
-        if told.iter().all(|it| self.get(it.did()) == Some(it)) {
-            return false;
+    pub(super) fn learn(&mut self, mut told: Vec<Profile>) -> bool {
+        self.answers += 1;
+        truncate(&mut told);
+        for profile in &told {
+            self.told.insert(profile.shared_did().clone(), self.answers);
         }
-        let known = Arc::make_mut(&mut self.known);
-        known.answers += 1;
-        for profile in told {
-            known.put(profile, known.answers);
-        }
-        known.keep_to(MAX_PROFILES_BYTES);
-        true
+        told.retain(|it| self.profiles.get(it.did()) != Some(it));
+        self.put(told)
     }
 
     /// Profiles of an earlier session, which only fill gaps.
     pub(super) fn restore(&mut self, mut told: Vec<Profile>) {
-        told.retain(|it| self.get(it.did()).is_none());
+        told.retain(|it| self.profiles.get(it.did()).is_none());
+        truncate(&mut told);
+        for profile in &told {
+            self.told.insert(profile.shared_did().clone(), 0);
+        }
+        self.put(told);
+    }
+
+    fn put(&mut self, told: Vec<Profile>) -> bool {
         if told.is_empty() {
-            return;
+            return false;
         }
-        let known = Arc::make_mut(&mut self.known);
+        let by_did = Arc::make_mut(&mut self.profiles.by_did);
         for profile in told {
-            known.put(profile, 0);
+            self.bytes += size(&profile);
+            let before = by_did.insert(profile.shared_did().clone(), profile);
+            self.bytes -= before.as_ref().map_or(0, size);
         }
-        known.keep_to(MAX_PROFILES_BYTES);
+        if self.bytes > MAX_PROFILES_BYTES {
+            let mut oldest: Vec<_> = self
+                .told
+                .iter()
+                .map(|(did, at)| (*at, did.clone()))
+                .collect();
+            oldest.sort_unstable();
+            for (_, did) in oldest {
+                if self.bytes <= MAX_PROFILES_BYTES {
+                    break;
+                }
+                self.told.remove(&did);
+                let gone = by_did.remove(&did);
+                self.bytes -= gone.as_ref().map_or(0, size);
+            }
+        }
+        true
     }
 }
 
-impl Known {
-    fn put(&mut self, profile: Profile, answer: u64) {
-        self.bytes += profile.json().len();
-        let did = profile.shared_did().clone();
-        let before = self.by_did.insert(did, Told { profile, answer });
-        self.bytes -= before.map_or(0, |it| it.profile.json().len());
-    }
+fn size(profile: &Profile) -> usize {
+    profile.json().len() + OVERHEAD
+}
 
-    fn keep_to(&mut self, bytes: usize) {
-        if self.bytes <= bytes {
-            return;
-        }
-        let told = self.by_did.iter();
-        let mut oldest: Vec<_> = told.map(|(did, it)| (it.answer, did.clone())).collect();
-        oldest.sort_unstable();
-        for (_, did) in oldest {
-            if self.bytes <= bytes {
-                break;
-            }
-            let gone = self.by_did.remove(&did);
-            self.bytes -= gone.map_or(0, |it| it.profile.json().len());
-        }
-    }
+/// No more than there is room for: what would have to go again at once is no news each time.
+fn truncate(told: &mut Vec<Profile>) {
+    let mut room = MAX_PROFILES_BYTES;
+    let fits = |it: &Profile| {
+        let left = room.checked_sub(size(it));
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let count = told.iter().map(fits).take_while(|fits| *fits).count();
+    told.truncate(count);
 }
 
 #[cfg(test)]
@@ -124,18 +143,18 @@ mod tests {
 
     #[test]
     fn the_last_word_counts_and_one_that_says_nothing_new_is_no_news() {
-        let mut profiles = Profiles::default();
-        assert!(!profiles.learn(Vec::new()));
-        assert!(profiles.learn(vec![profile(1, "a.test"), profile(2, "b.test")]));
-        let before = profiles.clone();
-        assert!(!profiles.learn(vec![profile(2, "b.test")]));
-        assert_eq!(profiles, before);
-        assert!(profiles.learn(vec![profile(2, "c.test")]));
-        assert_ne!(profiles, before);
+        let mut known = Known::default();
+        assert!(!known.learn(Vec::new()));
+        assert!(known.learn(vec![profile(1, "a.test"), profile(2, "b.test")]));
+        let before = known.profiles().clone();
+        assert!(!known.learn(vec![profile(2, "b.test")]));
+        assert_eq!(*known.profiles(), before);
+        assert!(known.learn(vec![profile(2, "c.test")]));
+        assert_ne!(*known.profiles(), before);
+        let profiles = known.profiles();
         let handle = |n| {
-            profiles
-                .get(&format!("did:plc:{n:06}"))
-                .and_then(Profile::handle)
+            let found = profiles.get(&format!("did:plc:{n:06}"));
+            found.and_then(Profile::handle)
         };
         assert_eq!(
             (handle(1), handle(2), handle(3)),
@@ -145,33 +164,42 @@ mod tests {
 
     #[test]
     fn what_was_kept_since_last_time_fills_gaps_only() {
-        let mut profiles = Profiles::default();
-        profiles.learn(vec![profile(1, "new.test")]);
-        profiles.restore(vec![profile(1, "old.test"), profile(2, "b.test")]);
-        let handles: Vec<_> = profiles.iter().filter_map(Profile::handle).collect();
+        let mut known = Known::default();
+        known.learn(vec![profile(1, "new.test")]);
+        known.restore(vec![profile(1, "old.test"), profile(2, "b.test")]);
+        let handles: Vec<_> = known
+            .profiles()
+            .iter()
+            .filter_map(Profile::handle)
+            .collect();
         assert_eq!(handles, ["new.test", "b.test"]);
     }
 
     #[test]
     fn beyond_the_bound_those_go_that_were_told_longest_ago() {
-        let (mut profiles, handle) = (Profiles::default(), "x".repeat(60_000));
-        let fit = MAX_PROFILES_BYTES / profile(0, &handle).json().len();
+        let (mut known, handle) = (Known::default(), "x".repeat(60_000));
+        let fit = MAX_PROFILES_BYTES / size(&profile(0, &handle));
         for n in 0..=fit {
-            profiles.learn(vec![profile(n, &handle)]);
-            // Of this one the appview has something new to say each time.
-            profiles.learn(vec![profile(0, &format!("{n:06}"))]);
+            known.learn(vec![profile(n, &handle)]);
+            // Of this one the appview says the same each time.
+            known.learn(vec![profile(0, &handle)]);
         }
-        assert!(profiles.known.bytes <= MAX_PROFILES_BYTES);
-        assert!(profiles.get("did:plc:000000").is_some());
-        assert!(
-            profiles.get("did:plc:000001").is_some(),
-            "there is room for it"
-        );
-        for n in fit + 1..fit + 3 {
-            profiles.learn(vec![profile(n, &handle)]);
-        }
-        assert!(profiles.get("did:plc:000001").is_none());
-        let bytes: usize = profiles.iter().map(|it| it.json().len()).sum();
-        assert_eq!(profiles.known.bytes, bytes);
+        let has = |known: &Known, n: usize| {
+            let did = format!("did:plc:{n:06}");
+            known.profiles().get(&did).is_some()
+        };
+        assert!(has(&known, 0) && !has(&known, 1) && has(&known, 2));
+        let bytes: usize = known.profiles().iter().map(size).sum();
+        assert_eq!(known.bytes, bytes);
+        assert_eq!(known.told.len(), known.profiles().len());
+    }
+
+    #[test]
+    fn an_answer_with_more_than_there_is_room_for_is_news_once() {
+        let (mut known, handle) = (Known::default(), "x".repeat(60_000));
+        let answer: Vec<_> = (0..20).map(|n| profile(n, &handle)).collect();
+        assert!(known.learn(answer.clone()));
+        assert!(known.bytes <= MAX_PROFILES_BYTES);
+        assert!(!known.learn(answer));
     }
 }
