@@ -76,9 +76,9 @@ pub(super) struct Persist {
     lease: Arc<Lease>,
     /// What the cache has not heard yet.
     ledger: RowLedger,
-    /// The profiles that were written last, or need not be.
+    /// The profiles that were written last.
     profiles: Profiles,
-    /// Those that there are.
+    /// Those that were heeded: once a clear has discarded them, they are to be written no more than records are.
     known: Profiles,
     pages: Option<BoxStream<'static, Page>>,
     /// The store has heard the server: rows of last time know less.
@@ -208,8 +208,6 @@ impl Persist {
         }
         self.pages = None;
         self.due.stop();
-        // As with records: what is not written yet is not written because of them any more.
-        self.profiles.clone_from(&self.known);
         self.quiet = Instant::now() + QUIET;
         self.lease = self.cache.lease(self.key.clone());
     }
