@@ -138,6 +138,8 @@ impl World {
         if self.is_listing() {
             return self.talk_in_lists(rng);
         }
+        // A record that is out of sight, or cannot be read, comes without its children when it changes.
+        let in_sight = self.server.rows.iter().all(|it| self.is_in_sight(it));
         let dice = rng.u64(..);
         let follows_children = self.setup.kind != Kind::DurableObject;
         match rng.u8(..6) {
@@ -152,9 +154,15 @@ impl World {
             _ => {}
         }
         self.advance(self.at + 4 * SECOND);
-        // A record that was out of sight comes without its children.
-        let shows_all = !self.setup.only_room && self.server.rows.len() < self.setup.limit;
+        let fits = self.server.rows.len() < self.setup.limit;
+        let shows_all = in_sight && fits && !self.setup.only_room;
         self.says_the_same(shows_all && follows_children && !self.watch.is_in_doubt());
+    }
+
+    fn is_in_sight(&self, row: &Row) -> bool {
+        let uri = row.uri();
+        let mut shown = self.watch.replica.store().entries();
+        !row.odd && shown.any(|it| it.record.uri.as_str() == uri)
     }
 
     /// The same where there are but lists: it shows when the position has moved, or when the list is asked for anyway.

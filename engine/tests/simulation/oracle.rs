@@ -172,10 +172,12 @@ impl World {
         if !vague.is_empty() && self.setup.max_records.is_some() {
             return;
         }
-        let expected = expected.into_iter().take(most);
+        let is_ghost = |it: &Entry| self.row_of(it).is_none() && self.may_outlive(it, &list);
+        // They take a place each.
+        let ghosts = store.entries().filter(|it| is_ghost(it)).count();
+        let expected = expected.into_iter().take(most.saturating_sub(ghosts));
         let expected = expected.filter(|it| !vague.contains(&it.uri()));
         let expected: Vec<String> = expected.map(|it| self.line_of(it)).collect();
-        let is_ghost = |it: &Entry| self.row_of(it).is_none() && self.may_outlive(it, &list);
         let shown = store.entries();
         let shown = shown.filter(|it| !vague.contains(it.record.uri.as_str()) && !is_ghost(it));
         let shown: Vec<String> = shown.map(|it| line(&it.record)).collect();

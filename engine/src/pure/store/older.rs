@@ -156,13 +156,33 @@ impl Store {
     }
 
     /// Whether a page is the first one again: such servers take a cursor that they do not know for none, and say nothing.
-    fn begins_anew(&self, listed: &Listed) -> bool {
+    fn begins_anew(&self, page: &Page, listed: &Listed) -> bool {
+        self.window.of_lists && (self.begins_above(page, listed) || self.is_mostly_named(listed))
+    }
+
+    /// Whether it begins above the place down to which the list is known.
+    fn begins_above(&self, page: &Page, listed: &Listed) -> bool {
+        let known = match (page, &self.window.depth) {
+            (Page::Stale(_), _) => self.window.refresh.as_ref().map(|it| &it.listed),
+            (Page::Older(_), Depth::To(known)) => Some(known),
+            _ => None,
+        };
+        let (Some(known), Some(first)) = (known, listed.records.first()) else {
+            return false;
+        };
+        let mut begin = Listing::default();
+        begin.add(first, true);
+        self.window.newest_first && known.end.is_some() && known.ends_below(&begin)
+    }
+
+    /// Whether most of it was listed since the last snapshot began.
+    fn is_mostly_named(&self, listed: &Listed) -> bool {
         let is_named = |it: &&Record| {
             let known = self.known(it);
             known.is_some_and(|known| self.entries.snapshot(known.slot) == Some(self.snapshot))
         };
         let named = listed.records.iter().filter(is_named).count();
-        self.window.of_lists && named * 2 > listed.records.len()
+        named * 2 > listed.records.len()
     }
 
     /// A page arrived. Says whether it told anything new.
@@ -173,7 +193,7 @@ impl Store {
             Page::Stale(_) => self.window.refresh.as_ref().map(|it| &it.cursor),
             Page::Older(_) => self.window.cursor.as_ref(),
         };
-        if begin != page.cursor() || begin.is_some() && self.begins_anew(&listed) {
+        if begin != page.cursor() || begin.is_some() && self.begins_anew(page, &listed) {
             return Err(Outdated);
         }
         let before = self.changes.len();

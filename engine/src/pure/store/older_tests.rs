@@ -355,6 +355,17 @@ fn in_lists_pages_of_records_of_one_time_lead_on() {
 }
 
 #[test]
+fn in_lists_a_first_page_of_new_records_joins_no_older_ones() {
+    let mut store = of_lists(vec![at(6, "a"), at(5, "b"), at(4, "c")], "c");
+    let page = store.begin_page(OLDER).unwrap();
+    // The server took the cursor for none, and others have written meanwhile.
+    let first = vec![at(9, "x"), at(8, "y"), at(7, "z")];
+    let joined = store.end_page(&page, listed(first, Some("z".into())));
+    assert!(matches!(joined, Err(Outdated)));
+    assert_eq!(store.cursor().unwrap().as_ref(), "c");
+}
+
+#[test]
 fn a_snapshot_without_a_cursor_covers_everything() {
     let mut store = paged();
     snapshot(&mut store, 12..20, None);
