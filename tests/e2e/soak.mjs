@@ -1,7 +1,7 @@
 // node soak.mjs: the gallery in three windows under traffic, with a fault every few seconds, while windows reload, come and
 // go, and the whole app sleeps. Each minute everything comes to rest: all lists have to be the server's then, and what the
 // app holds is counted. Takes the programs as the tests do; SOAK_SECONDS and SOAK_SEED say how long and which.
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Appview, Door } from "./appview.mjs";
@@ -36,6 +36,17 @@ function random(seed) {
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** What a process has open. WebKit keeps a piece of shared memory of each window that it ever had. */
+async function openFiles(pid) {
+  const folder = `/proc/${pid}/fd`;
+  // One may be closed meanwhile.
+  const names = await Promise.all(
+    (await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => "")),
+  );
+  const ofWebKit = names.filter((name) => name.startsWith("/memfd:WebKitSharedMemory"));
+  return { fds: names.length - ofWebKit.length, webKitMemory: ofWebKit.length };
+}
 
 class Soak {
   #random = random(SEED);
@@ -157,7 +168,7 @@ class Soak {
     return {
       ...counts,
       listeners,
-      fds: (await readdir(`/proc/${pid}/fd`)).length,
+      ...(await openFiles(pid)),
       appMb: await memory(pid),
       pagesMb: pages.reduce((sum, mb) => sum + mb, 0),
       records: wanted.length,

@@ -138,8 +138,9 @@ impl World {
         if self.is_listing() {
             return self.talk_in_lists(rng);
         }
-        // A record that is out of sight, or cannot be read, comes without its children when it changes.
-        let in_sight = self.server.rows.iter().all(|it| self.is_in_sight(it));
+        // A record that is out of sight, or cannot be read, comes without its children when it changes: the next comparison
+        // has them.
+        self.is_blind |= !self.server.rows.iter().all(|it| self.is_in_sight(it));
         let dice = rng.u64(..);
         let follows_children = self.setup.kind != Kind::DurableObject;
         match rng.u8(..6) {
@@ -155,7 +156,7 @@ impl World {
         }
         self.advance(self.at + 4 * SECOND);
         let fits = self.server.rows.len() < self.setup.limit;
-        let shows_all = in_sight && fits && !self.setup.only_room;
+        let shows_all = !self.is_blind && fits && !self.setup.only_room;
         self.says_the_same(shows_all && follows_children && !self.watch.is_in_doubt());
     }
 

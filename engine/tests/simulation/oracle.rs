@@ -87,7 +87,7 @@ impl World {
         self.take_back();
         self.check();
         self.agrees();
-        self.is_calm = true;
+        (self.is_calm, self.is_blind) = (true, false);
     }
 
     fn until_live(&mut self) {

@@ -155,6 +155,8 @@ pub(crate) struct World {
     pub(crate) edits: Vec<crate::life::PendingEdit>,
     /// Nothing went wrong since the last quiet time.
     pub(crate) is_calm: bool,
+    /// Something was said since the last quiet time while records were out of sight.
+    pub(crate) is_blind: bool,
     /// What was edited since the last quiet time.
     pub(crate) made: Vec<crate::server::Row>,
     /// Spaces of which the device was told that the account is out.
@@ -186,6 +188,7 @@ impl World {
             edits: Vec::new(),
             made: Vec::new(),
             is_calm: false,
+            is_blind: false,
             forbidden: BTreeSet::new(),
             setup,
         };
