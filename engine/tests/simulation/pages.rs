@@ -188,6 +188,10 @@ impl World {
         let (before, edits) = (self.versions(), self.edits_of_nothing(&told_uris));
         let (is_older, reach) = (matches!(page, Page::Older(_)), self.known_reach());
         let done = self.watch.replica.end_page(now, page, listed, &mut actions);
+        if is_older && done.is_ok() {
+            let next = self.watch.replica.store().cursor();
+            assert_ne!(next, page.cursor(), "an older page leads nowhere");
+        }
         let after = self.versions();
         let older = after.iter().find(|(id, it)| before.get(id) > Some(it));
         assert!(older.is_none(), "a page that was overtaken wins: {older:?}");
