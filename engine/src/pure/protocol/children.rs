@@ -409,6 +409,37 @@ mod tests {
     }
 
     #[test]
+    fn the_body_of_a_child_is_called_value_and_nothing_else_is_renamed() {
+        let renamed = |json: &str| body_under_value(&raw(json)).map(|it| it.get().to_owned());
+        assert_eq!(
+            renamed(r#"{"record":{"a":1}}"#).as_deref(),
+            Some(r#"{"value":{"a":1}}"#)
+        );
+        for as_it_is in [
+            r#"{"did":"a"}"#,
+            r#"{"record":1,"value":2}"#,
+            r#"{"value":2}"#,
+        ] {
+            assert_eq!(renamed(as_it_is), None, "{as_it_is}");
+        }
+    }
+
+    #[test]
+    fn children_are_the_same_if_they_say_the_same_in_the_same_groups() {
+        let read = |json: &str| Children::read(&raw(json)).unwrap();
+        let some = r#"{"x":[{"did":"a","rkey":"1"}],"y":[]}"#;
+        assert!(read(some).same(&read(some)));
+        for other in [
+            r#"{"z":[{"did":"a","rkey":"1"}],"y":[]}"#,
+            r#"{"x":[{"did":"b","rkey":"1"}],"y":[]}"#,
+            r#"{"x":[],"y":[{"did":"a","rkey":"1"}]}"#,
+            r#"[{"did":"a","rkey":"1"}]"#,
+        ] {
+            assert!(!read(some).same(&read(other)), "{other}");
+        }
+    }
+
+    #[test]
     fn a_group_named_by_half_an_emoji_hides_no_other() {
         let children = Children::read(&raw(r#"{"\ud83d":[1],"-":[2]}"#)).unwrap();
         assert_eq!(children.group(r#""\ud83d""#).len(), 1);

@@ -227,3 +227,21 @@ impl Extras {
         self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_that_were_taken_apart_are_the_same_as_what_was_sent() {
+        for text in ["[]", r#"[{"did":"a","rkey":"1"}]"#, r#"{"x":[1],"y":[2]}"#] {
+            let sent = Extra::new(RawValue::from_string(text.to_owned()).unwrap());
+            let apart = Extra::Children(sent.children().unwrap());
+            assert!(sent.same(&apart) && apart.same(&sent), "{text}");
+            assert!(apart.is_shared_with(&apart.clone()));
+        }
+        let one = Extra::new(RawValue::from_string("[1]".to_owned()).unwrap());
+        let two = Extra::new(RawValue::from_string("[2]".to_owned()).unwrap());
+        assert!(!one.same(&Extra::Children(two.children().unwrap())));
+    }
+}
