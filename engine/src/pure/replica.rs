@@ -123,8 +123,12 @@ impl Replica {
             return Ok(false);
         }
         let told = self.store.end_page(page, listed)?;
+        let still_in_doubt = self.machine.serves_need() && self.store.was_overtaken();
         self.doubted = false;
         self.step(now, Input::Compared, out);
+        if still_in_doubt {
+            self.step(now, Input::NeedSnapshot(DOUBT_SPACING), out);
+        }
         Ok(told)
     }
 
@@ -260,6 +264,55 @@ mod tests {
         assert_eq!(told, Ok(true));
         assert!(matches!(actions[..], [Action::CompareAfter(_)]));
         assert_eq!(replica.store().len(), 1);
+    }
+
+    #[test]
+    fn a_doubt_about_a_record_that_changed_before_the_answer_came_is_asked_about_once_more() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+        step(&mut replica, 0, event("snapshot.record", record));
+        step(&mut replica, 0, event("snapshot.end", "{}"));
+        // Whose first child is it? The server knows.
+        let added =
+            r#"{"parentUri":"at://d/c/r","relation":"likes","child":{"did":"e","rkey":"1"}}"#;
+        let actions = step(&mut replica, 1, event("hydration.added", added));
+        assert_eq!(actions, [Action::CompareAfter(Duration::ZERO)]);
+        step(&mut replica, 1, Input::CompareDue);
+        let page = replica.begin_page(FIRST).unwrap();
+        let edited = r#"{"record":{"uri":"at://d/c/r","time_us":2,"value":2}}"#;
+        step(&mut replica, 2, event("record.created", edited));
+        let record = r#"{"uri":"at://d/c/r","time_us":1,"value":1,"likesCount":1,"likes":[{"did":"e","rkey":"1"}]}"#;
+        let answer = |replica: &mut Replica, second: u64, page: &Page, record: &str| {
+            let listed = Listed {
+                records: vec![serde_json::from_str(record).unwrap()],
+                ..Listed::default()
+            };
+            let (now, mut actions) = (Duration::from_secs(second), Vec::new());
+            replica.end_page(now, page, listed, &mut actions).unwrap();
+            actions
+                .retain(|it| matches!(it, Action::CompareAfter(after) if *after <= DOUBT_SPACING));
+            (
+                actions.len(),
+                replica.store().entries().next().unwrap().record.clone(),
+            )
+        };
+        let (asks, _) = answer(&mut replica, 3, &page, record);
+        assert_eq!(asks, 1, "it is asked for again");
+        step(&mut replica, 100, Input::CompareDue);
+        let page = replica.begin_page(FIRST).unwrap();
+        let (asks, record) = answer(
+            &mut replica,
+            101,
+            &page,
+            &record.replace(":1,\"value\":1", ":2,\"value\":2"),
+        );
+        assert_eq!(asks, 0);
+        assert!(
+            serde_json::to_string(&record)
+                .unwrap()
+                .contains(r#""likesCount":1"#)
+        );
     }
 
     #[test]

@@ -198,6 +198,11 @@ impl Compare {
         self.after(now, wait)
     }
 
+    /// Whether the one under way is what the store needs.
+    pub(super) fn serves_need(&self) -> bool {
+        matches!(self.stage, Stage::UnderWay) && self.serves_need
+    }
+
     /// It could not be had.
     pub(super) fn not_to_be_had(&mut self, now: Duration) -> Verdict {
         match (self.stage, self.serves_need) {

@@ -81,6 +81,11 @@ impl Machine {
         self.compare.is_listing()
     }
 
+    /// Whether the quiet snapshot under way was asked for because the store could not know something.
+    pub fn serves_need(&self) -> bool {
+        self.compare.serves_need()
+    }
+
     /// Quiet snapshots of this server are not what its stream says: from now on a new connection tells instead.
     pub fn distrust_quiet_snapshots(&mut self) {
         self.compare.distrust();

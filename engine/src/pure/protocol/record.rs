@@ -185,6 +185,11 @@ impl Record {
             && self.extras.same(&other.extras)
     }
 
+    /// Whether the fields besides the named ones are the same, byte for byte.
+    pub fn has_same_extras(&self, other: &Record) -> bool {
+        self.extras.same(&other.extras)
+    }
+
     /// Leaves out what nests deeper than `levels` beside its body. Says whether the body does not.
     pub(super) fn prune(&mut self, levels: usize) -> bool {
         self.extras.prune(levels - 1);

@@ -115,6 +115,11 @@ impl Store {
         confirmed.any(|it| !came_meanwhile(it.record.uri.as_str()))
     }
 
+    /// Whether the last page had more to say of a record, its children say, which changed while the page was on its way.
+    pub fn was_overtaken(&self) -> bool {
+        self.window.overtaken
+    }
+
     /// The page on its way is not wanted any more.
     pub fn drop_page(&mut self) {
         self.window.meanwhile = None;
@@ -208,6 +213,7 @@ impl Store {
         };
         let cursor = listed.cursor.filter(leads_on).map(Arc::from);
         self.learn(listed.profiles);
+        self.window.overtaken = false;
         let mut has = Listing::default();
         for record in listed.records {
             has.add(&record, self.window.of_lists);
@@ -218,6 +224,8 @@ impl Store {
             }
             if !meanwhile.records.contains(record.uri.as_str()) {
                 self.arrive(known, record, false, true);
+            } else if known.is_some_and(|it| !it.record.has_same_extras(&record)) {
+                self.window.overtaken = true;
             }
         }
         has.add_unreadable(listed.unreadable.len());

@@ -44,6 +44,8 @@ pub(super) struct Window {
     pub(super) refresh: Option<Refresh>,
     /// What happened while a page is on its way, which knows less of it; `None` without a page.
     pub(super) meanwhile: Option<Meanwhile>,
+    /// The last page had more to say of a record that changed while the page was on its way.
+    pub(super) overtaken: bool,
 }
 
 /// How far down a list is known.
@@ -248,6 +250,7 @@ impl Window {
             depth: Depth::Nothing,
             listed: Listing::default(),
             top: 0,
+            overtaken: false,
             stale: FastSet::default(),
             refresh: None,
             meanwhile: None,
