@@ -80,8 +80,8 @@ impl ChatConfig {
             room: var("CHAT_SPACE").map(Room::of),
             people,
             did: signed_in,
-            ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", &var)?,
-            poll_ms: number("CHAT_POLL_MS", &var)?,
+            ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", var)?,
+            poll_ms: number("CHAT_POLL_MS", var)?,
         })
     }
 }
