@@ -11,4 +11,4 @@ did: string,
 /**
  * Its handle, where the appview knows one.
  */
-handle?: string, };
+handle?: string | null, };
