@@ -429,3 +429,33 @@ fn a_connection_that_brings_one_snapshot_after_the_other_has_failed() {
     );
     assert_eq!(it.machine.status(), Status::Reconnecting);
 }
+
+#[test]
+fn a_list_that_is_asked_for_while_one_is_on_its_way_is_fetched_after_it() {
+    for listing in [false, true] {
+        let mut driver = Driver::new(|_| {});
+        driver.input(Input::Start);
+        if listing {
+            driver.input(Input::Lists);
+        }
+        driver.go_live();
+        driver.now = 100 * SECOND;
+        let soon = |it: &Effect| matches!(it, Effect::CompareAfter(_) | Effect::Compare);
+        driver.input(Input::Refresh);
+        assert!(driver.has(soon), "{listing}");
+        if !driver.has(|it| matches!(it, Effect::Compare)) {
+            driver.input(Input::CompareDue);
+        }
+        assert!(driver.has(|it| matches!(it, Effect::Compare)), "{listing}");
+        // It began before this call, which wants what there is now.
+        assert!(driver.input(Input::Refresh).is_empty());
+        driver.now += SECOND / 2;
+        driver.input(Input::Compared);
+        let again = |it: &Effect| matches!(it, Effect::CompareAfter(after) if *after <= SECOND);
+        assert!(
+            driver.has(again) || driver.has(|it| matches!(it, Effect::Compare)),
+            "{listing}: {:?}",
+            driver.effects
+        );
+    }
+}
