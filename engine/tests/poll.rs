@@ -715,7 +715,15 @@ async fn the_profiles_that_a_list_tells_are_there_by_did_and_after_a_restart() {
     };
     let engine = session(&file);
     let watch = engine.watch(spec.clone()).await;
-    assert_eq!(handles(&until_live(&watch).await.profiles), ["alice.test"]);
+    let live = until_live(&watch).await;
+    assert_eq!(handles(&live.profiles), ["alice.test"]);
+    let alice = live.profiles.get(ALICE).unwrap().json();
+    assert!(alice.contains(r#""others":[{"#), "she has two: {alice}");
+    // The same in another order is no news.
+    for _ in 0..4 {
+        watch.refresh().await.unwrap();
+    }
+    assert!(watch.try_next().await.is_none());
 
     // One who writes for the first time, and one whom an older page names.
     server.put(message(BOB, "2", "two")).unwrap();

@@ -212,14 +212,23 @@ pub(crate) async fn keep_ingesting(world: Arc<World>, every: Duration) {
     }
 }
 
-/// The profiles of these authors, as `profiles=true` has them.
+/// The profiles of these authors, as `profiles=true` has them: one for each collection that has any, in no order.
 pub(crate) fn profiles<'a>(dids: impl Iterator<Item = &'a str>) -> Vec<Value> {
     let mut dids: Vec<&str> = dids.collect();
     dids.sort_unstable();
     dids.dedup();
     let handle = |did: &str| format!("{}.test", did.rsplit(':').next().unwrap_or("nobody"));
-    let profile = |did: &str| json!({ "did": did, "handle": handle(did) });
-    dids.into_iter().map(profile).collect()
+    let profile = |did: &str, collection: &str| {
+        json!({ "did": did, "handle": handle(did), "collection": collection, "rkey": "self",
+            "uri": format!("at://{did}/{collection}/self"), "value": { "displayName": handle(did) } })
+    };
+    let collections = ["com.example.actor.profile", "com.example.shop.profile"];
+    let of_all = dids
+        .iter()
+        .flat_map(|did| collections.map(|it| profile(did, it)));
+    let mut profiles: Vec<Value> = of_all.collect();
+    fastrand::shuffle(&mut profiles);
+    profiles
 }
 
 /// The name of the endpoint that tells the position.
