@@ -58,6 +58,7 @@ mod engine;
 mod failure;
 mod id;
 mod maps;
+mod outbox;
 #[doc(hidden)]
 pub mod pure;
 mod redact;
@@ -73,12 +74,14 @@ pub use failure::{ErrorKind, ErrorPayload};
 /// Names a header of [`HttpMinter::header`].
 pub use http::HeaderName;
 pub use id::WatchId;
+pub use outbox::{NamedSender, SendRequest, Sender};
 pub use pure::{
     ledger::{
         delta::{Changed, Delta, State},
         typed::{NotOfType, TypedRecord},
     },
     lifecycle::{backoff::BackoffPolicy, machine::Status},
+    outbox::write::{Action, Outcome, SendError, SendReason, Write, WriteId, WriteState},
     protocol::{
         profile::Profile,
         record::{AtUri, Record},

@@ -2,6 +2,7 @@
 
 pub mod ledger;
 pub mod lifecycle;
+pub mod outbox;
 pub mod protocol;
 pub mod replica;
 pub mod store;
