@@ -60,6 +60,10 @@ pub enum ErrorKind {
     Vault,
     /// The cache refused or failed.
     Cache,
+    /// A write could not be kept: the disk is full, or the engine has ended.
+    Outbox,
+    /// A write was refused or taken back, or there is no such write.
+    NotWritten,
     /// An error inside Tauri.
     Internal,
 }

@@ -69,19 +69,29 @@ mod vault;
 mod watch;
 
 pub use cache::{Cache, CacheConfig, CacheError, CacheInfo, CacheWarning, WarningKind};
-pub use engine::{Engine, config::EngineConfig};
+pub use engine::{
+    Engine,
+    config::EngineConfig,
+    writes::{QueuedWrite, Writer},
+};
 pub use failure::{ErrorKind, ErrorPayload};
 /// Names a header of [`HttpMinter::header`].
 pub use http::HeaderName;
 pub use id::WatchId;
-pub use outbox::{NamedSender, SendRequest, Sender};
+pub use outbox::{
+    ActionKind, MAX_RECORD_BYTES, NamedSender, NewRecord, Outbox, OutboxConfig, SendRequest,
+    Sender, WriteChanges, WriteError, WriteInfo,
+};
 pub use pure::{
     ledger::{
         delta::{Changed, Delta, State},
         typed::{NotOfType, TypedRecord},
     },
     lifecycle::{backoff::BackoffPolicy, machine::Status},
-    outbox::write::{Action, Outcome, SendError, SendReason, Write, WriteId, WriteState},
+    outbox::{
+        queue::{Limits, QueueFull},
+        write::{Action, Outcome, SendError, SendReason, Write, WriteId, WriteState},
+    },
     protocol::{
         profile::Profile,
         record::{AtUri, Record},
@@ -116,7 +126,7 @@ pub use vault::{
 };
 pub use watch::{
     error::WatchError,
-    spec::{CacheOptions, TransportKind, WatchSpec},
+    spec::{CacheOptions, SenderSource, TransportKind, WatchSpec},
     statistics::Statistics,
     subscription::Subscription,
 };

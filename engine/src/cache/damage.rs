@@ -81,7 +81,7 @@ impl CacheWarning {
 
 /// What is done about trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(crate) enum Remedy {
     /// Set the file aside and start a fresh one.
     SetAside,
     /// Open what is at the path now.
@@ -92,10 +92,21 @@ pub(super) enum Remedy {
 
 /// Trouble, understood.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     pub kind: WarningKind,
     pub remedy: Remedy,
     pub message: String,
+}
+
+impl Trouble {
+    /// The file is a database that somebody else has made.
+    pub(crate) fn foreign() -> Self {
+        Self {
+            kind: WarningKind::ForeignFile,
+            remedy: Remedy::SetAside,
+            message: "the file is another application's database".into(),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Trouble {
@@ -180,7 +191,7 @@ impl FileId {
 /// Makes the file's directory, and the file so that only its owner can read it.
 ///
 /// Never opens a file that exists: closing it would drop the locks that SQLite holds in this process.
-pub(super) fn prepare(path: &Path) -> io::Result<()> {
+pub(crate) fn prepare(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -195,7 +206,7 @@ pub(super) fn prepare(path: &Path) -> io::Result<()> {
 }
 
 /// Renames the file and what SQLite keeps beside it, and says where it is now.
-pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let mut stamp = now.unwrap_or_default().as_millis();
     let mut target = with_suffix(path, &format!(".damaged-{stamp:013}"));

@@ -11,7 +11,7 @@ use sqlx::{
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::damage::{Remedy, Trouble, WarningKind};
+use super::damage::{Trouble, WarningKind};
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/cache/migrations");
 
@@ -93,11 +93,7 @@ async fn migrate_in(conn: &mut SqliteConnection, begin: &'static str) -> Result<
         .fetch_one(&mut *tx)
         .await?;
     if id != APPLICATION_ID && objects > 0 {
-        return Err(Trouble {
-            kind: WarningKind::ForeignFile,
-            remedy: Remedy::SetAside,
-            message: "the file is another application's database".into(),
-        });
+        return Err(Trouble::foreign());
     }
     MIGRATOR
         .run_direct(None, &mut *tx, false)

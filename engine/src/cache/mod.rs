@@ -33,6 +33,11 @@ use tokio::{
     sync::{Mutex, broadcast, mpsc, oneshot},
 };
 
+/// What the outbox, which keeps a file of its own, does about trouble with it.
+pub(crate) mod files {
+    pub(crate) use super::damage::{Remedy, Trouble, prepare, set_aside};
+}
+
 pub(crate) use clears::Clear;
 pub use clears::{Lease, Standing};
 pub use damage::{CacheWarning, WarningKind};

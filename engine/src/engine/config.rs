@@ -1,16 +1,17 @@
 //! Settings of an engine.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     cache::Cache,
+    outbox::OutboxConfig,
     pure::{
         lifecycle::{backoff::BackoffPolicy, machine::COMPARE_EVERY},
         store::MAX_BYTES,
     },
     transport::DEFAULT_MAX_EVENT_BYTES,
     vault::Vault,
-    watch::{settings::Settings, statistics::Counters},
+    watch::{settings::Settings, statistics::Counters, writes::Notes},
 };
 
 /// A longer delay between connects is none that anybody waits for.
@@ -69,6 +70,8 @@ pub struct EngineConfig {
     pub mint_timeout: Duration,
     /// Where records outlive the process, for the watches that want that.
     pub cache: Option<Cache>,
+    /// Where writes wait, and who sends them; without it watches are only read.
+    pub outbox: Option<OutboxConfig>,
 }
 
 impl Default for EngineConfig {
@@ -85,12 +88,13 @@ impl Default for EngineConfig {
             vault: Vault::memory(),
             mint_timeout: Duration::from_secs(15),
             cache: None,
+            outbox: None,
         }
     }
 }
 
 impl EngineConfig {
-    pub(super) fn for_watches(&self, statistics: Counters) -> Settings {
+    pub(super) fn for_watches(&self, statistics: Counters, notes: Option<Arc<Notes>>) -> Settings {
         Settings {
             linger: self.linger,
             backoff: BackoffPolicy {
@@ -103,6 +107,7 @@ impl EngineConfig {
             statistics,
             seed: self.seed,
             cache: self.cache.clone(),
+            notes,
         }
     }
 }
@@ -121,7 +126,7 @@ mod tests {
             compare_every: Duration::MAX,
             ..EngineConfig::default()
         };
-        let settings = config.for_watches(Counters::default());
+        let settings = config.for_watches(Counters::default(), None);
         let backoff = settings.backoff;
         assert_eq!((backoff.base, backoff.cap), (MAX_BACKOFF, MAX_BACKOFF));
         assert_eq!(settings.compare_every, MAX_COMPARE_EVERY);

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 mod registry;
 pub(crate) mod sleep;
+pub(crate) mod writes;
 
 use std::{
     sync::Arc,
@@ -17,6 +18,7 @@ use tokio::{
 
 use crate::{
     cache::{Cache, CacheError, Clear},
+    outbox::Outbox,
     tickets::{self, DeskConfig, Logouts, Minter, SECRET_PREFIX, TICKET_PREFIX},
     transport::{
         Transport,
@@ -36,6 +38,7 @@ use crate::{
         spec::{TransportKind, WatchKey, WatchSpec},
         statistics::{Counters, Statistics},
         subscription::Subscription,
+        writes::Notes,
     },
 };
 use config::EngineConfig;
@@ -101,6 +104,9 @@ struct Inner {
     /// Carries nothing: refused subscriptions see by it that the engine is gone.
     refusals: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     statistics: Counters,
+    outbox: Option<Outbox>,
+    /// What watches tell the outbox.
+    notes: Option<Arc<Notes>>,
 }
 
 /// One of each kind, shared by all watches.
@@ -137,6 +143,11 @@ impl Engine {
     /// An engine whose tasks run on `runtime`.
     pub fn new(runtime: Handle, config: EngineConfig) -> Result<Self, HttpError> {
         let http = Http::new(config.tls.clone())?;
+        let notes = config.outbox.is_some().then(Arc::<Notes>::default);
+        let outbox = config.outbox.clone().zip(notes.clone());
+        let outbox = outbox.map(|(it, notes)| {
+            Outbox::open(it, http.clone(), config.vault.clone(), notes, &runtime)
+        });
         let inner = Inner {
             runtime,
             transports: Transports::new(&http),
@@ -150,6 +161,8 @@ impl Engine {
             config,
             watches: Registry::default(),
             refusals: mpsc::channel(1),
+            outbox,
+            notes,
             statistics: Counters::default(),
         };
         let inner = Arc::new(inner);
@@ -177,6 +190,9 @@ impl Engine {
             return Subscription::refused(why, self.inner.refusals.0.clone());
         }
         let spec = spec.within_bounds();
+        if let Some(outbox) = &self.inner.outbox {
+            outbox.sign_in(spec.account.clone()).await;
+        }
         for _ in 0..ADMISSION_ATTEMPTS {
             let key = spec.key();
             let limit = self.inner.config.max_watches;
@@ -214,6 +230,9 @@ impl Engine {
 
     /// Tells every watch that the network may be back.
     pub async fn wake(&self) {
+        if let Some(outbox) = &self.inner.outbox {
+            outbox.wake().await;
+        }
         let tasks = self.inner.watches.tasks();
         // One that is busy holds up no other.
         join_all(tasks.iter().map(|it| it.send(Command::Wake))).await;
@@ -233,11 +252,15 @@ impl Engine {
     /// checks a ticket only when one opens.
     ///
     /// From the call on no watch uses one of them to connect, nor one whose minting began before, whatever it is busy with.
-    /// Watches that nobody follows any more end.
+    /// Watches that nobody follows any more end. What waits to be written stays, and is sent once a watch of its account is
+    /// opened again: see [`Outbox::discard_all`].
     ///
     /// # Errors
     /// As [`Vault::clear`].
     pub async fn clear_tickets(&self) -> Result<(), VaultError> {
+        if let Some(outbox) = &self.inner.outbox {
+            outbox.sign_out().await;
+        }
         self.inner.desk.logouts.log_out();
         self.inner.watches.retire(|_| true);
         self.inner.config.vault.clear(TICKET_PREFIX).await
@@ -324,7 +347,9 @@ impl Engine {
         let (presence, alive) = Presence::new();
         let watch = Watch::new(
             spec.clone(),
-            self.inner.config.for_watches(self.inner.statistics.clone()),
+            self.inner
+                .config
+                .for_watches(self.inner.statistics.clone(), self.inner.notes.clone()),
             self.inner.desk.clone(),
             self.inner.transports.of(spec.transport),
             receiver,
@@ -332,7 +357,13 @@ impl Engine {
         );
         let engine = Arc::downgrade(&self.inner);
         let (key, ended) = (key.clone(), presence.clone());
+        let outbox = self.inner.outbox.clone();
+        let (account, own) = (spec.account.clone(), commands.clone());
         self.inner.runtime.spawn(async move {
+            if let Some(outbox) = outbox {
+                // The watch takes what it is told as soon as it runs.
+                tokio::spawn(async move { outbox.attach(account, own).await });
+            }
             watch.run().await;
             if let Some(inner) = engine.upgrade() {
                 inner.watches.remove(&key, &ended);

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{error::WatchError, presence::Alive};
+use super::{
+    error::WatchError,
+    presence::Alive,
+    writes::{News, Wanted},
+};
 use crate::{
     id::WatchId,
     pure::{
         ledger::delta::{Delta, State},
-        store::edit::Edit,
+        store::{edit::Edit, written::Target},
     },
     tickets::Minter,
 };
@@ -47,6 +51,13 @@ pub(crate) enum Command {
         edit: Edit,
         reply: oneshot::Sender<Result<(), WatchError>>,
     },
+    /// Say which record is meant.
+    Target {
+        wanted: Wanted,
+        reply: oneshot::Sender<Result<Target, WatchError>>,
+    },
+    /// Show what the outbox is about to write.
+    Written(News),
     /// Fetch the next page of older records; answers the revision from which on the subscriber has it.
     LoadMore {
         id: u64,

@@ -16,6 +16,7 @@ pub(crate) mod settings;
 pub(crate) mod spec;
 pub(crate) mod statistics;
 pub(crate) mod subscription;
+pub(crate) mod writes;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -258,6 +259,10 @@ impl Watch {
             Command::Edit { edit, reply } => {
                 let _ = reply.send(self.edit(edit));
             }
+            Command::Target { wanted, reply } => {
+                let _ = reply.send(self.target(&wanted));
+            }
+            Command::Written(news) => self.written(news),
             Command::LoadMore { id, reply } => self.load_more((id, reply)),
             Command::Refresh { id, reply } => self.refresh((id, reply)),
             Command::Seen { id, seen } => self.look(id, seen),
@@ -450,6 +455,7 @@ impl Watch {
             Action::DropTicket => self.desk.refused(),
             Action::LeftOut(bound) => self.left_out(bound),
             Action::Synced => {
+                self.tell_reached();
                 if self.replica.store().has_stale_pages() {
                     self.pager.refresh_soon();
                 }
@@ -464,12 +470,14 @@ impl Watch {
                 }
             }
             Action::PurgeSpace { space } => {
+                self.tell_lost(Some(&space));
                 self.note_changes();
                 if let Some(persist) = &mut self.persist {
                     persist.purge_space(space);
                 }
             }
             Action::Purge { kicked } => {
+                self.tell_lost(None);
                 self.pager.stop();
                 self.desk.clear();
                 if kicked {
@@ -535,6 +543,7 @@ impl Watch {
                 persist.note(&change);
             }
         }
+        self.tell_outbox();
         if let Some(persist) = &mut self.persist {
             persist.heed_profiles(self.replica.store().profiles());
         }

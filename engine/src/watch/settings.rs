@@ -1,8 +1,8 @@
 //! What a watch has of its engine's settings.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::statistics::Counters;
+use super::{statistics::Counters, writes::Notes};
 use crate::{cache::Cache, pure::lifecycle::backoff::BackoffPolicy};
 
 /// What all watches of an engine share.
@@ -24,4 +24,6 @@ pub(crate) struct Settings {
     pub seed: Option<u64>,
     /// Where records outlive the process.
     pub cache: Option<Cache>,
+    /// What the outbox is told, where there is one.
+    pub notes: Option<Arc<Notes>>,
 }

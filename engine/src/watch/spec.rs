@@ -41,6 +41,17 @@ pub enum TransportKind {
     Poll,
 }
 
+/// Who sends what is written through a watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SenderSource {
+    /// The sender of this name, among those of the outbox.
+    Named(String),
+    /// Whoever follows the watch, as a webview does by a function of its own: see
+    /// [`lend_sender`](crate::Engine::lend_sender).
+    Followers,
+}
+
 /// One watch, as the engine needs it.
 ///
 /// ```
@@ -97,6 +108,9 @@ pub struct WatchSpec {
     pub cache: Option<CacheOptions>,
     /// What of the records is shown, and in which order.
     pub view: View,
+    /// Who sends what is written through it, where the engine has an outbox. Watches that differ in nothing else share a
+    /// connection.
+    pub sender: Option<SenderSource>,
     /// Names the guard: watches share a connection only under the same one.
     pub guard_id: String,
 }
@@ -116,6 +130,7 @@ impl WatchSpec {
             guard,
             cache: None,
             view: View::default(),
+            sender: None,
             guard_id: String::new(),
         }
     }

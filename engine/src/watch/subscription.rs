@@ -11,13 +11,14 @@ use super::{
     command::{Admission, Command},
     error::WatchError,
     presence::Alive,
+    writes::Wanted,
 };
 use crate::{
     id::WatchId,
     pure::{
         ledger::delta::{Delta, State},
         lifecycle::machine::Status,
-        store::edit::Edit,
+        store::{edit::Edit, written::Target},
     },
 };
 
@@ -97,6 +98,25 @@ pub struct Subscription {
     alive: Option<Arc<Alive>>,
 }
 
+/// Asks a watch which record is meant.
+#[derive(Debug, Clone)]
+pub(crate) struct Targeting {
+    commands: mpsc::Sender<Command>,
+    refused: Option<WatchError>,
+}
+
+impl Targeting {
+    pub(crate) async fn target(&self, wanted: Wanted) -> Result<Target, WatchError> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::Target { wanted, reply }).await;
+        sent.map_err(|_| WatchError::Ended)?;
+        answer.await.map_err(|_| WatchError::Ended)?
+    }
+}
+
 impl Subscription {
     pub(crate) fn new(admission: Admission, commands: mpsc::Sender<Command>) -> Self {
         Self {
@@ -135,6 +155,14 @@ impl Subscription {
     /// What its watch is called in the log; `None` where there is nothing to follow.
     pub fn watch_id(&self) -> Option<WatchId> {
         self.watch
+    }
+
+    /// Asks its watch which record is meant.
+    pub(crate) fn targeting(&self) -> Targeting {
+        Targeting {
+            commands: self.commands.clone(),
+            refused: self.refused.clone(),
+        }
     }
 
     /// Takes states and deltas in parts of about this many bytes of JSON; in one part by default. The first one with

@@ -1,4 +1,7 @@
 //! Which write is sent when: a queue per account, in order per record.
 
+mod pace;
+pub mod queue;
+pub mod row;
 pub mod tid;
 pub mod write;

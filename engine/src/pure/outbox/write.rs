@@ -1,6 +1,6 @@
 //! One write: what it does to which record, and how far it has come.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ pub type WriteId = u64;
 #[derive(Clone)]
 pub enum Action {
     /// Gives it this body, raw JSON; there may be none yet.
-    Put(Box<RawValue>),
+    Put(Arc<RawValue>),
     /// Takes it away.
     Delete,
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
-use super::edit::EditError;
+use super::{edit::EditError, written::Written};
 use crate::pure::{
     protocol::record::Record,
     view::sort::{Sort, SortValue},
@@ -41,7 +41,14 @@ pub struct Optimistic {
     pub(super) guessed: bool,
     /// When a new record was added, in microseconds since the Unix epoch.
     pub(super) since: i64,
+    /// The write of an outbox that it shows, if it is one's.
+    pub(super) written: Option<Written>,
+    /// The server has told another version than the one that was edited.
+    pub(super) rebased: bool,
 }
+
+/// How the failure of a write is named whose record somebody else has changed meanwhile.
+pub const CONFLICT: &str = "conflict";
 
 /// Bodies that were replaced and are remembered.
 const MAX_EARLIER: usize = 8;
@@ -68,6 +75,19 @@ impl Entry {
         }
     }
 
+    /// The write of an outbox that it shows, if it is one's.
+    pub fn written(&self) -> Option<&Written> {
+        self.optimistic.as_ref()?.written.as_ref()
+    }
+
+    /// Whether a write is about to take it away: for lists that show what stays.
+    pub fn is_going(&self) -> bool {
+        let optimistic = self.optimistic.as_ref();
+        optimistic.is_some_and(|it| {
+            it.failed.is_none() && it.written.as_ref().is_some_and(|it| it.deletes)
+        })
+    }
+
     /// About how many bytes of JSON are held for it, the server's version under an edit included.
     pub(super) fn bytes(&self) -> usize {
         let edit = self.optimistic.as_ref();
@@ -92,6 +112,11 @@ impl Optimistic {
         record: &Record,
         may_be_base: bool,
     ) -> bool {
+        if let Some(written) = &self.written
+            && (!written.sent || written.deletes || written.over.is_some())
+        {
+            return written.is_in(record, body);
+        }
         if same_json(body, &record.value) {
             return true;
         }
@@ -101,6 +126,16 @@ impl Optimistic {
         };
         let earlier = || self.earlier.iter().any(|it| same_json(it, &record.value));
         !old && !earlier()
+    }
+
+    /// Whether what the server has by now may be what became of it, though the bodies differ: it is neither what was edited
+    /// nor an earlier edit, and there are no hashes to tell by.
+    pub(super) fn has_come(&self) -> bool {
+        let Some(base) = self.base.as_ref().filter(|_| self.rebased) else {
+            return false;
+        };
+        let value = &base.record.value;
+        base.record.cid.is_none() && !self.earlier.iter().any(|it| same_json(it, value))
     }
 
     /// One more body took the place of `body`.
@@ -158,6 +193,17 @@ impl Entry {
             map.serialize_entry("optimistic", if failed { "failed" } else { "pending" })?;
             if let Some(error) = &optimistic.failed {
                 map.serialize_entry("optimisticError", error)?;
+            }
+            if let Some(written) = &optimistic.written {
+                map.serialize_entry("write", &written.id)?;
+                if written.deletes {
+                    map.serialize_entry("deleted", &true)?;
+                }
+                if let (Some(error), Some(base)) = (&optimistic.failed, &optimistic.base)
+                    && error.name == CONFLICT
+                {
+                    map.serialize_entry("serverValue", &base.record.value)?;
+                }
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ pub mod optimistic;
 mod order;
 pub mod profiles;
 pub mod window;
+pub mod written;
 
 use std::sync::Arc;
 
@@ -21,11 +22,12 @@ use crate::pure::{
 use change::{Change, Touch, Unknowable};
 use children::index::ChildIndex;
 use entries::Entries;
-use entry::{Entry, Optimistic};
+use entry::{Entry, Optimistic, same_json};
 use home::Home;
 use order::Order;
 use profiles::{Known, Profiles};
 use window::Window;
+use written::Writes;
 
 /// Most bytes of JSON that the records of one watch have: beyond it, the last ones of the order go.
 pub const MAX_BYTES: usize = 24 * 1024 * 1024;
@@ -54,6 +56,7 @@ pub struct Store {
     next_id: u64,
     /// Ids of optimistic entries, the oldest edit first.
     optimistic: Vec<u64>,
+    writes: Writes,
     /// Counts the snapshots: what the last one named carries its number.
     snapshot: u32,
     /// While a snapshot arrives: how many records it has not named yet.
@@ -87,6 +90,7 @@ impl Store {
             entries: Entries::default(),
             next_id: 0,
             optimistic: Vec::new(),
+            writes: Writes::default(),
             snapshot: 0,
             unnamed: None,
             children: ChildIndex::default(),
@@ -279,6 +283,8 @@ impl Store {
         let confirmed = |it: &&Arc<Entry>| it.confirmed().is_some();
         let mut spaces = self.entries.of(uri).filter(confirmed);
         let Some(entry) = spaces.next().cloned() else {
+            drop(spaces);
+            self.deleted_unseen(uri);
             return Ok(());
         };
         if spaces.next().is_some() {
@@ -292,6 +298,7 @@ impl Store {
 
     /// Forgets the records of one space, edits of them included.
     pub fn purge_space(&mut self, space: &str) {
+        self.writes.purge_space(space);
         // A page that is on its way may have them again: it was answered while they were to be seen.
         self.drop_page();
         let of_space = |it: &&Arc<Entry>| it.record.space.as_deref() == Some(space);
@@ -308,6 +315,7 @@ impl Store {
         self.entries.clear();
         self.order.clear();
         self.optimistic.clear();
+        self.writes.clear();
         (self.bytes, self.confirmed) = (0, 0);
         self.unnamed = None;
         self.synced = false;
@@ -348,9 +356,15 @@ impl Store {
         match (matches, waits) {
             (true, true) => self.put_under(&known, Some((record, live_time))),
             (true, false) if known.optimistic.is_none() && known.record.same_content(&record) => {}
-            (true, false) => self.put(Some(&known), record, live_time, None),
+            (true, false) => {
+                self.confirm_write(&known);
+                self.put(Some(&known), record, live_time, None);
+            }
             (false, true) => self.put_under(&known, None),
-            (false, false) => self.remove(known),
+            (false, false) => {
+                self.confirm_write(&known);
+                self.remove(known);
+            }
         }
     }
 
@@ -379,7 +393,12 @@ impl Store {
         let mut record = base.as_ref().unwrap_or(entry).record.clone();
         record.value.clone_from(&entry.record.value);
         let live_time = base.as_ref().unwrap_or(entry).live_time;
+        let is_new = |it: &Arc<Entry>| {
+            let old = optimistic.base.as_ref();
+            old.is_none_or(|old| !same_json(&old.record.value, &it.record.value))
+        };
         let optimistic = Box::new(Optimistic {
+            rebased: optimistic.rebased || base.as_ref().is_some_and(is_new),
             base,
             ..Optimistic::clone(optimistic)
         });
@@ -388,7 +407,12 @@ impl Store {
 
     /// The server has it no longer. An edit of it may still bring it back.
     fn lose(&mut self, entry: Arc<Entry>) {
-        match entry.optimistic {
+        match &entry.optimistic {
+            // Which it was to be, whoever did it.
+            Some(edit) if edit.written.as_ref().is_some_and(|it| it.deletes) => {
+                self.confirm_write(&entry);
+                self.remove(entry);
+            }
             Some(_) => self.put_under(&entry, None),
             None => self.remove(entry),
         }
@@ -440,16 +464,19 @@ impl Store {
             }
         };
         match (was_shown, self.is_shown(&entry)) {
-            (true, true) => self.changes.push(Change::Set(entry, touch)),
+            (true, true) => self.changes.push(Change::Set(entry.clone(), touch)),
             (false, true) => {
-                self.changes.push(Change::Set(entry, Touch::New));
+                self.changes.push(Change::Set(entry.clone(), Touch::New));
                 self.leave_at(self.shown);
             }
             (true, false) => {
-                self.changes.push(Change::Gone(entry));
+                self.changes.push(Change::Gone(entry.clone()));
                 self.enter_at(self.shown - 1);
             }
             (false, false) => {}
+        }
+        if touch == Touch::New && entry.optimistic.is_none() {
+            self.delete_arrived(&entry);
         }
         self.trim();
     }
@@ -532,6 +559,7 @@ impl Store {
     /// A snapshot was whole, and took away what it lacked.
     fn synced(&mut self) {
         self.synced = true;
+        self.confirm_deletions();
         self.trim();
     }
 }

@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// All records of a watch are of one collection, which its URL names only in short.
-    fn sibling(&self) -> Option<&Arc<Entry>> {
+    pub(super) fn sibling(&self) -> Option<&Arc<Entry>> {
         self.entries().find(|it| it.confirmed().is_some())
     }
 
@@ -132,7 +132,9 @@ impl Store {
             .iter()
             .rev()
             .filter_map(|id| self.entries.get(*id));
+        // Those of an outbox are not the page's to take back.
         let mut meant = entries
+            .filter(|it| it.written().is_none())
             .filter(|it| it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did));
         meant.next().cloned()
     }
@@ -153,7 +155,7 @@ impl Store {
     }
 
     /// The entry that an edit is of. Where the space is not told, one record of that URI is enough.
-    fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
+    pub(super) fn known_edit(&self, new: &EditRecord, record: &Record) -> Option<Arc<Entry>> {
         self.known(record).or_else(|| {
             let mut spaces = self.entries.of(record.uri.as_str());
             let only = spaces.next().filter(|_| new.space.is_none())?;
@@ -162,7 +164,7 @@ impl Store {
     }
 
     /// The record as it will probably be.
-    fn expected(&self, new: &EditRecord, now_us: i64) -> Option<Record> {
+    pub(super) fn expected(&self, new: &EditRecord, now_us: i64) -> Option<Record> {
         let collection = new.collection.as_deref();
         let collection = collection
             .or_else(|| Some(self.sibling()?.record.collection()))

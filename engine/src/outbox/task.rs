@@ -1,0 +1,478 @@
+//! The outbox's task: it alone owns the queue and its file. It asks senders and tells watches.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fs::{File, TryLockError},
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{
+    OutboxConfig, Sender,
+    db::Db,
+    job::{Job, WatchRef},
+    sender::SendRequest,
+    shown,
+    terms::WriteError,
+    told::Told,
+};
+use crate::{
+    cache::{CacheWarning, WarningKind, files::Trouble},
+    clock::now_ms,
+    pure::outbox::{
+        queue::{Place, Queue},
+        row::{NewWrite, RecordKey, Row, SentBy},
+        write::{Outcome, SendReason, Write, WriteId},
+    },
+    transport::http::Http,
+    vault::Vault,
+    watch::{command::Command, writes::Notes},
+};
+
+/// Time between two looks at whether another process has written, or has left the sending to this one.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What an outbox needs of its engine.
+pub(super) struct Surroundings {
+    pub config: OutboxConfig,
+    pub http: Http,
+    pub vault: Vault,
+    pub notes: Arc<Notes>,
+    pub warnings: broadcast::Sender<CacheWarning>,
+}
+
+/// A follower that sends.
+struct Lent {
+    account: Option<String>,
+    view: String,
+    sender: Weak<dyn Sender>,
+}
+
+pub(super) struct Task {
+    around: Surroundings,
+    senders: HashMap<String, Arc<dyn Sender>>,
+    lent: Vec<Lent>,
+    queue: Queue,
+    told: Told,
+    db: Option<Db>,
+    /// The file as another process left it.
+    version: i64,
+    /// Held by the one process that sends.
+    lock: Option<File>,
+    /// The platform or the file has no locks.
+    alone: bool,
+    watches: Vec<WatchRef>,
+    /// Accounts that opened a watch since the last logout: only their writes are sent.
+    signed_in: HashSet<Option<String>>,
+    sending: JoinSet<Outcome>,
+    attempts: HashMap<Id, WriteId>,
+    /// What could not be kept on disk yet.
+    owed: BTreeSet<WriteId>,
+    epoch: Instant,
+}
+
+impl Task {
+    pub(super) fn new(around: Surroundings) -> Self {
+        let named = around.config.senders.iter();
+        let senders = named
+            .map(|it| (it.name().to_owned(), it.sender.clone()))
+            .collect();
+        let limits = around.config.limits.clone();
+        Self {
+            senders,
+            lent: Vec::new(),
+            queue: Queue::new(limits, fastrand::Rng::new()),
+            told: Told::default(),
+            db: None,
+            version: 0,
+            lock: None,
+            alone: around.config.path.is_none(),
+            watches: Vec::new(),
+            signed_in: HashSet::new(),
+            sending: JoinSet::new(),
+            attempts: HashMap::new(),
+            owed: BTreeSet::new(),
+            epoch: Instant::now(),
+            around,
+        }
+    }
+
+    /// Works until nobody has the outbox any more.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        if self.path().is_some_and(|it| it.exists()) {
+            // What goes wrong is told, and tried again with the next write.
+            let _ = self.open().await;
+            self.pump().await;
+        }
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let notes = self.around.notes.clone();
+        let mut closing = None;
+        loop {
+            let now = self.now();
+            let due = self.queue.due(now).map(|it| it.saturating_sub(now));
+            tokio::select! {
+                job = jobs.recv() => match job {
+                    Some(Job::Close { reply }) => {
+                        closing = Some(reply);
+                        break;
+                    }
+                    Some(job) => self.job(job).await,
+                    None => break,
+                },
+                () = notes.told() => self.heed().await,
+                Some(ended) = self.sending.join_next_with_id() => self.ended(ended),
+                () = sleep(due.unwrap_or(LOOK_EVERY)), if due.is_some() => {
+                    self.queue.tick(self.now(), now_ms());
+                }
+                _ = look.tick(), if self.db.is_some() && self.path().is_some() => self.look().await,
+            }
+            self.pump().await;
+        }
+        self.sending.shutdown().await;
+        if let Some(db) = self.db.take() {
+            db.close().await;
+        }
+        // The next process may send.
+        self.lock = None;
+        if let Some(reply) = closing {
+            let _ = reply.send(());
+        }
+    }
+
+    fn path(&self) -> Option<&PathBuf> {
+        self.around.config.path.as_ref()
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    async fn job(&mut self, job: Job) {
+        match job {
+            Job::Put { new, reply } => {
+                let put = self.put(*new).await;
+                // It is shown before anybody hears of it.
+                self.pump().await;
+                let _ = reply.send(put);
+            }
+            Job::Retry { id, reply } => {
+                let known = self.queue.get(id).is_some();
+                self.queue.retry(now_ms(), id);
+                self.pump().await;
+                let _ = reply.send(known.then_some(()).ok_or(WriteError::Unknown));
+            }
+            Job::Discard { id, reply } => {
+                let known = self.queue.get(id).is_some();
+                self.queue.discard(id);
+                self.pump().await;
+                let _ = reply.send(known.then_some(()).ok_or(WriteError::Unknown));
+            }
+            Job::DiscardAll { account, reply } => {
+                let ids = self.of_account(&account);
+                for id in &ids {
+                    self.queue.discard(*id);
+                }
+                self.pump().await;
+                let _ = reply.send(ids.len());
+            }
+            Job::List { account, reply } => {
+                let rows = self.queue.rows().filter(|it| it.write.account == account);
+                let _ = reply.send(rows.map(Into::into).collect());
+            }
+            Job::Info { id, reply } => {
+                let _ = reply.send(self.told.info(id).cloned());
+            }
+            Job::Changes {
+                account,
+                after,
+                reply,
+            } => self.told.ask(account, after, reply),
+            Job::Settled { id, reply } => self.told.wait(id, reply),
+            Job::Attach(watch) => self.attach(watch).await,
+            Job::SignIn { account } => {
+                self.signed_in.insert(account);
+            }
+            Job::SignOut => self.signed_in.clear(),
+            Job::Lend {
+                account,
+                view,
+                sender,
+            } => {
+                self.lent.retain(|it| it.sender.strong_count() > 0);
+                self.lent.push(Lent {
+                    account,
+                    view,
+                    sender,
+                });
+            }
+            Job::Wake => self.queue.wake(),
+            // The loop is over with it.
+            Job::Close { .. } => {}
+        }
+    }
+
+    fn of_account(&self, account: &Option<String>) -> Vec<WriteId> {
+        let rows = self.queue.rows();
+        rows.filter(|it| it.write.account == *account)
+            .map(|it| it.write.id)
+            .collect()
+    }
+
+    /// Keeps a write on disk, then takes it into the queue.
+    async fn put(&mut self, new: NewWrite) -> Result<WriteId, WriteError> {
+        if self.db.is_none() {
+            let opened = self.open().await;
+            opened.map_err(|trouble| WriteError::Disk(trouble.message))?;
+        }
+        if let SentBy::Name(name) = &new.sent_by
+            && !self.senders.contains_key(name)
+        {
+            let message = format!("there is no sender named {name:?}");
+            return Err(WriteError::NoSender(message));
+        }
+        let disk = |trouble: Trouble| WriteError::Disk(trouble.message);
+        let place = self.queue.place(&new)?;
+        let Some(db) = &mut self.db else {
+            return Err(WriteError::Ended);
+        };
+        match place {
+            Place::Known(id) => Ok(id),
+            Place::InPlaceOf(id) => {
+                let mut row = self.queue.get(id).cloned().ok_or(WriteError::Unknown)?;
+                row.write.key.clone_from(&new.key);
+                row.write.action = new.action.clone();
+                row.write.queued_at = new.queued_at;
+                row.view.clone_from(&new.view);
+                if db.replace(&row).await.map_err(disk)? {
+                    self.queue.replace(id, &new);
+                    return Ok(id);
+                }
+                // Another process was about to send it.
+                self.insert(new, true).await
+            }
+            Place::Own { over_last } => self.insert(new, over_last).await,
+        }
+    }
+
+    async fn insert(&mut self, new: NewWrite, over_last: bool) -> Result<WriteId, WriteError> {
+        let Some(db) = &mut self.db else {
+            return Err(WriteError::Ended);
+        };
+        let id = db.insert(&new, over_last).await;
+        let id = id.map_err(|trouble| WriteError::Disk(trouble.message))?;
+        if self.queue.get(id).is_none() {
+            self.queue
+                .insert(self.epoch.elapsed(), Row::new(id, new, over_last));
+        }
+        Ok(id)
+    }
+
+    /// Opens the file and takes what waits there.
+    async fn open(&mut self) -> Result<(), Trouble> {
+        let opened = Db::open(self.around.config.path.as_deref()).await;
+        let opened = opened.inspect_err(|trouble| self.warn(trouble.kind, &trouble.message))?;
+        if let Some((trouble, saved)) = opened.mended {
+            let message = format!(
+                "the outbox was damaged and is set aside, {saved} writes were carried over ({})",
+                trouble.message
+            );
+            self.warn(trouble.kind, &message);
+        }
+        let mut db = opened.db;
+        let (rows, damaged) = db.load().await?;
+        if damaged > 0 {
+            let message = format!("{damaged} writes were not what had been written");
+            self.warn(WarningKind::DamagedRows, &message);
+        }
+        self.version = db.version().await?;
+        for row in rows {
+            self.queue.insert(self.epoch.elapsed(), row);
+        }
+        self.db = Some(db);
+        self.elect();
+        Ok(())
+    }
+
+    fn warn(&self, kind: WarningKind, message: &str) {
+        warn!(?kind, message, "outbox");
+        let warning = CacheWarning::new(kind, message);
+        // Nobody listens: then nobody wants to know.
+        let _ = self.around.warnings.send(warning);
+    }
+
+    /// Of several processes one sends. The system gives the lock back when that one ends, however it does.
+    fn elect(&mut self) {
+        let Some(path) = self.path().filter(|_| self.lock.is_none() && !self.alone) else {
+            return;
+        };
+        let mut name = path.clone().into_os_string();
+        name.push(".lock");
+        let options = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(name);
+        match options.map(|file| file.try_lock().map(|()| file)) {
+            Ok(Ok(file)) => self.lock = Some(file),
+            Ok(Err(TryLockError::WouldBlock)) => debug!("another process sends"),
+            // Without locks there is nothing to tell processes apart by.
+            Ok(Err(TryLockError::Error(_))) | Err(_) => self.alone = true,
+        }
+    }
+
+    /// Looks at whether another process has written, or has ended.
+    async fn look(&mut self) {
+        self.elect();
+        let Some(db) = &mut self.db else { return };
+        match db.version().await {
+            Ok(version) if version != self.version => self.version = version,
+            _ => return,
+        }
+        let Ok((rows, _)) = db.load().await else {
+            return;
+        };
+        let sends = self.sends();
+        shown::reconcile(&mut self.queue, rows, sends, self.epoch.elapsed(), now_ms());
+    }
+
+    fn sends(&self) -> bool {
+        self.alone || self.lock.is_some()
+    }
+
+    /// What watches have told.
+    async fn heed(&mut self) {
+        let heard = self.around.notes.take();
+        for id in heard.confirmed {
+            self.queue.confirm(id);
+        }
+        for (account, lost) in heard.lost {
+            for lost in lost {
+                self.queue.lose(&account, &lost);
+            }
+        }
+        if heard.reached {
+            self.queue.wake();
+        }
+    }
+
+    /// An attempt has ended, as its sender says or because the sender is broken.
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (task, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (
+                error.id(),
+                Outcome::later("sender-failed", "the sender panicked"),
+            ),
+        };
+        if let Some(id) = self.attempts.remove(&task) {
+            debug!(write = id, outcome = ?outcome, "an attempt ended");
+            self.queue.ended(self.now(), now_ms(), id, outcome);
+        }
+    }
+
+    /// Does what follows from what has changed: keeps it, tells it, and sends what may be sent now.
+    async fn pump(&mut self) {
+        loop {
+            let next = self.next();
+            self.keep().await;
+            self.tell().await;
+            let Some((write, reason)) = next else { break };
+            self.send(write, reason);
+        }
+    }
+
+    fn next(&mut self) -> Option<(Write, SendReason)> {
+        if !self.sends() {
+            return None;
+        }
+        let (signed_in, senders, lent) = (&self.signed_in, &self.senders, &self.lent);
+        self.queue.next(self.epoch.elapsed(), |row| {
+            signed_in.contains(&row.write.account) && find(senders, lent, row).is_some()
+        })
+    }
+
+    fn send(&mut self, write: Write, reason: SendReason) {
+        let row = self.queue.get(write.id);
+        let sender = row.and_then(|row| find(&self.senders, &self.lent, row));
+        let id = write.id;
+        let request = SendRequest {
+            write,
+            reason,
+            http: self.around.http.clone(),
+            vault: self.around.vault.clone(),
+        };
+        let most = self.around.config.send_timeout;
+        // A task of its own: what an app's code does to it ends nothing else.
+        let attempt = self.sending.spawn(async move {
+            let Some(sender) = sender else {
+                return Outcome::later("no-sender", "nobody is there to send it");
+            };
+            let sent = timeout(most, sender.send(request)).await;
+            sent.unwrap_or_else(|_| Outcome::later("timeout", "the sender took too long"))
+        });
+        self.attempts.insert(attempt.id(), id);
+    }
+
+    /// Writes what changed to the disk. What cannot be written now is tried again with the next change.
+    async fn keep(&mut self) {
+        self.owed.append(&mut self.queue.take_dirty());
+        let Some(db) = &mut self.db else { return };
+        if self.owed.is_empty() {
+            return;
+        }
+        let changed = self.owed.iter().map(|id| (*id, self.queue.get(*id)));
+        match db.keep(changed).await {
+            Ok(()) => self.owed.clear(),
+            Err(trouble) => self.warn(trouble.kind, &trouble.message),
+        }
+    }
+
+    /// Tells watches and those who ask.
+    async fn tell(&mut self) {
+        for record in self.queue.take_touched() {
+            let news = shown::news(&self.queue, &record);
+            self.watches.retain(|it| !it.commands.is_closed());
+            for watch in self.watches.iter().filter(|it| it.account == record.0) {
+                let _ = watch.commands.send(Command::Written(news.clone())).await;
+            }
+        }
+        self.told.take(self.queue.take_told());
+    }
+
+    /// A watch of this account begins: tells it all that its account is about to write.
+    async fn attach(&mut self, watch: WatchRef) {
+        let of_account = |it: &&RecordKey| it.0 == watch.account;
+        let records = self.queue.records().filter(of_account);
+        let news: Vec<_> = records.map(|it| shown::news(&self.queue, it)).collect();
+        for news in news {
+            let _ = watch.commands.send(Command::Written(news)).await;
+        }
+        self.watches.retain(|it| !it.commands.is_closed());
+        self.watches.push(watch);
+    }
+}
+
+/// Who can send a write: the sender of its name, or the follower that came last.
+fn find(
+    senders: &HashMap<String, Arc<dyn Sender>>,
+    lent: &[Lent],
+    row: &Row,
+) -> Option<Arc<dyn Sender>> {
+    match &row.sent_by {
+        SentBy::Name(name) => senders.get(name).cloned(),
+        SentBy::Followers => lent
+            .iter()
+            .rev()
+            .filter(|it| it.account == row.write.account && it.view == row.view)
+            .find_map(|it| it.sender.upgrade()),
+    }
+}

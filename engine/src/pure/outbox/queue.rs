@@ -1,0 +1,524 @@
+//! The queue of all accounts. Times are readings of one monotonic clock; where the process may end in between, milliseconds
+//! since the Unix epoch.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use super::{
+    pace::Pace,
+    row::{Lost, NewWrite, RecordKey, Row},
+    write::{
+        ACCESS_LOST, CONFLICT, EXPIRED, Outcome, SendError, SendReason, Write, WriteId, WriteState,
+    },
+};
+
+/// After so many attempts in a row that may not have arrived, a write lets others pass: the cause may be its own.
+const STEPS_ASIDE_AFTER: u32 = 5;
+/// Longest time between two looks at what grew too old.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Bounds of the queue.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Most writes of one account that are sent side by side; 4 by default. With 1 all arrive in the order in which they
+    /// were queued, but for those that were refused.
+    pub parallel: usize,
+    /// Most writes of one account that wait; 1,000 by default.
+    pub writes: usize,
+    /// Most bytes of JSON that they have; 16 MiB by default.
+    pub bytes: usize,
+    /// A write that waited longer has failed; 30 days by default.
+    pub max_age: Duration,
+    /// What the server took and the watch did not show after this time is told as unconfirmed; a minute by default.
+    pub unconfirmed_after: Duration,
+    /// What the server took is shown for this long, should the watch never confirm it; a day by default.
+    pub keep_sent: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            parallel: 4,
+            writes: 1000,
+            bytes: 16 * 1024 * 1024,
+            max_age: Duration::from_secs(30 * 24 * 3600),
+            unconfirmed_after: Duration::from_secs(60),
+            keep_sent: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// Why the queue takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueueFull {
+    /// Too many writes wait.
+    #[error("{limit} writes of this account wait already")]
+    Writes {
+        /// The bound.
+        limit: usize,
+    },
+    /// They are too large.
+    #[error("the writes of this account that wait may have {limit} bytes in all")]
+    Bytes {
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// What to do with a new write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is here already.
+    Known(WriteId),
+    /// It takes the place of this one, which no server has seen.
+    InPlaceOf(WriteId),
+    /// It is a row of its own, on top of the last one of its record if `over_last`.
+    Own {
+        /// See [`Row::over_last`].
+        over_last: bool,
+    },
+}
+
+/// The writes of all accounts, and what is known about them.
+#[derive(Debug)]
+pub struct Queue {
+    limits: Limits,
+    rows: BTreeMap<WriteId, Row>,
+    /// The rows of each record, in order.
+    chains: HashMap<RecordKey, Vec<WriteId>>,
+    keys: HashMap<String, WriteId>,
+    pace: Pace,
+    /// Rows whose lasting part changed, or that are gone.
+    dirty: BTreeSet<WriteId>,
+    /// Rows to tell about, with those that are over as they were at the end.
+    told: BTreeMap<WriteId, Row>,
+    /// Records whose rows changed.
+    touched: HashSet<RecordKey>,
+}
+
+impl Queue {
+    /// An empty queue. The `rng` decides the jitter of delays.
+    pub fn new(limits: Limits, rng: fastrand::Rng) -> Self {
+        Self {
+            limits,
+            rows: BTreeMap::new(),
+            chains: HashMap::new(),
+            keys: HashMap::new(),
+            pace: Pace::new(rng),
+            dirty: BTreeSet::new(),
+            told: BTreeMap::new(),
+            touched: HashSet::new(),
+        }
+    }
+
+    /// All writes, in order.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// One write.
+    pub fn get(&self, id: WriteId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    /// Where a new write would stand.
+    ///
+    /// # Errors
+    /// Its account has as many writes waiting as it may, or as large ones.
+    pub fn place(&self, new: &NewWrite) -> Result<Place, QueueFull> {
+        if let Some(id) = self.keys.get(&new.key) {
+            return Ok(Place::Known(*id));
+        }
+        let record = (
+            new.account.clone(),
+            new.space.clone(),
+            new.uri.shared().clone(),
+        );
+        let last = self.chains.get(&record).and_then(|it| it.last());
+        let last = last.and_then(|id| self.rows.get(id));
+        let replaced = last.filter(|it| it.is_untried() && it.sent_by == new.sent_by);
+        let waiting = self.rows().filter(|it| it.write.account == new.account);
+        let waiting = waiting.filter(|it| !it.state.is_sent());
+        let (mut writes, mut bytes) = (0, new.action.bytes());
+        for row in waiting.filter(|it| replaced.is_none_or(|old| old.write.id != it.write.id)) {
+            writes += 1;
+            bytes = bytes.saturating_add(row.write.action.bytes());
+        }
+        let Limits {
+            writes: most,
+            bytes: limit,
+            ..
+        } = self.limits;
+        if writes >= most {
+            return Err(QueueFull::Writes { limit: most });
+        }
+        if bytes > limit {
+            return Err(QueueFull::Bytes { limit });
+        }
+        Ok(match replaced {
+            Some(old) => Place::InPlaceOf(old.write.id),
+            None => Place::Own {
+                over_last: last.is_some_and(Row::holds_up),
+            },
+        })
+    }
+
+    /// Takes a row: a new one that is on disk, or one of an earlier process.
+    pub fn insert(&mut self, now: Duration, mut row: Row) {
+        let id = row.write.id;
+        if row.state.is_sent() {
+            row.sent_at = Some(now);
+        }
+        self.keys.insert(row.write.key.clone(), id);
+        let chain = self.chains.entry(row.record()).or_default();
+        let at = chain.partition_point(|it| *it < id);
+        chain.insert(at, id);
+        self.rows.insert(id, row);
+        self.note(id);
+    }
+
+    /// Takes the place of a write that no server has seen. It keeps what it was made over.
+    pub fn replace(&mut self, id: WriteId, new: &NewWrite) {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return;
+        };
+        self.keys.remove(&row.write.key);
+        row.write.key.clone_from(&new.key);
+        row.write.action = new.action.clone();
+        row.write.queued_at = new.queued_at;
+        row.view.clone_from(&new.view);
+        self.keys.insert(new.key.clone(), id);
+        self.note(id);
+    }
+
+    /// The next write to send, if one may be sent now; it counts as sent to its sender. `can_send`: whether there is a sender
+    /// for it, and its account is signed in.
+    pub fn next(
+        &mut self,
+        now: Duration,
+        can_send: impl Fn(&Row) -> bool,
+    ) -> Option<(Write, SendReason)> {
+        let id = self.candidate(now, can_send)?;
+        let row = self.rows.get_mut(&id)?;
+        let reason = match (std::mem::take(&mut row.asked), row.write.attempt) {
+            (true, _) => SendReason::Asked,
+            (false, 0) => SendReason::First,
+            (false, _) => SendReason::Again,
+        };
+        row.write.attempt = row.write.attempt.saturating_add(1);
+        row.state = WriteState::Sending;
+        let write = row.write.clone();
+        self.dirty.insert(id);
+        self.note(id);
+        Some((write, reason))
+    }
+
+    fn candidate(&self, now: Duration, can_send: impl Fn(&Row) -> bool) -> Option<WriteId> {
+        let mut sending: HashMap<&Option<String>, usize> = HashMap::new();
+        for row in self.rows().filter(|it| it.state == WriteState::Sending) {
+            *sending.entry(&row.write.account).or_default() += 1;
+        }
+        let is_free = |row: &&Row| {
+            let account = &row.write.account;
+            row.state == WriteState::Queued
+                && row.not_before <= now
+                && self.pace.until(account) <= now
+                && sending.get(account).copied().unwrap_or(0) < self.limits.parallel
+                && self.is_first(row)
+                && can_send(row)
+        };
+        let steps_aside = |row: &Row| row.laters >= STEPS_ASIDE_AFTER;
+        let mut free = self.rows().filter(is_free);
+        let first = free.next()?;
+        if !steps_aside(first) {
+            return Some(first.write.id);
+        }
+        let other = free.find(|it| !steps_aside(it));
+        Some(other.unwrap_or(first).write.id)
+    }
+
+    /// Whether no earlier write of its record holds it up.
+    fn is_first(&self, row: &Row) -> bool {
+        let chain = self.chains.get(&row.record());
+        let mut chain = chain.into_iter().flatten();
+        let holding = chain.find(|id| self.rows.get(id).is_some_and(Row::holds_up));
+        holding == Some(&row.write.id)
+    }
+
+    /// An attempt has ended. `now_ms`: milliseconds since the Unix epoch.
+    pub fn ended(&mut self, now: Duration, now_ms: i64, id: WriteId, outcome: Outcome) {
+        let sending = |it: &&mut Row| it.state == WriteState::Sending;
+        let Some(row) = self.rows.get_mut(&id).filter(sending) else {
+            return;
+        };
+        let account = row.write.account.clone();
+        match (outcome, row.ends.clone()) {
+            (Outcome::Sent { cid }, _) => {
+                self.pace.clear(&account);
+                self.sent(now, now_ms, id, cid);
+            }
+            (_, Some(why)) => self.end(id, WriteState::Discarded, why),
+            (Outcome::Refused(error), None) => {
+                row.state = WriteState::Failed;
+                row.error = Some(error);
+                row.laters = 0;
+                self.pace.clear(&account);
+            }
+            (Outcome::Later { after, why }, None) => {
+                row.state = WriteState::Queued;
+                row.error = Some(why);
+                row.laters = row.laters.saturating_add(1);
+                if row.laters < STEPS_ASIDE_AFTER {
+                    self.pace.failed(&account, now, after);
+                } else {
+                    let delay = self.pace.delay(row.laters, after);
+                    row.not_before = now.saturating_add(delay);
+                }
+            }
+        }
+        self.dirty.insert(id);
+        self.note(id);
+    }
+
+    /// The server has it. If another write of the record follows, that one is what to wait for.
+    fn sent(&mut self, now: Duration, now_ms: i64, id: WriteId, cid: Option<String>) {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return;
+        };
+        row.state = WriteState::Sent;
+        row.error = None;
+        row.laters = 0;
+        row.cid.clone_from(&cid);
+        row.sent_at = Some(now);
+        row.sent_ms = Some(now_ms);
+        let Some(next) = self.after(id).and_then(|next| self.rows.get_mut(&next)) else {
+            return;
+        };
+        if std::mem::take(&mut next.over_last) {
+            next.write.swap = cid;
+            self.dirty.insert(next.write.id);
+        }
+        self.end(id, WriteState::Confirmed, None);
+    }
+
+    /// The next write of the same record.
+    fn after(&self, id: WriteId) -> Option<WriteId> {
+        let chain = self.chains.get(&self.rows.get(&id)?.record())?;
+        chain.iter().copied().find(|it| *it > id)
+    }
+
+    /// Sends a write once more that was refused, or one that waits without delay. After a conflict it takes the place of
+    /// whatever is there.
+    pub fn retry(&mut self, now_ms: i64, id: WriteId) {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return;
+        };
+        match row.state {
+            WriteState::Failed => {
+                if row.error.take().is_some_and(|it| it.kind == CONFLICT) {
+                    row.write.swap = None;
+                }
+                row.state = WriteState::Queued;
+                row.write.queued_at = now_ms;
+                row.asked = true;
+                self.dirty.insert(id);
+            }
+            WriteState::Queued => {}
+            _ => return,
+        }
+        row.not_before = Duration::ZERO;
+        let account = row.write.account.clone();
+        self.pace.clear(&account);
+        self.note(id);
+    }
+
+    /// Takes a write back. One that a sender has at the moment is taken back if the attempt fails.
+    pub fn discard(&mut self, id: WriteId) {
+        self.give_up(id, None);
+    }
+
+    /// Drops what an account can send no more.
+    pub fn lose(&mut self, account: &Option<String>, lost: &Lost) {
+        let is_lost = |row: &&Row| {
+            row.write.account == *account
+                && match lost {
+                    Lost::View(view) => row.view == *view,
+                    Lost::Space(space) => row.write.space.as_ref() == Some(space),
+                }
+        };
+        let ids: Vec<WriteId> = self.rows().filter(is_lost).map(|it| it.write.id).collect();
+        for id in ids {
+            let why = "the account may not see these records any more";
+            self.give_up(id, Some(SendError::new(ACCESS_LOST, why)));
+        }
+    }
+
+    fn give_up(&mut self, id: WriteId, why: Option<SendError>) {
+        match self.rows.get_mut(&id) {
+            Some(row) if row.state == WriteState::Sending => row.ends = Some(why),
+            Some(_) => self.end(id, WriteState::Discarded, why),
+            None => {}
+        }
+    }
+
+    /// The watch shows what became of it.
+    pub fn confirm(&mut self, id: WriteId) {
+        if self.rows.get(&id).is_some_and(|it| it.state.is_sent()) {
+            self.end(id, WriteState::Confirmed, None);
+        }
+    }
+
+    /// Takes what another process, the one that sends, has made of a write.
+    pub fn refresh(&mut self, now: Duration, mut row: Row) {
+        let id = row.write.id;
+        let Some(known) = self.rows.get(&id) else {
+            return;
+        };
+        let is_same = known.state == row.state && known.write.attempt == row.write.attempt;
+        if is_same && known.write.key == row.write.key && known.error == row.error {
+            return;
+        }
+        self.keys.remove(&known.write.key);
+        self.keys.insert(row.write.key.clone(), id);
+        row.sent_at = row.state.is_sent().then_some(known.sent_at.unwrap_or(now));
+        if known.state == WriteState::Unconfirmed && row.state.is_sent() {
+            row.state = WriteState::Unconfirmed;
+        }
+        self.rows.insert(id, row);
+        self.note(id);
+    }
+
+    /// Another process, the one that sends, has done with it.
+    pub fn forget(&mut self, id: WriteId) {
+        self.end(id, WriteState::Confirmed, None);
+    }
+
+    /// The network may be back.
+    pub fn wake(&mut self) {
+        self.pace.clear_all();
+        for row in self.rows.values_mut() {
+            row.not_before = Duration::ZERO;
+        }
+    }
+
+    /// Looks at what grew too old.
+    pub fn tick(&mut self, now: Duration, now_ms: i64) {
+        let ids: Vec<WriteId> = self.rows.keys().copied().collect();
+        for id in ids {
+            self.look(now, now_ms, id);
+        }
+    }
+
+    fn look(&mut self, now: Duration, now_ms: i64, id: WriteId) {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return;
+        };
+        let is_over = |since: i64, most: Duration| {
+            let age = now_ms.saturating_sub(since);
+            u128::try_from(age).is_ok_and(|age| age >= most.as_millis())
+        };
+        match row.state {
+            WriteState::Queued if is_over(row.write.queued_at, self.limits.max_age) => {
+                row.state = WriteState::Failed;
+                row.error = Some(SendError::new(EXPIRED, "it has waited too long"));
+                self.dirty.insert(id);
+                self.note(id);
+            }
+            state if state.is_sent() => {
+                if is_over(row.sent_ms.unwrap_or(now_ms), self.limits.keep_sent) {
+                    self.end(id, WriteState::Confirmed, None);
+                } else if state == WriteState::Sent
+                    && now.saturating_sub(row.sent_at.unwrap_or(now))
+                        >= self.limits.unconfirmed_after
+                {
+                    row.state = WriteState::Unconfirmed;
+                    self.note(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// When there may be something to do that nobody tells of; nothing if the queue is empty.
+    pub fn due(&self, now: Duration) -> Option<Duration> {
+        let times = self.rows().map(|row| match (row.state, row.sent_at) {
+            (WriteState::Queued, _) => row.not_before.max(self.pace.until(&row.write.account)),
+            (WriteState::Sent, Some(at)) => at.saturating_add(self.limits.unconfirmed_after),
+            _ => Duration::MAX,
+        });
+        let next = times.filter(|it| *it > now).min();
+        let look = now.saturating_add(LOOK_EVERY);
+        (!self.rows.is_empty()).then(|| next.map_or(look, |it| it.min(look)))
+    }
+
+    /// Takes a row out.
+    fn end(&mut self, id: WriteId, state: WriteState, why: Option<SendError>) {
+        let next = self.after(id);
+        let Some(mut row) = self.rows.remove(&id) else {
+            return;
+        };
+        let is_sent = row.state.is_sent();
+        if let Some(next) = next.and_then(|next| self.rows.get_mut(&next))
+            && next.over_last
+            && !is_sent
+        {
+            // What it was to change never came about: it changes what that one would have changed.
+            next.write.swap = row.write.swap.clone();
+            next.over_last = row.over_last;
+            self.dirty.insert(next.write.id);
+        }
+        let record = row.record();
+        if let Some(chain) = self.chains.get_mut(&record) {
+            chain.retain(|it| *it != id);
+            if chain.is_empty() {
+                self.chains.remove(&record);
+            }
+        }
+        self.keys.remove(&row.write.key);
+        row.state = state;
+        row.error = why;
+        self.dirty.insert(id);
+        self.touched.insert(record);
+        self.told.insert(id, row);
+    }
+
+    fn note(&mut self, id: WriteId) {
+        if let Some(row) = self.rows.get(&id) {
+            self.touched.insert(row.record());
+            self.told.insert(id, row.clone());
+        }
+    }
+
+    /// Rows whose lasting part changed since the last call; those that are not here any more are gone.
+    pub fn take_dirty(&mut self) -> BTreeSet<WriteId> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Rows to tell about since the last call.
+    pub fn take_told(&mut self) -> BTreeMap<WriteId, Row> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Records whose rows changed since the last call.
+    pub fn take_touched(&mut self) -> HashSet<RecordKey> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// The writes of one record, in order.
+    pub fn of_record(&self, record: &RecordKey) -> impl Iterator<Item = &Row> {
+        let ids = self.chains.get(record);
+        ids.into_iter().flatten().filter_map(|id| self.rows.get(id))
+    }
+
+    /// The records with writes.
+    pub fn records(&self) -> impl Iterator<Item = &RecordKey> {
+        self.chains.keys()
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

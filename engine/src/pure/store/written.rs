@@ -1,0 +1,344 @@
+//! What an outbox is about to write, shown before the server says it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use super::{
+    Store,
+    edit::{EditError, EditRecord},
+    entry::{Entry, Optimistic, same_json},
+    optimistic::MAX_OPTIMISTIC,
+};
+use crate::pure::protocol::record::{AtUri, Record};
+
+/// What a write means for the record that it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its number in the outbox.
+    pub id: u64,
+    /// It takes the record away.
+    pub deletes: bool,
+    /// The server has taken it: what comes next from there confirms it.
+    pub sent: bool,
+    /// The content hash that the server gave it, where it told.
+    pub cid: Option<String>,
+    /// The content hash of the version that it changes, where it is known.
+    pub over: Option<String>,
+}
+
+/// A record as a write of an outbox leaves it.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// The write.
+    pub written: Written,
+    /// Where the record lives.
+    pub uri: AtUri,
+    /// The space that holds it.
+    pub space: Option<Arc<str>>,
+    /// Its body; none for a deletion.
+    pub value: Option<Arc<RawValue>>,
+    /// When it is said to have been made, in microseconds since the Unix epoch.
+    pub time_us: i64,
+    /// Why it was refused, if it was.
+    pub failed: Option<EditError>,
+    /// Whether it is also shown where no such record is known.
+    pub adds: bool,
+}
+
+/// Which record a write is of.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where it lives.
+    pub uri: AtUri,
+    /// The space that holds it.
+    pub space: Option<Arc<str>>,
+    /// Content hash of the version that the server has, where it is known.
+    pub over: Option<String>,
+    /// When it is said to have been made, in microseconds since the Unix epoch.
+    pub time_us: i64,
+}
+
+/// What is shown of an outbox, and what of it the server has confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    /// Deletions of records that are not here, by URI: they may come yet.
+    deletions: HashMap<Arc<str>, Overlay>,
+    confirmed: Vec<u64>,
+}
+
+impl Writes {
+    pub(super) fn clear(&mut self) {
+        self.deletions.clear();
+    }
+
+    pub(super) fn purge_space(&mut self, space: &str) {
+        self.deletions
+            .retain(|_, it| it.space.as_deref() != Some(space));
+    }
+}
+
+impl Store {
+    /// Shows what a write makes of its record. Nothing that a page edits by itself is touched.
+    pub fn show_write(&mut self, overlay: Overlay, now_us: i64) {
+        let id = overlay.written.id;
+        self.writes.deletions.remove(overlay.uri.as_str());
+        let known = self.written_entry(&overlay.uri, overlay.space.as_ref());
+        let was = known.as_ref().is_some_and(|it| it.written().is_some());
+        let fits = was || self.optimistic.len() < MAX_OPTIMISTIC;
+        match (&overlay.value, known) {
+            (Some(_), None) if !overlay.adds => {}
+            _ if !fits => {}
+            (Some(value), known) => {
+                let value = RawValue::to_owned(value);
+                self.show_put(&overlay, known, value, now_us);
+            }
+            (None, Some(known)) => self.show_deletion(&overlay, &known),
+            (None, None) if self.synced && overlay.written.sent => {}
+            (None, None) => {
+                if self.writes.deletions.len() < MAX_OPTIMISTIC {
+                    let uri = overlay.uri.shared().clone();
+                    self.writes.deletions.insert(uri, overlay.clone());
+                }
+            }
+        }
+        let is_here = self.optimistic.iter().any(|it| {
+            let entry = self.entries.get(*it);
+            entry.is_some_and(|it| it.written().is_some_and(|it| it.id == id))
+        });
+        let waits = is_here || self.writes.deletions.contains_key(overlay.uri.as_str());
+        if overlay.written.sent && !waits {
+            self.writes.confirmed.push(id);
+        }
+    }
+
+    fn show_put(
+        &mut self,
+        overlay: &Overlay,
+        known: Option<Arc<Entry>>,
+        value: Box<RawValue>,
+        now_us: i64,
+    ) {
+        let base = known.as_ref().and_then(Entry::confirmed).cloned();
+        let before = known.as_ref().and_then(|it| it.optimistic.as_deref());
+        let is_there = |it: &Arc<Entry>| {
+            overlay.written.is_in(&it.record, &value)
+                || (overlay.written.sent && before.is_some_and(|it| it.has_come()))
+        };
+        if base.as_ref().is_some_and(is_there) {
+            // The server was faster.
+            if let (Some(known), Some(base)) = (known, base)
+                && known.optimistic.is_some()
+            {
+                self.put(Some(&known), base.record.clone(), base.live_time, None);
+            }
+            return;
+        }
+        let mut record = match &known {
+            Some(known) => known.record.clone(),
+            None => Record {
+                uri: overlay.uri.clone(),
+                space: overlay.space.clone(),
+                cid: None,
+                time_us: overlay.time_us,
+                value: value.clone(),
+                extras: Default::default(),
+            },
+        };
+        let mut optimistic = before.cloned().unwrap_or_else(|| Optimistic {
+            base,
+            since: now_us,
+            ..Optimistic::default()
+        });
+        if before.is_some() && !same_json(&record.value, &value) {
+            optimistic.remember(record.value.clone());
+        }
+        optimistic.failed.clone_from(&overlay.failed);
+        optimistic.written = Some(overlay.written.clone());
+        record.value = value;
+        let live_time = known.as_ref().is_some_and(|it| it.live_time);
+        self.put(
+            known.as_ref(),
+            record,
+            live_time,
+            Some(Box::new(optimistic)),
+        );
+    }
+
+    fn show_deletion(&mut self, overlay: &Overlay, known: &Arc<Entry>) {
+        let mut optimistic = match &known.optimistic {
+            Some(before) => Optimistic::clone(before),
+            None => Optimistic {
+                base: Some(known.clone()),
+                ..Optimistic::default()
+            },
+        };
+        if optimistic.base.is_none() && overlay.written.sent && self.synced {
+            // It was never there, or is gone already.
+            return self.remove(known.clone());
+        }
+        optimistic.failed.clone_from(&overlay.failed);
+        optimistic.written = Some(overlay.written.clone());
+        let record = known.record.clone();
+        self.put(
+            Some(known),
+            record,
+            known.live_time,
+            Some(Box::new(optimistic)),
+        );
+    }
+
+    /// Nothing is written to this record any more: shows what the server has.
+    pub fn withdraw_write(&mut self, uri: &str, space: Option<&Arc<str>>) {
+        self.writes.deletions.remove(uri);
+        let written =
+            |it: &&Arc<Entry>| it.written().is_some() && it.record.space.as_ref() == space;
+        let Some(entry) = self.entries.of(uri).find(written).cloned() else {
+            return;
+        };
+        match entry.confirmed().cloned() {
+            Some(base) => self.put(Some(&entry), base.record.clone(), base.live_time, None),
+            None => self.remove(entry),
+        }
+    }
+
+    /// The writes whose outcome the server has shown since the last call.
+    pub fn take_confirmed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.writes.confirmed)
+    }
+
+    /// The record that is to be put. `None` if its collection is neither told nor that of another record here: the short name
+    /// in the URL is no name to write to.
+    pub fn put_target(&self, new: &EditRecord, now_us: i64) -> Option<Target> {
+        if new.uri.is_none() && new.collection.is_none() {
+            self.sibling()?;
+        }
+        let record = self.expected(new, now_us)?;
+        let known = self.known_edit(new, &record);
+        let known = known.as_ref().and_then(Entry::confirmed);
+        Some(Target {
+            over: known.and_then(|it| it.record.cid.as_deref().map(str::to_owned)),
+            time_us: known.map_or(record.time_us, |it| it.record.time_us),
+            space: known.map_or(record.space, |it| it.record.space.clone()),
+            uri: record.uri,
+        })
+    }
+
+    /// The record that is to be deleted: one that is here, or else the one of this author in the watch's collection.
+    pub fn delete_target(&self, rkey: &str, did: Option<&str>) -> Option<Target> {
+        let is_meant = |it: &&Arc<Entry>| {
+            it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did)
+        };
+        if let Some(entry) = self.entries.iter().find(is_meant) {
+            let cid = entry.confirmed().and_then(|it| it.record.cid.as_deref());
+            return Some(Target {
+                uri: entry.record.uri.clone(),
+                space: entry.record.space.clone(),
+                over: cid.map(str::to_owned),
+                time_us: entry.record.time_us,
+            });
+        }
+        let collection = self.sibling()?.record.collection();
+        Some(Target {
+            uri: AtUri::parse(format!("at://{}/{collection}/{rkey}", did?))?,
+            space: self.home.space.clone(),
+            over: None,
+            time_us: 0,
+        })
+    }
+
+    /// The entry that a write is of. What a page shows by itself is none.
+    fn written_entry(&self, uri: &AtUri, space: Option<&Arc<str>>) -> Option<Arc<Entry>> {
+        let mut of_space = self.entries.of(uri.as_str());
+        of_space
+            .find(|it| it.record.space.as_ref() == space)
+            .cloned()
+    }
+
+    /// The server has spoken of a record with a write on it, and the write is over with it.
+    pub(super) fn confirm_write(&mut self, entry: &Entry) {
+        if let Some(written) = entry.written().filter(|it| it.sent) {
+            self.writes.confirmed.push(written.id);
+        }
+    }
+
+    /// A record that was not here has come: hides it again if it is to be deleted.
+    pub(super) fn delete_arrived(&mut self, entry: &Arc<Entry>) {
+        if self.writes.deletions.is_empty() {
+            return;
+        }
+        let uri = entry.record.uri.as_str();
+        let waiting = self.writes.deletions.get(uri);
+        if waiting.is_none_or(|it| it.space != entry.record.space) {
+            return;
+        }
+        if let Some(overlay) = self.writes.deletions.remove(uri) {
+            self.show_deletion(&overlay, entry);
+        }
+    }
+
+    /// A record was deleted that the server never showed here: a write may wait for that.
+    pub(super) fn deleted_unseen(&mut self, uri: &str) {
+        if let Some(overlay) = self.writes.deletions.remove(uri) {
+            match overlay.written.sent {
+                true => self.writes.confirmed.push(overlay.written.id),
+                false => {
+                    let uri = overlay.uri.shared().clone();
+                    self.writes.deletions.insert(uri, overlay);
+                }
+            }
+        }
+        let waits = |it: &&Arc<Entry>| it.written().is_some_and(|it| it.deletes && it.sent);
+        let waiting = self.entries.of(uri).find(waits).cloned();
+        if let Some(entry) = waiting {
+            self.confirm_write(&entry);
+            self.remove(entry);
+        }
+    }
+
+    /// A whole snapshot is here: deletions of what it does not have are confirmed.
+    pub(super) fn confirm_deletions(&mut self) {
+        let confirmed = &mut self.writes.confirmed;
+        self.writes.deletions.retain(|_, it| {
+            if it.written.sent {
+                confirmed.push(it.written.id);
+            }
+            !it.written.sent
+        });
+        let gone = |it: &Arc<Entry>| {
+            it.optimistic.as_ref().is_some_and(|it| it.base.is_none())
+                && it.written().is_some_and(|it| it.deletes && it.sent)
+        };
+        let ids = self.optimistic.iter();
+        let entries = ids.filter_map(|id| self.entries.get(*id));
+        let entries: Vec<_> = entries.filter(|it| gone(it)).cloned().collect();
+        for entry in entries {
+            self.confirm_write(&entry);
+            self.remove(entry);
+        }
+    }
+}
+
+impl Written {
+    /// Whether this version of the record, which the server has, is what the write made, or came after it.
+    pub(super) fn is_in(&self, record: &Record, body: &RawValue) -> bool {
+        if self.deletes {
+            // It is there again: somebody has made it anew since.
+            return self.sent && self.differs(record);
+        }
+        same_json(body, &record.value)
+            || (self.sent && (self.is_mine(record) || self.differs(record)))
+    }
+
+    fn is_mine(&self, record: &Record) -> bool {
+        self.cid.is_some() && self.cid.as_deref() == record.cid.as_deref()
+    }
+
+    /// Whether it is another version than the one that the write changes. Of a new record there was none.
+    fn differs(&self, record: &Record) -> bool {
+        match (self.over.as_deref(), record.cid.as_deref()) {
+            (Some(over), Some(cid)) => over != cid,
+            _ => false,
+        }
+    }
+}
