@@ -7,7 +7,8 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    Cache, CacheConfig, Engine, EngineConfig, Minter, NamedMinter, Vault, rustls,
+    Cache, CacheConfig, Engine, EngineConfig, Limits, Minter, NamedMinter, NamedSender,
+    OutboxConfig, Sender, Vault, rustls,
 };
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime,
@@ -26,14 +27,31 @@ use crate::{
 /// The cache's file, in the folder that [`cache_folder`] gives.
 const CACHE_FILE: &str = "contrail-sync.sqlite";
 
+/// The file of waiting writes, in the app's data directory: it is no cache that a system may clear.
+const OUTBOX_FILE: &str = "contrail-sync-outbox.sqlite";
+
 /// Sets the plugin up in code, beyond what the configuration file says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Builder {
     surroundings: Surroundings,
+    outbox: OutboxConfig,
     without_keyring: bool,
     cache: CachePlace,
     cache_budget: Option<u64>,
     engine: EngineConfig,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            surroundings: Surroundings::default(),
+            outbox: OutboxConfig::new(None),
+            without_keyring: false,
+            cache: CachePlace::default(),
+            cache_budget: None,
+            engine: EngineConfig::default(),
+        }
+    }
 }
 
 /// Where the cache's file is.
@@ -66,6 +84,25 @@ impl Builder {
         let minter = NamedMinter::new(name, minter);
         self.surroundings.minters.retain(|it| *it != minter);
         self.surroundings.minters.push(minter);
+        self
+    }
+
+    /// Registers a sender, for `sender: { sender: name }` in the webview. A later one of the same name takes its place.
+    pub fn sender(mut self, name: impl Into<String>, sender: impl Sender + 'static) -> Self {
+        self.outbox = self.outbox.sender(NamedSender::new(name, sender));
+        self
+    }
+
+    /// Where the SQLite file of waiting writes is; `contrail-sync-outbox.sqlite` in the app's data directory by default. It
+    /// is made with the first write.
+    pub fn outbox_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.outbox.path = Some(path.into());
+        self
+    }
+
+    /// Bounds of the outbox: how many writes wait, how large, how long, and how many are sent side by side.
+    pub fn outbox_limits(mut self, limits: Limits) -> Self {
+        self.outbox.limits = limits;
         self
     }
 
@@ -139,6 +176,15 @@ impl Builder {
                 commands::renew_session,
                 commands::wake_watches,
                 commands::answer_mint,
+                commands::put_record,
+                commands::delete_record,
+                commands::retry_write,
+                commands::discard_write,
+                commands::watch_writes,
+                commands::pending_writes,
+                commands::discard_writes,
+                commands::next_tid,
+                commands::answer_send,
                 commands::set_secret,
                 commands::delete_secret,
                 commands::clear_tickets,
@@ -187,6 +233,7 @@ impl Builder {
     ) -> std::result::Result<ContrailSync, Box<dyn std::error::Error>> {
         let Self {
             mut surroundings,
+            mut outbox,
             without_keyring,
             cache,
             cache_budget,
@@ -213,7 +260,19 @@ impl Builder {
             engine.cache = Some(cache);
         }
         surroundings.cached = engine.cache.is_some();
+        surroundings.senders = outbox
+            .senders
+            .iter()
+            .map(|it| it.name().to_owned())
+            .collect();
+        if outbox.path.is_none() {
+            outbox.path = Some(app.path().app_data_dir()?.join(OUTBOX_FILE));
+        }
+        engine.outbox = Some(outbox);
         let engine = Engine::new(runtime.clone(), engine)?;
+        if let Some(outbox) = engine.outbox() {
+            runtime.spawn(warnings.clone().pass_on(outbox.warnings(), app.clone()));
+        }
         let bridge = Arc::new(Bridge::new(engine.clone()));
         runtime.spawn(pulse(Arc::downgrade(&bridge), SystemTime::now));
         Ok(ContrailSync {

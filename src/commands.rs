@@ -1,6 +1,6 @@
 //! The IPC surface: one thin function per command.
 
-use contrail_sync_engine::Edit;
+use contrail_sync_engine::{Edit, NewRecord, WriteChanges, WriteInfo};
 use tauri::{
     Runtime, State, Webview,
     ipc::{CommandScope, GlobalScope, Response},
@@ -9,11 +9,11 @@ use tauri::{
 use crate::{
     ContrailSync,
     bridge::{
-        self,
+        self, Wanted,
         payload::{InfoPayload, WarningPayload},
     },
     config::WatchOptions,
-    error::Result,
+    error::{Error, Result},
     scope::{Entry, Scope},
 };
 
@@ -123,6 +123,132 @@ pub(crate) async fn refresh_watch<R: Runtime>(
 ) -> Result<u64> {
     let bridge = plugin.bridge();
     bridge.refresh(webview.label(), &session, handle).await
+}
+
+/// Writes a record: kept on disk, then shown, then sent. Two calls with one nonce write once.
+#[tauri::command]
+pub(crate) async fn put_record<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    nonce: String,
+    write: serde_json::Value,
+) -> Result<WriteInfo> {
+    let wanted = Wanted::Put(record(write)?);
+    let bridge = plugin.bridge();
+    bridge
+        .write(webview.label(), &session, handle, nonce, wanted)
+        .await
+}
+
+/// What a page wants to write, with its body as the text that it is.
+fn record(write: serde_json::Value) -> Result<NewRecord> {
+    let invalid =
+        |_| Error::InvalidOptions("a write lacks a member, or has a wrong one".to_owned());
+    serde_json::from_value(write).map_err(invalid)
+}
+
+/// Takes a record away, in the same way.
+#[tauri::command]
+pub(crate) async fn delete_record<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    nonce: String,
+    rkey: String,
+    did: Option<String>,
+) -> Result<WriteInfo> {
+    let bridge = plugin.bridge();
+    bridge
+        .write(
+            webview.label(),
+            &session,
+            handle,
+            nonce,
+            Wanted::Delete(rkey, did),
+        )
+        .await
+}
+
+/// Sends a write again that was refused, or one that waits.
+#[tauri::command]
+pub(crate) async fn retry_write<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    id: u64,
+) -> Result<()> {
+    let bridge = plugin.bridge();
+    bridge.retry(webview.label(), &session, handle, id).await
+}
+
+/// Takes a write back.
+#[tauri::command]
+pub(crate) async fn discard_write<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    id: u64,
+) -> Result<()> {
+    let bridge = plugin.bridge();
+    bridge.discard(webview.label(), &session, handle, id).await
+}
+
+/// Answers what has changed of an account's writes after a revision, as soon as something has.
+#[tauri::command]
+pub(crate) async fn watch_writes(
+    plugin: State<'_, ContrailSync>,
+    account: Option<String>,
+    after: u64,
+) -> Result<WriteChanges> {
+    plugin.bridge().write_changes(account, after).await
+}
+
+/// Answers the writes of an account that wait, or all.
+#[tauri::command]
+pub(crate) async fn pending_writes(
+    plugin: State<'_, ContrailSync>,
+    account: Option<String>,
+) -> Result<Vec<WriteInfo>> {
+    plugin.bridge().writes(account).await
+}
+
+/// Takes them back. Answers how many there were.
+#[tauri::command]
+pub(crate) async fn discard_writes(
+    plugin: State<'_, ContrailSync>,
+    account: Option<String>,
+) -> Result<usize> {
+    plugin.bridge().discard_all(account).await
+}
+
+/// Answers a new record key.
+#[tauri::command(async)]
+pub(crate) fn next_tid(plugin: State<'_, ContrailSync>) -> Result<String> {
+    plugin.bridge().next_tid()
+}
+
+/// Takes a page's answer to a write that it was asked to send: its function's result, or what it threw.
+#[tauri::command(async)]
+pub(crate) fn answer_send<R: Runtime>(
+    webview: Webview<R>,
+    plugin: State<'_, ContrailSync>,
+    session: String,
+    handle: u32,
+    request: u32,
+    outcome: Option<serde_json::Value>,
+    error: Option<String>,
+) {
+    let answer = match error {
+        Some(error) => Err(error),
+        None => Ok(outcome.unwrap_or_default()),
+    };
+    let bridge = plugin.bridge();
+    bridge.answer_send(webview.label(), &session, handle, request, answer);
 }
 
 /// Renews a page's lease, and says whether it can be seen. Answers the handles that it holds.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use contrail_sync_engine::{
     CacheOptions, Filter, MAX_POLL_INTERVAL, MAX_RECORDS, MAX_TICKET_BYTES, MIN_POLL_INTERVAL,
-    NamedMinter, Path, Sort, SortBy, Ticket, TicketIn, TicketSource, TransportKind, View,
-    WatchSpec,
+    NamedMinter, Path, SenderSource, Sort, SortBy, Ticket, TicketIn, TicketSource, TransportKind,
+    View, WatchSpec,
     internals::{Secrets, bare},
 };
 use serde::Deserialize;
@@ -106,6 +106,32 @@ pub struct WatchOptions {
     pub conditions: Option<BTreeMap<String, serde_json::Value>>,
     /// Most records to show, the first ones of the order, live ones included; 200,000 at most and by default.
     pub max_records: Option<u32>,
+    /// Who sends what is written through it: a sender that the app registered on the plugin's Builder, or the page.
+    pub sender: Option<SenderOption>,
+}
+
+/// Who sends what is written through a watch.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[non_exhaustive]
+pub enum SenderOption {
+    /// The sender of this name, registered on the plugin's Builder.
+    Named {
+        /// The name.
+        sender: String,
+    },
+    /// The page that follows the watch, by a function of its own.
+    Page(PageSends),
+}
+
+/// `"page"`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export, rename_all = "lowercase"))]
+pub enum PageSends {
+    /// The page.
+    Page,
 }
 
 /// What a watch's records are sorted by.
@@ -199,6 +225,10 @@ impl WatchOptions {
             let message = "no page mints for a watch of Rust: name a minter";
             return Err(Error::InvalidOptions(message.to_owned()));
         }
+        if matches!(self.sender, Some(SenderOption::Page(_))) {
+            let message = "no page sends for a watch of Rust: name a sender";
+            return Err(Error::InvalidOptions(message.to_owned()));
+        }
         let origin = url.origin();
         let spec = WatchSpec::new(url, Arc::new(move |url| url.origin() == origin));
         self.complete(spec, surroundings)
@@ -211,6 +241,9 @@ impl WatchOptions {
         bounds::check("account", self.account.as_deref(), bounds::ACCOUNT)?;
         bounds::check("mintTicket", self.ticket.as_deref(), MAX_TICKET_BYTES)?;
         bounds::check("mintTicket.minter", self.minter.as_deref(), bounds::MINTER)?;
+        if let Some(SenderOption::Named { sender }) = &self.sender {
+            bounds::check("sender.sender", &**sender, bounds::MINTER)?;
+        }
         bounds::check("cacheKey", self.cache_key.as_deref(), bounds::CACHE_KEY)?;
         bounds::check("sort.by", sort, bounds::PATH)?;
         for (path, wanted) in self.conditions.iter().flatten() {
@@ -227,6 +260,7 @@ impl WatchOptions {
         spec.ticket_in = self.ticket_in.unwrap_or_default();
         spec.cache = self.cache(surroundings)?;
         spec.view = self.view()?;
+        spec.sender = self.sender(surroundings)?;
         spec.account = self.account;
         spec.reconnect = self.reconnect.unwrap_or(true);
         if let Some(millis) = self.idle_timeout {
@@ -301,6 +335,19 @@ impl WatchOptions {
         Ok(Some(options))
     }
 
+    fn sender(&self, surroundings: &Surroundings) -> Result<Option<SenderSource>> {
+        match &self.sender {
+            None => Ok(None),
+            Some(SenderOption::Page(_)) => Ok(Some(SenderSource::Followers)),
+            Some(SenderOption::Named { sender }) => match surroundings.senders.contains(sender) {
+                true => Ok(Some(SenderSource::Named(sender.clone()))),
+                false => Err(Error::InvalidOptions(format!(
+                    "sender: no sender named {sender:?} is registered on the plugin's Builder"
+                ))),
+            },
+        }
+    }
+
     fn tickets(&self, surroundings: &Surroundings) -> Result<TicketSource> {
         let invalid = |message: &str| Err(Error::InvalidOptions(message.to_owned()));
         match (&self.ticket, self.mint, &self.minter) {
@@ -359,6 +406,8 @@ pub(crate) struct Surroundings {
     pub base_url: Option<Url>,
     /// The registered minters.
     pub minters: Vec<NamedMinter>,
+    /// The names of the registered senders.
+    pub senders: Vec<String>,
     /// Whether there is a cache.
     pub cached: bool,
     /// How often lists are asked for, if the app says so.
@@ -370,6 +419,7 @@ impl fmt::Debug for Surroundings {
         f.debug_struct("Surroundings")
             .field("base_url", &self.base_url.as_ref().map(bare))
             .field("minters", &self.minters)
+            .field("senders", &self.senders)
             .field("cached", &self.cached)
             .field("poll_interval", &self.poll_interval)
             .finish()

@@ -16,6 +16,7 @@ fn read(options: serde_json::Value) -> Result<WatchSpec> {
         minters: vec![NamedMinter::new("session", |_| async {
             Ok::<_, String>(String::new())
         })],
+        senders: vec!["pds".to_owned()],
         cached: true,
         poll_interval: Some(Duration::from_secs(7)),
     };
@@ -319,5 +320,30 @@ fn debug_output_shows_of_a_url_neither_password_nor_query() {
         for secret in ["user", "hush", "psst"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+    }
+}
+
+#[test]
+fn a_sender_is_one_that_is_registered_or_the_page() {
+    let sender =
+        |json: &str| spec(&format!(r#"{{"url":"/x","sender":{json}}}"#)).map(|it| it.sender);
+    let named = Some(SenderSource::Named("pds".into()));
+    assert_eq!(sender(r#"{"sender":"pds"}"#).unwrap(), named);
+    assert_eq!(sender(r#""page""#).unwrap(), Some(SenderSource::Followers));
+    assert_eq!(sender("null").unwrap(), None);
+    for (json, told) in [
+        (
+            r#"{"sender":"other"}"#,
+            "sender: no sender named \"other\" is registered on the plugin's Builder",
+        ),
+        (r#"{"sender":5}"#, "sender.sender is 5, it must be a string"),
+        ("{}", "sender.sender is missing"),
+        (
+            r#""window""#,
+            "sender is a string, it must be an object { sender } or \"page\"",
+        ),
+    ] {
+        let error = sender(json).unwrap_err().to_string();
+        assert_eq!(error, format!("invalid options: {told}"));
     }
 }

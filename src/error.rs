@@ -1,7 +1,7 @@
 //! What can go wrong at the plugin's surface.
 
 use contrail_sync_engine::{
-    CacheError, ErrorKind, ErrorPayload, InvalidEdit, VaultError, WatchError,
+    CacheError, ErrorKind, ErrorPayload, InvalidEdit, VaultError, WatchError, WriteError,
 };
 use serde::{Serialize, Serializer};
 
@@ -50,6 +50,9 @@ pub enum Error {
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A record was not written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A secret was not stored or erased.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -74,6 +77,7 @@ impl Error {
             Self::Watch(error) => error.kind(),
             Self::Closed(payload) => payload.kind,
             Self::Cache(_) => ErrorKind::Cache,
+            Self::Write(error) => error.kind(),
             Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,
         }

@@ -3,7 +3,8 @@
 use std::pin::pin;
 
 use contrail_sync_engine::{
-    Delta, Edit, EditError, EditRecord, Engine, State, Status, Subscription, WatchError, WatchSpec,
+    Delta, Edit, EditError, EditRecord, Engine, NewRecord, QueuedWrite, State, Status,
+    Subscription, WatchError, WatchSpec, Writer,
 };
 use futures_util::{Stream, StreamExt, stream};
 
@@ -16,12 +17,14 @@ pub struct WatchHandle {
     engine: Engine,
     spec: WatchSpec,
     subscription: Subscription,
+    writer: Writer,
 }
 
 impl WatchHandle {
     pub(crate) async fn open(engine: Engine, spec: WatchSpec) -> Self {
         let subscription = engine.watch(spec.clone()).await;
         Self {
+            writer: engine.writer(&subscription, &spec),
             engine,
             spec,
             subscription,
@@ -94,6 +97,23 @@ impl WatchHandle {
     pub async fn remove_optimistic(&self, rkey: &str, did: Option<&str>) -> Result<()> {
         let (rkey, did) = (rkey.to_owned(), did.map(Into::into));
         self.edit(Edit::Remove { rkey, did }).await
+    }
+
+    /// Gives a record this body, new or not. Answers once it is kept on disk and shown; it is sent by the `sender` of the
+    /// options as soon as the network allows, again after a restart if need be.
+    ///
+    /// # Errors
+    /// It cannot be kept: then nothing is shown and nothing is sent.
+    pub async fn put(&self, record: NewRecord) -> Result<QueuedWrite> {
+        Ok(self.writer.put(record).await?)
+    }
+
+    /// Takes a record away, in the same way. It need not be in the list, if its author is told.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn delete(&self, rkey: &str, did: Option<&str>) -> Result<QueuedWrite> {
+        Ok(self.writer.delete(rkey, did).await?)
     }
 
     /// Fetches the next page of older records, where [`State::cursor`] says that there are some. Fails as any request may,

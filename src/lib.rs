@@ -41,13 +41,21 @@ mod shapes;
 
 pub use app::{ContrailSync, ContrailSyncExt};
 pub use builder::{Builder, init};
-pub use config::{Config, SortDirection, SortOptions, WatchOptions};
+pub use config::{Config, PageSends, SenderOption, SortDirection, SortOptions, WatchOptions};
 pub use contrail_sync_engine as engine;
 /// For [`Builder::tls`], in the version that the plugin uses.
 pub use contrail_sync_engine::rustls;
 pub use contrail_sync_engine::{Edit, EditError, EditRecord, ErrorKind, ErrorPayload, TypedRecord};
 pub use error::{Error, Result};
 pub use handle::WatchHandle;
+
+/// Writing: what sends records to their server, and what became of them.
+pub mod writing {
+    pub use contrail_sync_engine::{
+        Action, ActionKind, Limits, NewRecord, Outcome, QueuedWrite, SendError, SendReason,
+        SendRequest, Sender, Write, WriteError, WriteInfo, WriteState,
+    };
+}
 
 /// Tickets: what opens a watch without an invite token, and where they come from.
 pub mod tickets {

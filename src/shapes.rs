@@ -17,10 +17,11 @@ enum Shape {
     OneOf(&'static [&'static str]),
     Sort,
     Where,
+    Sender,
 }
 
 /// The options of a watch.
-const OPTIONS: [(&str, Shape); 16] = [
+const OPTIONS: [(&str, Shape); 17] = [
     ("url", Shape::Text),
     ("transport", Shape::OneOf(&["sse", "ws", "auto", "poll"])),
     ("ticket", Shape::Text),
@@ -37,7 +38,11 @@ const OPTIONS: [(&str, Shape); 16] = [
     ("sort", Shape::Sort),
     ("where", Shape::Where),
     ("maxRecords", Shape::Whole),
+    ("sender", Shape::Sender),
 ];
+
+/// The members of `sender`.
+const SENDER: [(&str, Shape); 1] = [("sender", Shape::Text)];
 
 /// The members of `sort`.
 const SORT: [(&str, Shape); 2] = [
@@ -77,6 +82,7 @@ impl Shape {
             Self::YesOrNo => value.is_boolean(),
             Self::OneOf(words) => value.as_str().is_some_and(|it| words.contains(&it)),
             Self::Sort | Self::Where => value.is_object(),
+            Self::Sender => value.is_object() || value == "page",
         };
         match self {
             Self::OneOf(_) if !fits && value.is_string() => {
@@ -87,6 +93,7 @@ impl Shape {
                 kind(value)
             ))),
             Self::Sort => members("sort.", value, &SORT, "by"),
+            Self::Sender if value.is_object() => members("sender.", value, &SENDER, "sender"),
             _ => Ok(()),
         }
     }
@@ -100,6 +107,7 @@ impl fmt::Display for Shape {
             Self::YesOrNo => f.write_str("true or false"),
             Self::OneOf(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
             Self::Sort => f.write_str("an object { by, order? }"),
+            Self::Sender => f.write_str("an object { sender } or \"page\""),
             Self::Where => f.write_str("an object such as { \"value.room\": \"a\" }"),
         }
     }

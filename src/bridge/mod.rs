@@ -7,27 +7,35 @@ mod flow;
 mod minting;
 pub(crate) mod payload;
 mod pulse;
+mod sending;
 mod sessions;
 mod warnings;
 mod webviews;
+mod writing;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use contrail_sync_engine::{Edit, Engine, Minter, Subscription, TicketSource, WatchSpec};
+use contrail_sync_engine::{
+    Edit, Engine, Minter, SendRequest, Sender, SenderSource, Subscription, TicketSource, WatchSpec,
+    Writer,
+};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell};
 
 use crate::error::{Error, Result};
 use flow::Flow;
 use minting::{Closing, PageMinter};
+use sending::{PageSender, SendAsk};
 use sessions::Sessions;
 
 pub(crate) use minting::MintAnswer;
 pub(crate) use pulse::pulse;
+pub(crate) use sending::SendAnswer;
 pub(crate) use warnings::Warnings;
 pub(crate) use webviews::open;
+pub(crate) use writing::Wanted;
 
 /// About how many bytes of JSON a delta may have, half of it for records alike; the first one with records has a quarter
 /// of that. Larger ones come in parts, so that a page has none to read for longer than a frame.
@@ -35,6 +43,9 @@ const PART_BYTES: usize = 512 * 1024;
 
 /// Longest time that the end of the app, or a sleep of it, waits for the cache.
 pub(crate) const LAST_WRITE: Duration = Duration::from_millis(500);
+
+/// Longest time that a page's question for changes waits: shorter than what lies between may think it dead.
+const LONGEST_POLL: Duration = Duration::from_secs(25);
 
 /// Every page's open handles.
 pub(crate) struct Bridge {
@@ -56,6 +67,16 @@ struct Open {
     /// Number of the last edit that was made. A reload repeats commands that were in flight.
     edited: AsyncMutex<u64>,
     minter: Option<Closing>,
+    writer: Writer,
+    sender: Option<Lent>,
+    account: Option<String>,
+}
+
+/// A page's function that sends, lent to the outbox for as long as the handle is open.
+struct Lent {
+    page: sending::Closing,
+    /// Keeps it known there.
+    _lent: Arc<dyn Sender>,
 }
 
 impl Slot {
@@ -108,14 +129,33 @@ impl Bridge {
         let minter = matches!(spec.tickets, TicketSource::Followers)
             .then(|| Arc::new(page_minter(send.clone(), &event, handle)));
         let follower = minter.clone().map(|it| it as Arc<dyn Minter>);
-        let subscription = self.engine.watch_minting(spec, follower).await;
+        let sender = self.lend(send.clone(), &event, handle, &spec).await;
+        let account = spec.account.clone();
+        let subscription = self.engine.watch_minting(spec.clone(), follower).await;
         let subscription = Arc::new(subscription.in_parts(PART_BYTES));
         Open {
             flow: Flow::start(handle, subscription.clone(), move |json| send(&event, json)),
+            writer: self.engine.writer(&subscription, &spec),
             subscription,
             edited: AsyncMutex::default(),
             minter: minter.map(Closing),
+            sender,
+            account,
         }
+    }
+
+    /// Lends the page's function that sends to the outbox, if the page has one.
+    async fn lend(&self, send: Send, event: &str, handle: u32, spec: &WatchSpec) -> Option<Lent> {
+        if spec.sender != Some(SenderSource::Followers) {
+            return None;
+        }
+        let page = Arc::new(page_sender(send, event, handle));
+        let lent: Arc<dyn Sender> = page.clone();
+        self.engine.lend_sender(spec, &lent).await;
+        Some(Lent {
+            page: sending::Closing(page),
+            _lent: lent,
+        })
     }
 
     /// Gives a handle back. Handles that are not open are fine.
@@ -266,6 +306,26 @@ fn page_minter(send: Send, event: &str, handle: u32) -> PageMinter {
         Err(error) => {
             tracing::error!(%error, "a question cannot be written");
             false
+        }
+    })
+}
+
+/// A sender that asks the page, in the same way.
+fn page_sender(send: Send, event: &str, handle: u32) -> PageSender {
+    let event = format!("{event}/send");
+    PageSender::new(move |request, asked: &SendRequest| {
+        let ask = SendAsk {
+            handle,
+            request,
+            reason: asked.reason,
+            write: (&asked.write).into(),
+        };
+        match serde_json::to_string(&ask) {
+            Ok(json) => send(&event, json),
+            Err(error) => {
+                tracing::error!(%error, "a question cannot be written");
+                false
+            }
         }
     })
 }

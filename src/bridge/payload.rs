@@ -204,6 +204,15 @@ struct PackedRecord {
     /// Why it failed; only where it did.
     #[ts(rename = "optimisticError")]
     optimistic_error: Option<EditError>,
+    /// The number of the write that waits on it: the one to try again or take back.
+    #[ts(optional, type = "number")]
+    write: Option<u64>,
+    /// A write is about to delete it, or was refused to.
+    #[ts(optional, type = "true")]
+    deleted: Option<bool>,
+    /// What the server has, where a write failed because somebody else had changed the record.
+    #[ts(optional, rename = "serverValue", type = "unknown")]
+    server_value: Option<()>,
 }
 
 /// Trouble with the cache, for an app that wants to tell its user.

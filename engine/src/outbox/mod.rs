@@ -105,13 +105,13 @@ impl Outbox {
         tids.unwrap_or_else(PoisonError::into_inner).next(now_us())
     }
 
-    /// What this account is about to write, in order; `None` for watches without an account.
+    /// What this account is about to write, in order; `None` for all accounts, and watches without one.
     pub async fn writes(&self, account: Option<String>) -> Vec<WriteInfo> {
         let asked = self.ask(|reply| Job::List { account, reply }).await;
         asked.unwrap_or_default()
     }
 
-    /// Takes back all that this account is about to write, as after a logout. Says how many.
+    /// Takes back all that this account is about to write, as after a logout; `None` for all accounts. Says how many.
     pub async fn discard_all(&self, account: Option<String>) -> usize {
         let asked = self.ask(|reply| Job::DiscardAll { account, reply }).await;
         asked.unwrap_or_default()

@@ -185,7 +185,7 @@ impl Task {
                 let _ = reply.send(ids.len());
             }
             Job::List { account, reply } => {
-                let rows = self.queue.rows().filter(|it| it.write.account == account);
+                let rows = self.queue.rows().filter(|it| is_of(it, &account));
                 let _ = reply.send(rows.map(Into::into).collect());
             }
             Job::Info { id, reply } => {
@@ -222,7 +222,7 @@ impl Task {
 
     fn of_account(&self, account: &Option<String>) -> Vec<WriteId> {
         let rows = self.queue.rows();
-        rows.filter(|it| it.write.account == *account)
+        rows.filter(|it| is_of(it, account))
             .map(|it| it.write.id)
             .collect()
     }
@@ -257,9 +257,11 @@ impl Task {
                     return Ok(id);
                 }
                 // Another process was about to send it.
-                self.insert(new, true).await
+                self.insert(NewWrite { swap: None, ..new }, true).await
             }
-            Place::Own { over_last } => self.insert(new, over_last).await,
+            Place::Own { over_last, swap } => {
+                self.insert(NewWrite { swap, ..new }, over_last).await
+            }
         }
     }
 
@@ -459,6 +461,11 @@ impl Task {
         self.watches.retain(|it| !it.commands.is_closed());
         self.watches.push(watch);
     }
+}
+
+/// Whether a write is of this account, or of whichever.
+fn is_of(row: &Row, account: &Option<String>) -> bool {
+    account.is_none() || row.write.account == *account
 }
 
 /// Who can send a write: the sender of its name, or the follower that came last.

@@ -212,6 +212,16 @@ pub struct WriteChanges {
     pub writes: Vec<WriteInfo>,
 }
 
+impl WriteChanges {
+    /// Nothing has changed since this revision.
+    pub fn none(rev: u64) -> Self {
+        Self {
+            rev,
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a record is not written.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]

@@ -74,7 +74,7 @@ impl Told {
         }
         let whole = after == 0 || after < self.floor || after > self.rev;
         let is_news = |it: &&(u64, Option<String>, WriteInfo)| {
-            let is_theirs = it.1 == account;
+            let is_theirs = account.is_none() || it.1 == account;
             is_theirs
                 && if whole {
                     !it.2.state.is_over()

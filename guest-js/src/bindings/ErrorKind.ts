@@ -3,4 +3,4 @@
 /**
  * Names the kinds of errors for code that reacts to them; the message beside it is for people.
  */
-export type ErrorKind = "invalid-url" | "not-allowed" | "invalid-options" | "unsupported" | "unknown-watch" | "too-many-watches" | "too-many" | "connect" | "http-status" | "bad-request" | "auth-required" | "forbidden" | "not-found" | "not-event-stream" | "bad-handshake" | "bad-page" | "event-too-large" | "idle-timeout" | "disconnected" | "server" | "access-lost" | "mint-failed" | "mint-timeout" | "vault" | "cache" | "internal";
+export type ErrorKind = "invalid-url" | "not-allowed" | "invalid-options" | "unsupported" | "unknown-watch" | "too-many-watches" | "too-many" | "connect" | "http-status" | "bad-request" | "auth-required" | "forbidden" | "not-found" | "not-event-stream" | "bad-handshake" | "bad-page" | "event-too-large" | "idle-timeout" | "disconnected" | "server" | "access-lost" | "mint-failed" | "mint-timeout" | "vault" | "cache" | "outbox" | "not-written" | "internal";

@@ -40,4 +40,16 @@ optimistic?: "pending" | "failed",
 /**
  * Why it failed; only where it did.
  */
-optimisticError?: EditError, };
+optimisticError?: EditError, 
+/**
+ * The number of the write that waits on it: the one to try again or take back.
+ */
+write?: number, 
+/**
+ * A write is about to delete it, or was refused to.
+ */
+deleted?: true, 
+/**
+ * What the server has, where a write failed because somebody else had changed the record.
+ */
+serverValue?: unknown, };

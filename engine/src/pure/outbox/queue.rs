@@ -10,7 +10,8 @@ use super::{
     pace::Pace,
     row::{Lost, NewWrite, RecordKey, Row},
     write::{
-        ACCESS_LOST, CONFLICT, EXPIRED, Outcome, SendError, SendReason, Write, WriteId, WriteState,
+        ACCESS_LOST, Action, CONFLICT, EXPIRED, Outcome, SendError, SendReason, Write, WriteId,
+        WriteState,
     },
 };
 
@@ -69,7 +70,7 @@ pub enum QueueFull {
 }
 
 /// What to do with a new write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// It is here already.
     Known(WriteId),
@@ -79,6 +80,8 @@ pub enum Place {
     Own {
         /// See [`Row::over_last`].
         over_last: bool,
+        /// Content hash of what it changes, where it is known.
+        swap: Option<String>,
     },
 }
 
@@ -162,6 +165,12 @@ impl Queue {
             Some(old) => Place::InPlaceOf(old.write.id),
             None => Place::Own {
                 over_last: last.is_some_and(Row::holds_up),
+                swap: match last {
+                    // What the server has by now, although the watch may not have shown it yet.
+                    Some(last) if last.state.is_sent() => last.cid.clone(),
+                    Some(_) => None,
+                    None => new.swap.clone(),
+                },
             },
         })
     }
@@ -176,8 +185,15 @@ impl Queue {
         let chain = self.chains.entry(row.record()).or_default();
         let at = chain.partition_point(|it| *it < id);
         chain.insert(at, id);
+        // From here on this one is what to wait for.
+        let sent = |it: &WriteId| self.rows.get(it).is_some_and(|it| it.state.is_sent());
+        let before = chain.get(..at).unwrap_or_default().iter();
+        let over: Vec<WriteId> = before.copied().filter(sent).collect();
         self.rows.insert(id, row);
         self.note(id);
+        for id in over {
+            self.end(id, WriteState::Confirmed, None);
+        }
     }
 
     /// Takes the place of a write that no server has seen. It keeps what it was made over.
@@ -434,6 +450,11 @@ impl Queue {
                     && now.saturating_sub(row.sent_at.unwrap_or(now))
                         >= self.limits.unconfirmed_after
                 {
+                    if matches!(row.write.action, Action::Delete) {
+                        // A record that is still there, or there again, must not stay hidden.
+                        self.end(id, WriteState::Confirmed, None);
+                        return;
+                    }
                     row.state = WriteState::Unconfirmed;
                     self.note(id);
                 }

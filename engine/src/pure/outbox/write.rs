@@ -106,6 +106,14 @@ impl Outcome {
         Self::Refused(SendError::new(kind, message))
     }
 
+    /// The same, if it is to be tried again, but not earlier than after this time.
+    pub fn not_before(self, time: Option<Duration>) -> Self {
+        match self {
+            Self::Later { why, .. } => Self::Later { after: time, why },
+            other => other,
+        }
+    }
+
     /// To be tried again, because of this.
     pub fn later(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Later {

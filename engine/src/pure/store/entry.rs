@@ -115,7 +115,13 @@ impl Optimistic {
         if let Some(written) = &self.written
             && (!written.sent || written.deletes || written.over.is_some())
         {
-            return written.is_in(record, body);
+            let is_other = |base: &Arc<Entry>| {
+                record.cid.is_none() && !same_json(&base.record.value, &record.value)
+            };
+            // Without hashes to tell by, another body than the one that was deleted is a record made anew.
+            let is_anew =
+                written.sent && written.deletes && self.base.as_ref().is_some_and(is_other);
+            return is_anew || written.is_in(record, body);
         }
         if same_json(body, &record.value) {
             return true;

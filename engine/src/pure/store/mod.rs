@@ -411,6 +411,7 @@ impl Store {
             // Which it was to be, whoever did it.
             Some(edit) if edit.written.as_ref().is_some_and(|it| it.deletes) => {
                 self.confirm_write(&entry);
+                self.keep_deletion(&entry);
                 self.remove(entry);
             }
             Some(_) => self.put_under(&entry, None),

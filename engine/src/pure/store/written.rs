@@ -123,7 +123,7 @@ impl Store {
         let before = known.as_ref().and_then(|it| it.optimistic.as_deref());
         let is_there = |it: &Arc<Entry>| {
             overlay.written.is_in(&it.record, &value)
-                || (overlay.written.sent && before.is_some_and(|it| it.has_come()))
+                || (overlay.written.sent && before.is_some_and(Optimistic::has_come))
         };
         if base.as_ref().is_some_and(is_there) {
             // The server was faster.
@@ -150,7 +150,9 @@ impl Store {
             since: now_us,
             ..Optimistic::default()
         });
-        if before.is_some() && !same_json(&record.value, &value) {
+        // A deletion shows the server's body, or one that is remembered already.
+        let was_edit = before.is_some_and(|it| it.written.as_ref().is_none_or(|it| !it.deletes));
+        if was_edit && !same_json(&record.value, &value) {
             optimistic.remember(record.value.clone());
         }
         optimistic.failed.clone_from(&overlay.failed);
@@ -262,6 +264,26 @@ impl Store {
         }
     }
 
+    /// A record is gone that is still going to be deleted: it may come back before that.
+    pub(super) fn keep_deletion(&mut self, entry: &Entry) {
+        let Some(written) = entry.written().filter(|it| !it.sent) else {
+            return;
+        };
+        let overlay = Overlay {
+            written: written.clone(),
+            uri: entry.record.uri.clone(),
+            space: entry.record.space.clone(),
+            value: None,
+            time_us: entry.record.time_us,
+            failed: entry.optimistic.as_ref().and_then(|it| it.failed.clone()),
+            adds: false,
+        };
+        if self.writes.deletions.len() < MAX_OPTIMISTIC {
+            let uri = overlay.uri.shared().clone();
+            self.writes.deletions.insert(uri, overlay);
+        }
+    }
+
     /// A record that was not here has come: hides it again if it is to be deleted.
     pub(super) fn delete_arrived(&mut self, entry: &Arc<Entry>) {
         if self.writes.deletions.is_empty() {
@@ -322,12 +344,15 @@ impl Store {
 impl Written {
     /// Whether this version of the record, which the server has, is what the write made, or came after it.
     pub(super) fn is_in(&self, record: &Record, body: &RawValue) -> bool {
+        if !self.sent {
+            // Even if it is the same: it is still going to be sent, and may take the place of what comes meanwhile.
+            return false;
+        }
         if self.deletes {
             // It is there again: somebody has made it anew since.
-            return self.sent && self.differs(record);
+            return self.differs(record);
         }
-        same_json(body, &record.value)
-            || (self.sent && (self.is_mine(record) || self.differs(record)))
+        same_json(body, &record.value) || self.is_mine(record) || self.differs(record)
     }
 
     fn is_mine(&self, record: &Record) -> bool {
