@@ -71,17 +71,17 @@ mod watch;
 pub use cache::{Cache, CacheConfig, CacheError, CacheInfo, CacheWarning, WarningKind};
 pub use engine::{Engine, config::EngineConfig};
 pub use failure::{ErrorKind, ErrorPayload};
-/// Names a header of [`HttpMinter::header`].
-pub use http::HeaderName;
+/// Names a header of [`HttpMinter::header`] and [`XrpcSender::authorize`], and the method of a [`SignRequest`].
+pub use http::{HeaderName, Method};
 pub use id::WatchId;
-pub use outbox::{NamedSender, SendRequest, Sender};
+pub use outbox::{NamedSender, SendRequest, Sender, SignRequest, XrpcSender};
 pub use pure::{
     ledger::{
         delta::{Changed, Delta, State},
         typed::{NotOfType, TypedRecord},
     },
     lifecycle::{backoff::BackoffPolicy, machine::Status},
-    outbox::write::{Action, Outcome, SendError, SendReason, Write, WriteId, WriteState},
+    outbox::write::{Action, CONFLICT, Outcome, SendError, SendReason, Write, WriteId, WriteState},
     protocol::{
         profile::Profile,
         record::{AtUri, Record},
