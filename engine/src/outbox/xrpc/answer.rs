@@ -95,6 +95,12 @@ pub(super) fn outcome(reply: &Reply, action: &Action, now_ms: i64) -> Outcome {
             let message = message.unwrap_or_else(|| "the server takes no record so large".into());
             Outcome::refused("payload-too-large", message)
         }
+        // What was to be taken away is gone.
+        (400 | 404, Some(XrpcError { name, .. }))
+            if name == "RecordNotFound" && matches!(action, Action::Delete) =>
+        {
+            Outcome::SENT
+        }
         (400 | 403 | 404 | 409 | 422, Some(error)) => refused(error),
         _ => Outcome::Later {
             after: wait(reply, now_ms),

@@ -174,8 +174,17 @@ fn only_a_put_has_a_hash_and_only_a_delete_may_be_answered_by_nothing() {
     };
     assert_eq!(became(&said), sent(Some("bafy")));
     assert_eq!(outcome(&said, &Action::Delete, NOW_MS), Outcome::SENT);
-    let nothing = reply(200, "");
-    assert_eq!(outcome(&nothing, &Action::Delete, NOW_MS), Outcome::SENT);
+    for nothing in [
+        reply(200, ""),
+        reply(400, r#"{"error":"RecordNotFound"}"#),
+        reply(404, r#"{"error":"RecordNotFound","message":"no"}"#),
+    ] {
+        assert_eq!(outcome(&nothing, &Action::Delete, NOW_MS), Outcome::SENT);
+        assert!(!matches!(became(&nothing), Outcome::Sent { .. }));
+    }
+    let no_space = reply(404, r#"{"error":"NotFound","reason":"no-such-space"}"#);
+    let refused = outcome(&no_space, &Action::Delete, NOW_MS);
+    assert_eq!(short(&refused), "refused not-found");
     let long = format!(r#"{{"cid":"{}"}}"#, "b".repeat(MAX_CID_BYTES + 1));
     for no_hash in [
         r#"{"cid":""}"#,

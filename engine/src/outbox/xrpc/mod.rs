@@ -36,6 +36,8 @@ pub use self::sign::SignRequest;
 
 /// How long a write may take by default.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// However long it is given.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long an appview may take to be told of a write.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Larger answers are not read.
@@ -80,6 +82,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// | answer | outcome |
 /// |---|---|
 /// | 2xx, a JSON object | sent |
+/// | `RecordNotFound`, for a delete | sent |
 /// | `InvalidSwap` | sent, if the record is found to be as it should by now; else refused as [`CONFLICT`] |
 /// | 400, 403, 404, 409, 422 in XRPC's words | refused; the kind is the error's name, such as `invalid-request` |
 /// | 413 | refused as `payload-too-large` |
@@ -189,9 +192,9 @@ impl XrpcSender {
         self
     }
 
-    /// How long one write may take in all; 30 s by default.
+    /// How long one write may take in all; 30 s by default, an hour at most.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 

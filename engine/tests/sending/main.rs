@@ -1,7 +1,10 @@
-//! The ready-made sender of writes, on real sockets: against a server that answers byte for byte as it is told.
+//! The ready-made sender of writes, on real sockets: here against a server that answers byte for byte as it is told, and in
+//! `pds` against one that plays a PDS.
+
+mod pds;
+mod server;
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,12 +16,9 @@ use contrail_sync_engine::{
     Action, AtUri, CONFLICT, HeaderName, Outcome, Secret, SendError, SendReason, SendRequest,
     Sender, SignRequest, Vault, Write, XrpcSender, internals::Http,
 };
-use serde_json::{Value, value::RawValue};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use serde_json::value::RawValue;
+use server::{Asked, Reply, Server, answer, answer_with};
+use tokio::net::TcpListener;
 use url::Url;
 
 const URI: &str = "at://did:plc:alice/com.example.message/1";
@@ -30,144 +30,8 @@ const LOOK: &str = "GET /xrpc/com.atproto.repo.getRecord?repo=did%3Aplc%3Aalice\
                     &collection=com.example.message&rkey=1";
 const NOTICE: &str = "POST /xrpc/com.example.notifyOfUpdate";
 
-/// A request that arrived.
-#[derive(Debug, Clone)]
-struct Asked {
-    /// Method and target.
-    line: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Asked {
-    fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|it| it.0 == name);
-        found.map(|it| &*it.1)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-/// What a server does with a request once it has read it.
-#[derive(Debug, Clone)]
-enum Reply {
-    Bytes(String),
-    /// These bytes, and nothing more though more was promised.
-    Held(String),
-    /// It hangs up, after these bytes.
-    Close(String),
-}
-
-/// An answer with its length, and these headers, each with its end of line.
-fn answer_with(status: u16, headers: &str, body: &str) -> Reply {
-    let length = body.len();
-    Reply::Bytes(format!(
-        "HTTP/1.1 {status} Said\r\n{headers}content-length: {length}\r\n\r\n{body}"
-    ))
-}
-
-fn answer(status: u16, body: &str) -> Reply {
-    answer_with(status, "", body)
-}
-
 fn done() -> Reply {
     answer(200, r#"{"uri":"at://x/y/z","cid":"bafynew"}"#)
-}
-
-/// A server that gives these answers one after the other. It ends with all its connections when dropped.
-struct Server {
-    url: Url,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    left: Arc<Mutex<VecDeque<Reply>>>,
-    _task: JoinSet<()>,
-}
-
-impl Server {
-    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let left = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
-        let (asked, mut task) = (Arc::<Mutex<Vec<_>>>::default(), JoinSet::new());
-        let (noted, next) = (asked.clone(), left.clone());
-        task.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(socket, noted.clone(), next.clone()));
-            }
-        });
-        Self {
-            url: url.parse().unwrap(),
-            asked,
-            left,
-            _task: task,
-        }
-    }
-
-    /// What arrived, by method and target. Every answer was given.
-    fn lines(&self) -> Vec<String> {
-        assert_eq!(self.left.lock().unwrap().len(), 0, "answers are left");
-        self.asked().into_iter().map(|it| it.line).collect()
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    fn nth(&self, n: usize) -> Asked {
-        self.asked()[n].clone()
-    }
-}
-
-async fn serve(
-    socket: TcpStream,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    replies: Arc<Mutex<VecDeque<Reply>>>,
-) {
-    let mut socket = BufReader::new(socket);
-    while let Some(request) = read(&mut socket).await {
-        asked.lock().unwrap().push(request);
-        // One request too many is never answered well, and shows in `lines`.
-        let reply = replies.lock().unwrap().pop_front();
-        let reply = reply.unwrap_or_else(|| answer(599, "no answer is left"));
-        let (Reply::Bytes(bytes) | Reply::Held(bytes) | Reply::Close(bytes)) = &reply;
-        if socket.write_all(bytes.as_bytes()).await.is_err() {
-            return;
-        }
-        match reply {
-            Reply::Bytes(_) => {}
-            Reply::Close(_) => return,
-            Reply::Held(_) => {
-                let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
-                return;
-            }
-        }
-    }
-}
-
-async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if socket.read_line(&mut head).await.ok()? == 0 {
-            return None;
-        }
-    }
-    let (line, rest) = head.split_once("\r\n")?;
-    let headers: Vec<(String, String)> = rest
-        .lines()
-        .filter_map(|it| it.split_once(": "))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .collect();
-    let length = headers.iter().find(|it| it.0 == "content-length");
-    let mut body = vec![0; length.map_or(0, |it| it.1.parse().unwrap())];
-    socket.read_exact(&mut body).await.ok()?;
-    Some(Asked {
-        line: line.trim_end_matches(" HTTP/1.1").to_owned(),
-        headers,
-        body: String::from_utf8(body).unwrap(),
-    })
 }
 
 fn write(action: Action) -> Write {

@@ -1,0 +1,1 @@
+//! The exchange with a server that plays a PDS and an appview of spaces.
