@@ -75,12 +75,12 @@ pub use engine::{
     writes::{QueuedWrite, Writer},
 };
 pub use failure::{ErrorKind, ErrorPayload};
-/// Names a header of [`HttpMinter::header`].
-pub use http::HeaderName;
+/// Names a header of [`HttpMinter::header`] and [`XrpcSender::authorize`], and the method of a [`SignRequest`].
+pub use http::{HeaderName, Method};
 pub use id::WatchId;
 pub use outbox::{
     ActionKind, MAX_RECORD_BYTES, NamedSender, NewRecord, Outbox, OutboxConfig, SendRequest,
-    Sender, WriteChanges, WriteError, WriteInfo,
+    Sender, SignRequest, WriteChanges, WriteError, WriteInfo, XrpcSender,
 };
 pub use pure::{
     ledger::{
@@ -90,7 +90,7 @@ pub use pure::{
     lifecycle::{backoff::BackoffPolicy, machine::Status},
     outbox::{
         queue::{Limits, QueueFull},
-        write::{Action, Outcome, SendError, SendReason, Write, WriteId, WriteState},
+        write::{Action, CONFLICT, Outcome, SendError, SendReason, Write, WriteId, WriteState},
     },
     protocol::{
         profile::Profile,

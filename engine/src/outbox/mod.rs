@@ -5,11 +5,12 @@
 
 mod db;
 mod job;
-pub mod sender;
+mod sender;
 mod shown;
 mod task;
-pub mod terms;
+mod terms;
 mod told;
+mod xrpc;
 
 use std::{
     fmt,
@@ -25,6 +26,7 @@ pub use sender::{NamedSender, SendRequest, Sender};
 pub use terms::{
     ActionKind, MAX_RECORD_BYTES, NewRecord, OutboxConfig, WriteChanges, WriteError, WriteInfo,
 };
+pub use xrpc::{SignRequest, XrpcSender};
 
 use crate::{
     cache::CacheWarning,

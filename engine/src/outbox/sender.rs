@@ -24,6 +24,17 @@ pub struct SendRequest {
 }
 
 impl SendRequest {
+    /// For the tests of senders.
+    #[doc(hidden)]
+    pub fn new(write: Write, reason: SendReason, http: Http, vault: Vault) -> Self {
+        Self {
+            write,
+            reason,
+            http,
+            vault,
+        }
+    }
+
     /// A secret that was stored under this name, by [`store_secret`] or the plugin's `set_secret`.
     ///
     /// # Errors

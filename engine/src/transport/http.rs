@@ -54,7 +54,7 @@ pub struct Http {
     dead_ends: DeadEnds,
 }
 
-/// A 2xx answer. It holds its place among the streams of its connection until it, or its body, is dropped.
+/// An answer, of 2xx where nothing else is said. It holds its place among the streams of its connection until it, or its body, is dropped.
 pub struct Answer {
     response: Response,
     lease: Lease,
@@ -157,7 +157,7 @@ impl Http {
     }
 
     /// The answer to one request, whatever its status.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         url: &Url,
         origin: String,
@@ -215,6 +215,11 @@ impl Answer {
     async fn accepted(self) -> Result<Self, TransportError> {
         let response = accepted(self.response, &self.at, &self.secrets).await?;
         Ok(Self { response, ..self })
+    }
+
+    /// Its status and headers.
+    pub(super) fn head(&self) -> (StatusCode, &HeaderMap) {
+        (self.response.status(), self.response.headers())
     }
 
     /// Method, origin and path that it answers, for messages.

@@ -4,6 +4,7 @@ mod appview;
 pub(crate) mod auto;
 mod cause;
 mod client;
+pub(crate) mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod heard;

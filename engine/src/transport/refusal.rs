@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::StreamExt;
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 
 use super::{TransportError, http::content_type};
@@ -22,7 +25,7 @@ pub(super) async fn accepted(
     if status.is_success() {
         return Ok(response);
     }
-    let retry_after = retry_after(&response);
+    let retry_after = retry_after(response.headers());
     let content_type = content_type(&response, secrets);
     let body = body(response).await;
     if let Some(refused) = access_refused(status, &body) {
@@ -125,8 +128,8 @@ async fn body(response: Response) -> Vec<u8> {
 }
 
 /// `Retry-After` in seconds; its date form is not worth a calendar.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
 }
 

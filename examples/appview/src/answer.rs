@@ -66,6 +66,22 @@ impl Refusal {
     pub(crate) const NO_WEBSOCKET: Self =
         Self::reason(426, "NotSupported", "websockets-require-workers-runtime");
 
+    pub(crate) const AUTH_MISSING: Self =
+        Self::message(401, "AuthMissing", "Authentication Required");
+    pub(crate) const INVALID_TOKEN: Self =
+        Self::message(401, "InvalidToken", "Token could not be verified");
+    /// A 400 on the real PDS, not a 401.
+    pub(crate) const EXPIRED_TOKEN: Self = Self::message(400, "ExpiredToken", "Token has expired");
+    pub(crate) const NOT_YOUR_REPO: Self =
+        Self::message(401, "AuthenticationRequired", "Authentication Required");
+    pub(crate) const USE_DPOP_NONCE: Self = Self::message(
+        401,
+        "use_dpop_nonce",
+        "Resource server requires nonce in DPoP proof",
+    );
+    pub(crate) const TOO_LARGE: Self =
+        Self::message(413, "PayloadTooLarge", "request entity too large");
+
     const fn message(status: u16, error: &'static str, message: &'static str) -> Self {
         let message = Some(std::borrow::Cow::Borrowed(message));
         Self {
@@ -99,6 +115,22 @@ impl Refusal {
             status: 404,
             error: "NotFound",
             ..Self::invalid(message)
+        }
+    }
+
+    /// The repo has gone on since.
+    pub(crate) fn invalid_swap(message: String) -> Self {
+        Self {
+            error: "InvalidSwap",
+            ..Self::invalid(message)
+        }
+    }
+
+    /// The repo has no such record.
+    pub(crate) fn no_record(uri: &str) -> Self {
+        Self {
+            error: "RecordNotFound",
+            ..Self::invalid(format!("Could not locate record: {uri}"))
         }
     }
 
@@ -163,7 +195,7 @@ pub(crate) fn event_stream(body: Body) -> Response {
 
 /// The status, body and headers that a fault wants, if it wants any.
 pub(crate) fn faulty(fault: &Fault) -> Option<Response> {
-    if fault.status.is_none() && fault.body.is_none() {
+    if !fault.answers() {
         return None;
     }
     let status = StatusCode::from_u16(fault.status.unwrap_or(200)).unwrap_or(StatusCode::OK);

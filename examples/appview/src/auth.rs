@@ -30,7 +30,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     check_did(did).is_ok().then_some(did)
 }
 
-fn authorization(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn authorization(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()
 }
 

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::answer::{Refusal, json as answer};
 use crate::ingest::Contrail;
+use crate::pds::USUAL_LIFE_MS;
 use crate::state::{App, Connection, WsMode};
 
 /// Bound on a control call's body.
@@ -25,6 +26,10 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route(
             "/stats",
             get(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.stats())),
+        )
+        .route(
+            "/pdsLog",
+            any(async |State(app): State<Arc<App>>| answer(StatusCode::OK, &app.world.pds_log())),
         )
         .route("/flood", post(crate::flood::flood))
         .route("/{call}", post(call))
@@ -49,6 +54,21 @@ struct MemberCall {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OnlySpace {
     space_uri: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SessionCall {
+    did: String,
+    #[serde(default)]
+    expires_in_ms: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DpopCall {
+    #[serde(default)]
+    nonce: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +144,16 @@ fn run(app: &App, connection: &Connection, name: &str, body: &[u8]) -> Result<Va
             Ok(json!({}))
         }
         "ticket" => Ok(json!({ "ticket": app.ticket(&parse(body)?)? })),
+        "pdsSession" => {
+            let SessionCall { did, expires_in_ms } = parse(body)?;
+            let life_ms = expires_in_ms.unwrap_or(USUAL_LIFE_MS);
+            Ok(json!({ "accessJwt": world.pds_session_for(&did, life_ms)?, "did": did }))
+        }
+        "pdsDpop" => {
+            let DpopCall { nonce } = parse(body)?;
+            world.set_dpop_nonce(nonce.as_deref())?;
+            Ok(json!({ "nonce": nonce }))
+        }
         "fault" => {
             app.faults.set(parse(body)?)?;
             Ok(json!({}))

@@ -26,6 +26,20 @@ pub enum On {
     Position,
     /// `/api/ticket` and `realtime.ticket`.
     Ticket,
+    /// A write to the PDS, or to a space.
+    Write,
+}
+
+/// What becomes of the answer to a write that was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceptThen {
+    /// The connection is closed without an answer.
+    Close,
+    /// It is never answered.
+    Stall,
+    /// It is answered with the fault's `status` (and `body`, `headers`), as a gateway does that lost its server.
+    Status,
 }
 
 /// How requests go wrong. Everything absent is no fault; several fields combine where that makes sense.
@@ -73,6 +87,10 @@ pub struct Fault {
     pub close_code: Option<u16>,
     /// And this reason.
     pub close_reason: Option<String>,
+    /// Of writes only: carries the write out, then keeps the answer to itself.
+    pub accept_then: Option<AcceptThen>,
+    /// Of writes only: carries the write out twice, which makes two events.
+    pub apply_twice: bool,
 }
 
 impl Fault {
@@ -89,6 +107,11 @@ impl Fault {
     /// Does it end the stream at some byte or event?
     pub(crate) fn cuts(&self) -> bool {
         self.cut_after_bytes.is_some() || self.cut_after_events.is_some()
+    }
+
+    /// Does it answer in place of the server?
+    pub(crate) fn answers(&self) -> bool {
+        self.status.is_some() || self.body.is_some()
     }
 
     pub(crate) fn budget(&self) -> Budget {
@@ -122,6 +145,25 @@ impl Fault {
             .is_some_and(|raw| STANDARD.decode(raw).is_err())
         {
             return bad("rawBase64 must be base64 with padding");
+        }
+        self.check_write()
+    }
+
+    /// Whether what only writes heed can come about.
+    fn check_write(&self) -> Result<(), Error> {
+        let bad = |what: &str| Err(Error::BadFault(what.to_owned()));
+        if self.accept_then.is_none() && !self.apply_twice {
+            return Ok(());
+        }
+        if self.on != Some(On::Write) {
+            return bad("acceptThen and applyTwice need on: write");
+        }
+        if self.accept_then == Some(AcceptThen::Status) && self.status.is_none() {
+            return bad("acceptThen: status needs a status");
+        }
+        let comes_first = self.accept_then.is_none() && self.answers();
+        if comes_first || self.close_on_accept || self.stall_before_headers {
+            return bad("acceptThen and applyTwice need a write that is carried out");
         }
         Ok(())
     }
@@ -246,6 +288,27 @@ mod tests {
             },
             Fault {
                 raw_base64: Some("%".into()),
+                ..Fault::default()
+            },
+            Fault {
+                apply_twice: true,
+                ..Fault::default()
+            },
+            Fault {
+                on: Some(On::Write),
+                accept_then: Some(AcceptThen::Status),
+                ..Fault::default()
+            },
+            Fault {
+                on: Some(On::Write),
+                accept_then: Some(AcceptThen::Close),
+                close_on_accept: true,
+                ..Fault::default()
+            },
+            Fault {
+                on: Some(On::Write),
+                apply_twice: true,
+                status: Some(502),
                 ..Fault::default()
             },
             Fault {

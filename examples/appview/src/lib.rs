@@ -1,6 +1,8 @@
 //! A development appview: `watchRecords` as a contrail appview serves it, over SSE and WebSocket, with the
 //! records in memory. It binds loopback only and believes `Authorization: Bearer <did>`: never expose it.
 //!
+//! It plays a PDS as well, whose public records it indexes: see [`Server::pds_session`].
+//!
 //! It does what the real server does, slips and [`Losses`] included. What the real one does not do has to be asked for
 //! by name: [`Lenient`]. A watch that needs no ticket is one of a [`Server::open_space`].
 //!
@@ -30,6 +32,7 @@ mod flood;
 mod hydrate;
 mod ingest;
 mod page;
+mod pds;
 mod query;
 mod reach;
 mod record;
@@ -49,8 +52,9 @@ mod world;
 mod writes;
 mod ws;
 
-pub use fault::{Fault, On};
+pub use fault::{AcceptThen, Fault, On};
 pub use ingest::{Contrail, PositionShape};
+pub use pds::PdsWrite;
 pub use record::{Bulk, Community, Delete, Put};
 pub use server::{Options, Server};
 pub use settings::{Lenient, Losses};
@@ -110,6 +114,9 @@ pub enum Error {
         "unknown leniency {0:?}: one of public-actor-watch, created-at, edits-stay, tickets-list"
     )]
     UnknownLeniency(String),
+    /// A nonce goes into a header.
+    #[error("not a nonce: it must be a valid HTTP header value")]
+    BadNonce,
     /// A fault that cannot be produced.
     #[error("fault: {0}")]
     BadFault(String),

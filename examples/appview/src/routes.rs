@@ -35,6 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/xrpc/com.example.realtime.ticket", post(topic_ticket))
         .route("/xrpc/com.example.notifyOfUpdate", post(notify))
         .route("/api/ticket", any(app_ticket))
+        .merge(crate::pds::router())
         .fallback(async || no_such_route())
         .method_not_allowed_fallback(async || no_such_route())
         .layer(from_fn(count_request));
@@ -65,13 +66,20 @@ async fn preflight(request: Request, next: Next) -> Response {
     headers.insert("access-control-allow-methods", allow("GET, POST"));
     headers.insert(
         "access-control-allow-headers",
-        allow("authorization, content-type, accept"),
+        allow("authorization, content-type, accept, dpop, idempotency-key"),
     );
     response
 }
 
 /// A fault's way of answering before anything else happens.
 async fn misbehave(fault: &Fault, connection: &Connection) -> Option<Response> {
+    hold(fault, connection).await;
+    wait(fault.delay_ms).await;
+    faulty(fault)
+}
+
+/// Never comes back if the fault closes the connection, or stalls it.
+pub(crate) async fn hold(fault: &Fault, connection: &Connection) {
     if fault.close_on_accept {
         connection.cut();
         std::future::pending::<()>().await;
@@ -79,8 +87,6 @@ async fn misbehave(fault: &Fault, connection: &Connection) -> Option<Response> {
     if fault.stall_before_headers {
         std::future::pending::<()>().await;
     }
-    wait(fault.delay_ms).await;
-    faulty(fault)
 }
 
 async fn xrpc(

@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use crate::Error;
 use crate::fault::Fault;
 use crate::ingest::{Contrail, PositionShape, keep_ingesting};
+use crate::pds::PdsWrite;
 use crate::query::MAX_LIMIT;
 use crate::record::{Bulk, Community, Delete, Put};
 use crate::settings::{Lenient, Losses};
@@ -208,6 +209,26 @@ impl Server {
     /// Mints a ticket, without asking whether `did` is a member.
     pub fn ticket(&self, ask: TicketFor) -> Result<String, Error> {
         self.app.ticket(&ask)
+    }
+
+    /// An access token of this account for the PDS.
+    pub fn pds_session(&self, did: &str) -> Result<String, Error> {
+        self.app.world.pds_session(did)
+    }
+
+    /// An access token with a life of so many milliseconds; zero or less makes an expired one.
+    pub fn pds_session_for(&self, did: &str, life_ms: i64) -> Result<String, Error> {
+        self.app.world.pds_session_for(did, life_ms)
+    }
+
+    /// The PDS asks for a DPoP proof with this nonce from now on; `None`: for none.
+    pub fn set_dpop_nonce(&self, nonce: Option<&str>) -> Result<(), Error> {
+        self.app.world.set_dpop_nonce(nonce)
+    }
+
+    /// The write requests that the PDS got, in the order in which they arrived.
+    pub fn pds_log(&self) -> Vec<PdsWrite> {
+        self.app.world.pds_log()
     }
 
     /// Is like this contrail from now on.

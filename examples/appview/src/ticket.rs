@@ -56,7 +56,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn mac(secret: &[u8; 32], payload: &str) -> Hmac<Sha256> {
+pub(crate) fn mac(secret: &[u8; 32], payload: &str) -> Hmac<Sha256> {
     // HMAC pads a short key with zeros to the block size; done here, it cannot fail.
     let mut key = [0; 64];
     key[..32].copy_from_slice(secret);

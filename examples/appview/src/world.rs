@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use crate::Error;
 use crate::feed::{Clock, FEED_CAPACITY, Object};
 use crate::ingest::Ingest;
+use crate::pds::Pds;
 use crate::record::{Change, Community, Record, What, check_did, check_rkey};
 use crate::settings::{Lenient, Losses};
 
@@ -74,6 +75,7 @@ pub struct OpenSpace {
 #[derive(Debug)]
 pub struct World {
     state: Mutex<State>,
+    pds: Mutex<Pds>,
     pub(crate) feed: broadcast::Sender<Arc<Change>>,
     secret: [u8; 32],
 }
@@ -88,6 +90,7 @@ impl World {
     pub fn with_secret(secret: [u8; 32]) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
+            pds: Mutex::default(),
             feed: broadcast::channel(FEED_CAPACITY).0,
             secret,
         })
@@ -99,6 +102,11 @@ impl World {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The repos. Never asked for while the rest is locked.
+    pub(crate) fn pds(&self) -> MutexGuard<'_, Pds> {
+        self.pds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is allowed though the real server does not allow it.

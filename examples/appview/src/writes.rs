@@ -27,6 +27,21 @@ impl World {
         let collection = collection(&put.collection)?;
         check_did(&put.did)?;
         check_rkey(&put.rkey)?;
+        if put.space_uri.is_some() {
+            return self.take_put(put);
+        }
+        // What is public is in its author's repo too, where the PDS finds it.
+        let mut pds = self.pds();
+        let (did, rkey) = (put.did.clone(), put.rkey.clone());
+        let (cid, value) = (put.cid.clone(), put.record.clone());
+        let uri = self.take_put(put)?;
+        pds.keep(&did, collection.nsid, &rkey, cid, value);
+        Ok(uri)
+    }
+
+    /// Takes a record in, or lets it wait.
+    pub(crate) fn take_put(&self, put: Put) -> Result<String, Error> {
+        let collection = collection(&put.collection)?;
         if Self::delays_put(&mut self.lock(), &put) {
             return Ok(record_uri(&put.did, collection, &put.rkey));
         }
@@ -76,9 +91,19 @@ impl World {
 
     /// Deletes a record and answers whether it existed. Watchers are told in both cases.
     pub fn delete(&self, delete: Delete) -> Result<bool, Error> {
-        collection(&delete.collection)?;
+        let collection = collection(&delete.collection)?;
         check_did(&delete.did)?;
         check_rkey(&delete.rkey)?;
+        if delete.space_uri.is_some() {
+            return self.take_delete(delete);
+        }
+        let mut pds = self.pds();
+        pds.forget(&delete.did, collection.nsid, &delete.rkey);
+        self.take_delete(delete)
+    }
+
+    /// Takes a deletion in, or lets it wait.
+    pub(crate) fn take_delete(&self, delete: Delete) -> Result<bool, Error> {
         if Self::delays_delete(&mut self.lock(), &delete) {
             return Ok(true);
         }

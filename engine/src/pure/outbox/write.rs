@@ -63,6 +63,24 @@ pub struct Write {
     pub queued_at: i64,
 }
 
+impl Write {
+    /// For the tests of senders: the first attempt of a public one, of no named account.
+    #[doc(hidden)]
+    pub fn new(key: impl Into<String>, uri: AtUri, action: Action) -> Self {
+        Self {
+            id: 1,
+            key: key.into(),
+            account: None,
+            uri,
+            space: None,
+            action,
+            swap: None,
+            attempt: 1,
+            queued_at: 0,
+        }
+    }
+}
+
 /// Why a write is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,8 @@ mod faults;
 mod leniencies;
 mod losses;
 mod order;
+mod pds;
+mod pds_faults;
 mod recorded_community;
 mod recorded_groups;
 mod recorded_pages;
