@@ -19,7 +19,6 @@ use contrail_sync_engine::{
 use serde_json::value::RawValue;
 use server::{Asked, Reply, Server, answer, answer_with};
 use tokio::net::TcpListener;
-use url::Url;
 
 const URI: &str = "at://did:plc:alice/com.example.message/1";
 const SPACE: &str = "ats://did:plc:alice/com.example.space/lounge";
