@@ -272,7 +272,12 @@ impl Engine {
     /// # Errors
     /// As [`Vault::set`].
     pub async fn store_secret(&self, name: &str, secret: Secret) -> Result<(), VaultError> {
-        tickets::store(self.vault(), &format!("{SECRET_PREFIX}{name}"), secret).await
+        tickets::store(self.vault(), &format!("{SECRET_PREFIX}{name}"), secret).await?;
+        // What could not be sent for the lack of it can be now.
+        if let Some(outbox) = &self.inner.outbox {
+            outbox.wake().await;
+        }
+        Ok(())
     }
 
     /// Forgets a secret. One that is not there is fine.

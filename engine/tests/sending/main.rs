@@ -39,7 +39,7 @@ fn write(action: Action) -> Write {
 
 fn put() -> Write {
     let record = RawValue::from_string(r#"{"text":"hello"}"#.to_owned()).unwrap();
-    write(Action::Put(record))
+    write(Action::Put(std::sync::Arc::from(record)))
 }
 
 fn swapping(write: Write) -> Write {

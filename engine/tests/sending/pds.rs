@@ -75,7 +75,9 @@ fn write(action: Action) -> Write {
 
 fn put(text: &str) -> Write {
     let record = json!({ "text": text }).to_string();
-    write(Action::Put(RawValue::from_string(record).unwrap()))
+    write(Action::Put(std::sync::Arc::from(
+        RawValue::from_string(record).unwrap(),
+    )))
 }
 
 fn swap(cid: &str) -> impl FnOnce(&mut Write) {

@@ -20,7 +20,9 @@ fn reply(status: u16, body: &str) -> Reply {
 }
 
 fn put(record: &str) -> Action {
-    Action::Put(RawValue::from_string(record.to_owned()).unwrap())
+    Action::Put(std::sync::Arc::from(
+        RawValue::from_string(record.to_owned()).unwrap(),
+    ))
 }
 
 fn write(action: Action) -> Write {

@@ -158,7 +158,9 @@ mod tests {
     fn put() -> Write {
         // Kept as it was written, whatever a stricter reader would make of it.
         let record = r#"{"n": 1.0, "t":"\ud83d"}"#.to_owned();
-        write(Action::Put(RawValue::from_string(record).unwrap()))
+        write(Action::Put(std::sync::Arc::from(
+            RawValue::from_string(record).unwrap(),
+        )))
     }
 
     fn said(call: &Call) -> (&str, &str) {

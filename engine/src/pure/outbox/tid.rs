@@ -51,7 +51,7 @@ mod tests {
         let tid = Tids::new(0).next(1_700_000_000_000_000);
         assert_eq!(tid.len(), 13);
         assert_eq!(decoded(&tid), 1_700_000_000_000_000 << CLOCK_BITS);
-        assert_eq!(Tids::new(31).next(0), "222222222222z");
+        assert_eq!(Tids::new(31).next(1), "222222222232z");
     }
 
     #[test]
