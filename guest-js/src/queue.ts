@@ -3,7 +3,7 @@ import { reportUncaught, stopped, toWatchError, WatchError } from "./error.js";
 import { isGone, ofRecord, readWrite, renewed } from "./pending.js";
 import type { WireRecord } from "./record.js";
 import type { WriteChanges } from "./wire-writes.js";
-import { type Actor, type Keeper, LiveWrite } from "./write.js";
+import { type Actor, type Keeper, LiveWrite, moment } from "./write.js";
 import type { PendingWrite, Write } from "./writing.js";
 
 // What this page knows of the writes that Rust has on disk: a queue for each account, followed by one long poll as long
@@ -33,6 +33,12 @@ let isHeeding = false;
 
 /** Of writes that nobody in this page has made or asked for. */
 const NOBODY: Actor = { act: () => Promise.reject(stopped()) };
+
+/** When Rust was asked, and the writes that this page had an object for then. */
+interface Asked {
+  readonly at: number;
+  readonly live: ReadonlySet<number>;
+}
 
 type Listener = (writes: readonly PendingWrite[]) => void;
 
@@ -192,7 +198,7 @@ class Queue {
     while (run === this.#run && this.#isWanted) {
       const began = performance.now();
       const after = this.#isUnsure ? 0 : this.#rev;
-      const asked = new Set(this.live.keys());
+      const asked = { at: moment(), live: new Set(this.live.keys()) };
       this.#isUnsure = false;
       try {
         await listenToRust();
@@ -222,10 +228,10 @@ class Queue {
    * Takes an answer.
    *
    * @param after - what was asked for
-   * @param asked - the writes that there were then
+   * @param asked - when, and for which writes
    * @returns whether there was news in it
    */
-  #take(changes: WriteChanges, after: number, asked: ReadonlySet<number>): boolean {
+  #take(changes: WriteChanges, after: number, asked: Asked): boolean {
     const { rev, whole, writes } = (changes ?? {}) as Partial<WriteChanges>;
     if (!Array.isArray(writes) || typeof rev !== "number" || !(rev >= after)) {
       throw new WatchError("internal", "the answer of watch_writes cannot be read");
@@ -244,11 +250,11 @@ class Queue {
       if (isGone(told.state)) next.delete(told.id);
       else next.set(told.id, told);
       const write = find(told.id);
-      if (write) write.tell(told);
+      if (write) write.tell(told, asked.at);
       else if (isGone(told.state)) bury(new LiveWrite(told, NOBODY, keeperOf(this.#account)));
     }
     for (const [id, write] of [...this.live]) {
-      if (isWhole && asked.has(id) && !named.has(id)) write.lose();
+      if (isWhole && asked.live.has(id) && !named.has(id)) write.lose();
     }
     this.#rev = rev;
     this.#show(next);

@@ -4,6 +4,13 @@ import { opaque } from "./opaque.js";
 import { isGone, isTaken, renewed } from "./pending.js";
 import type { PendingWrite, Write } from "./writing.js";
 
+let moments = 0;
+
+/** Orders what was asked and what was answered. */
+export function moment(): number {
+  return (moments += 1);
+}
+
 /** Whoever has a handle in Rust under which a write can be sent again or taken back. */
 export interface Actor {
   act(command: "retry_write" | "discard_write", id: number): Promise<unknown>;
@@ -31,6 +38,8 @@ export class LiveWrite {
   #done: Deferred = deferred();
   /** `#done` is settled. */
   #isSettled = false;
+  /** When it was last sent again, and how often it had been sent by then. */
+  #again = { at: 0, attempts: 0 };
   readonly #keeper: Keeper;
   readonly #listeners = new Set<{ call: (write: Write) => void }>();
 
@@ -76,9 +85,16 @@ export class LiveWrite {
     this.tell({ ...this.#now, state: "discarded", error: null });
   };
 
-  /** Rust tells how far it has come. What has left the queue stays as it is. */
-  tell(told: PendingWrite): void {
-    if (this.isGone) return;
+  /**
+   * Rust tells how far it has come. What has left the queue stays as it is.
+   *
+   * @param asked - the moment at which Rust was asked
+   */
+  tell(told: PendingWrite, asked = moment()): void {
+    const { at, attempts } = this.#again;
+    // It may have failed before it was sent again: who asks now will know.
+    const isOld = asked < at && told.state === "failed" && told.attempts <= attempts;
+    if (this.isGone || isOld) return;
     const old = this.#now;
     const next = renewed(old, told);
     if (next === old) return;
@@ -105,6 +121,7 @@ export class LiveWrite {
       const { state, attempts } = this.#now;
       // That it failed may have been told before; one more attempt that did is what came of this.
       if (state === "failed" && attempts <= before.attempts) {
+        this.#again = { at: moment(), attempts: before.attempts };
         this.tell({ ...this.#now, state: "queued", error: null });
         this.#keeper.unsure();
       }

@@ -89,7 +89,8 @@ export class FakeWrites {
       [...this.rows.values()].filter(
         (row) => row.rev > after && (account === undefined || row.account === account),
       );
-    if (after === 0) return { rev: this.#rev, whole: true, writes: structuredClone(this.pending(account)) };
+    // What is over by now is told as well, as far as it is known: who had it before would not know why it is gone.
+    if (after === 0) return { rev: this.#rev, whole: true, writes: structuredClone(news().map(told)) };
     const until = Date.now() + HANG_MS;
     while (news().length === 0 && Date.now() < until) {
       await new Promise<void>((resolve) => {
@@ -103,7 +104,7 @@ export class FakeWrites {
         polls.add(wake);
       });
     }
-    return { rev: this.#rev, whole: false, writes: structuredClone(news().map(({ told }) => told)) };
+    return { rev: this.#rev, whole: false, writes: structuredClone(news().map(told)) };
   }
 
   /** `records` with what waits for the server, the newest write of each first. */
@@ -158,4 +159,8 @@ export class FakeWrites {
 
 function isOver({ told }: Row): boolean {
   return told.state === "confirmed" || told.state === "discarded";
+}
+
+function told(row: Row): WritePayload {
+  return row.told;
 }
