@@ -2,10 +2,11 @@ import { invoke, isTauri } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
 import type { Delta } from "./bindings/Delta.js";
 import type { MintAsk } from "./bindings/MintAsk.js";
+import type { SendAsk } from "./wire-writes.js";
 import { toWatchError, WatchError } from "./error.js";
 import { uuid } from "./uuid.js";
 
-// This page's end of the bridge: one random id and two event listeners, however many stores. The id is in the events'
+// This page's end of the bridge: one random id and three event listeners, however many stores. The id is in the events'
 // names because Tauri shows an event to every webview that listens for its name.
 
 /** Whoever wants the deltas of one handle. */
@@ -16,6 +17,8 @@ export interface Receiver {
   resync(): void;
   /** Rust wants a ticket for this handle. */
   mint(ask: MintAsk): void;
+  /** Rust wants a write of this handle's watch sent. */
+  send(ask: SendAsk): void;
 }
 
 /** Milliseconds between two signs of life; Rust takes the handles of a page back that gave none for 90 s. */
@@ -44,11 +47,15 @@ async function listenAll(): Promise<void> {
   const endAsks = await listenTo<MintAsk>(`${session}/mint`, (ask) => {
     if (ask) receivers.get(ask.handle)?.mint(ask);
   });
+  const endSends = await listenTo<SendAsk>(`${session}/send`, (ask) => {
+    if (ask) receivers.get(ask.handle)?.send(ask);
+  });
   addEventListener("pagehide", ({ persisted }) => {
     if (persisted) return;
     // Tauri remembers the listeners of a page that a reload ended for as long as its window is open.
     endDeltas();
     endAsks();
+    endSends();
   });
   addEventListener("pageshow", ({ persisted }) => {
     // A page that comes back from the page cache missed events, and Rust may have taken its handles back.

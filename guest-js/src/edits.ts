@@ -93,7 +93,8 @@ function isMeant(record: Addition["record"], rkey: string, did?: string, collect
   return record.rkey === rkey && agrees(record.did, did) && agrees(record.collection, collection);
 }
 
-function checkTarget(method: string, rkey: unknown, did: unknown): void {
+/** @throws WatchError `invalid-options` */
+export function checkTarget(method: string, rkey: unknown, did: unknown): void {
   checkText(rkey, `${method}: rkey`);
   if (did !== undefined) checkText(did, `${method}: did`);
 }

@@ -1,3 +1,4 @@
+import { opaque } from "./opaque.js";
 import type { Snapshot, WatchStore } from "./types.js";
 
 /** What stands behind a store. Its methods are bound. */
@@ -5,20 +6,11 @@ export interface Core<Value> extends Omit<WatchStore<Value>, keyof Snapshot<Valu
   readonly snapshot: Snapshot<Value>;
 }
 
-/**
- * An object of a class stays what it is in Svelte's `$state` and in Solid's stores, and one that says so in Vue's refs and
- * in Pinia. Behind a proxy its records would be others than those that the store compares.
- */
-class Opaque {
-  get __v_skip(): boolean {
-    return true;
-  }
-}
-
 /** What the app gets of a store. It has no private fields and needs no `this`, so that a proxy of it is as good. */
 export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
   const { subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, refresh, destroy } =
     core;
+  const { put, delete: remove, writeOf } = core;
   const handle = {
     get records() {
       return core.snapshot.records;
@@ -42,8 +34,9 @@ export function handleOf<Value>(core: Core<Value>): WatchStore<Value> {
       return core.ready;
     },
     ...{ subscribe, start, stop, addOptimistic, markFailed, removeOptimistic, loadMore, refresh, destroy },
+    ...{ put, delete: remove, writeOf },
   };
   // Older webviews lack the symbol.
   if (Symbol.dispose) Object.assign(handle, { [Symbol.dispose]: destroy });
-  return Object.setPrototypeOf(handle, Opaque.prototype) as WatchStore<Value>;
+  return opaque(handle) as WatchStore<Value>;
 }

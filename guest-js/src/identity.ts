@@ -2,6 +2,9 @@ import type { WireRecord } from "./record.js";
 
 // Which record is which, whether it is still the same, and what an edit of it stands for.
 
+/** What edits and writes say of a record. */
+const EDITED = ["optimistic", "optimisticError", "write", "deleted", "serverValue", "value"] as const;
+
 /** Records by their {@link identity}, in the order of their list. */
 export type Index = ReadonlyMap<string, WireRecord>;
 
@@ -41,11 +44,9 @@ export function same(old: WireRecord | undefined, record: WireRecord): WireRecor
   return record;
 }
 
-/** Whether two edits show the same: what else a record has, its hydration say, Rust may not know yet. */
+/** Whether two edits, or records with the same write, show the same: what else a record has, its hydration say, Rust may not know yet. */
 export function isSameEdit(a: WireRecord, b: WireRecord): boolean {
-  return (
-    a.optimistic === b.optimistic && equal(a.optimisticError, b.optimisticError) && equal(a.value, b.value)
-  );
+  return EDITED.every((name) => equal(a[name], b[name]));
 }
 
 /** `record` stands where `old` stood. */

@@ -8,6 +8,7 @@ export { cacheInfo, clearCache, createSqliteCache, onCacheWarning } from "./cach
 export { WatchError, type WatchErrorKind } from "./error.js";
 export { clearTickets, deleteSecret, setSecret } from "./secrets.js";
 export { createWatchStore } from "./store.js";
+export { discardWrites, nextTid, pendingWrites, watchWrites } from "./writes.js";
 export type {
   CacheAdapter,
   Logger,
@@ -22,6 +23,8 @@ export type {
   WatchStore,
   WatchStoreOptions,
 } from "./types.js";
+export type { NewRecord, PendingWrite, Sender, SendOutcome, SentWrite, Whose, Write } from "./writing.js";
+export type { WriteAction, WriteFailure, WriteState } from "./wire-writes.js";
 export type { CacheInfo } from "./bindings/CacheInfo.js";
 export type { CacheWarning } from "./bindings/CacheWarning.js";
 export type { ErrorKind } from "./bindings/ErrorKind.js";

@@ -25,7 +25,7 @@ function late(command: string): ReturnType<typeof gate> {
 }
 
 describe("a page", () => {
-  test("listens before it opens, on two events of its own, for all its stores", async () => {
+  test("listens before it opens, on three events of its own, for all its stores", async () => {
     const { invoke } = window.__TAURI_INTERNALS__;
     const order: string[] = [];
     window.__TAURI_INTERNALS__.invoke = (command: string, args: { event?: string }) => {
@@ -39,6 +39,7 @@ describe("a page", () => {
     expect(order).toEqual([
       `contrail-sync://${session}`,
       `contrail-sync://${session}/mint`,
+      `contrail-sync://${session}/send`,
       "plugin:contrail-sync|open_watch",
       "plugin:contrail-sync|open_watch",
     ]);
@@ -60,7 +61,7 @@ describe("a page", () => {
     await plugin.push({ records: [] });
     page.leave();
     await settled();
-    expect(ended).toEqual([`contrail-sync://${session}`, `contrail-sync://${session}/mint`]);
+    expect(ended).toEqual(["", "/mint", "/send"].map((end) => `contrail-sync://${session}${end}`));
   });
 
   test("that could not listen says so and can try again", async () => {

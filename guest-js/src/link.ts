@@ -3,7 +3,6 @@ import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { MintAsk } from "./bindings/MintAsk.js";
 import type { State } from "./bindings/State.js";
 import type { Status } from "./bindings/Status.js";
-import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { attach, call, detach, listenToRust, type Receiver } from "./bridge.js";
 import { deferred } from "./deferred.js";
 import { type Edit, MAX_EDITS, methodOf } from "./edits.js";
@@ -12,11 +11,14 @@ import type { Index } from "./identity.js";
 import { indexOf } from "./indexing.js";
 import { leave, take } from "./left.js";
 import { answerMint } from "./mint.js";
-import { watchKey } from "./options.js";
+import { watchKey, type WireOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
 import type { WireRecord } from "./record.js";
+import { typeName } from "./plain.js";
 import { Screen, type Shown } from "./screen.js";
+import { answerSend } from "./sender.js";
 import type { Profiles } from "./types.js";
+import type { SendAsk } from "./wire-writes.js";
 
 /** What a link tells its store. */
 export interface LinkEvents {
@@ -38,6 +40,14 @@ export interface Update {
   readonly profiles?: Profiles;
 }
 
+/** The app's functions that Rust may have called, if they are any. */
+export interface Asked {
+  /** Gets a ticket. */
+  readonly mint: unknown;
+  /** Sends a write. */
+  readonly send: unknown;
+}
+
 /** A handle that is open in Rust. */
 interface Opened {
   readonly handle: number;
@@ -52,7 +62,13 @@ interface Opened {
 /** Deltas kept while a state is on its way. Rust sends one at a time; more is a fault: a gap, which a resync mends. */
 const MAX_WAITING = 64;
 
-/** How long an edit that is not answered holds up the next ones, in milliseconds. Rust makes none that comes after those. */
+/** Writes that may wait: for the watch to be open, or for the one before them. */
+const MAX_WRITES = 1000;
+
+/**
+ * How long an edit or a write that is not answered holds up the next ones, in milliseconds. Rust makes no edit that comes
+ * after those.
+ */
 const ANSWER_MS = 10_000;
 
 /** How long an acknowledgement waits where no frame comes, as in a hidden page, in milliseconds. */
@@ -60,12 +76,12 @@ const NO_FRAME_MS = 1000;
 
 /**
  * What a page says to Rust of one watch: opens it, acknowledges its deltas, asks for the state when one is missing,
- * opens it again when Rust has forgotten it, sends the edits that the {@link Outbox} names, answers for tickets, loads
- * older records. What comes of all that on screen is the {@link Screen}'s to say.
+ * opens it again when Rust has forgotten it, sends the edits that the {@link Outbox} names, hands over writes, answers for
+ * tickets and senders, loads older records. What comes of all that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
-  readonly #options: WatchOptions;
-  readonly #mint: unknown;
+  readonly #options: WireOptions;
+  readonly #asked: Asked;
   readonly #key: string;
   readonly #outbox: Outbox;
   readonly #events: LinkEvents;
@@ -82,23 +98,26 @@ export class Link implements Receiver {
   /** Of the acknowledgement that waits for a frame. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
+  /** Writes that wait, or are on their way. */
+  #writes = 0;
+  /** Fulfilled once the next write may go. */
+  #written: Promise<unknown> = Promise.resolve();
   /** Called at the next update. */
   #waiters: (() => void)[] = [];
 
   /**
-   * @param mint - the app's function that gets a ticket, if it is one; asked whenever Rust asks
    * @param previous - what is on screen already
    * @param edits - what was edited before
    */
   constructor(
-    options: WatchOptions,
-    mint: unknown,
+    options: WireOptions,
+    asked: Asked,
     previous: Pick<Shown, "records" | "profiles">,
     edits: readonly Edit[],
     events: LinkEvents,
   ) {
     this.#options = options;
-    this.#mint = mint;
+    this.#asked = asked;
     this.#key = watchKey(options);
     const left = take(this.#key);
     this.#outbox = new Outbox(options.url, { ...left, waiting: [...left.waiting, ...edits] });
@@ -128,6 +147,39 @@ export class Link implements Receiver {
     if (this.#outbox.isFull) throw tooMany();
     this.#outbox.add(edit);
     void this.#send();
+  }
+
+  /** Calls a command that writes, after those before it: fulfilled with the answer. Rust carries a `nonce` out once. */
+  async write<T>(command: string, args: object): Promise<T> {
+    if (this.#writes >= MAX_WRITES) throw new WatchError("too-many", `more than ${MAX_WRITES} writes wait`);
+    this.#writes += 1;
+    const turn = this.#written.then(() => this.#whenOpened());
+    const answer = turn.then(() => this.callOpened<T>(command, args));
+    this.#written = turn.then(() => inTime(answer)).catch(() => {});
+    return answer.finally(() => (this.#writes -= 1));
+  }
+
+  /** Calls a command of the handle once it is open; and under the next one, if Rust had forgotten it. */
+  async callOpened<T>(command: string, args: object): Promise<T> {
+    let wasForgotten = false;
+    for (;;) {
+      const opened = await this.#whenOpened();
+      try {
+        return await call<T>(command, { handle: opened.handle, ...args });
+      } catch (reason) {
+        if (this.#closed) await this.#ended.promise;
+        if (!isUnknownWatch(reason) || wasForgotten) throw reason;
+      }
+      wasForgotten = true;
+      if (opened !== this.#opened) continue;
+      this.resync();
+      await Promise.race([this.#nextUpdate(), this.#ended.promise]);
+    }
+  }
+
+  async #whenOpened(): Promise<Opened> {
+    while (!this.#opened) await Promise.race([this.#nextUpdate(), this.#ended.promise]);
+    return this.#opened;
   }
 
   /** Loads older records: fulfilled once they show. A call while one runs gets the same promise. */
@@ -164,12 +216,21 @@ export class Link implements Receiver {
 
   async mint({ handle, request }: MintAsk): Promise<void> {
     if (this.#closed) return;
-    const answer = await answerMint(this.#mint);
+    const answer = await answerMint(this.#asked.mint);
     // Stopped meanwhile: nobody wants it any more.
     if (this.#closed) return;
     call("answer_mint", { handle, request, ...answer }).catch(({ kind }: WatchError) => {
       // Without Rust's or Tauri's words: they may quote the ticket.
       this.#warn("mintTicket's answer was lost", { kind, message: "answer_mint failed" });
+    });
+  }
+
+  async send({ handle, request, write }: SendAsk): Promise<void> {
+    if (this.#closed || typeName(write) !== "Object") return;
+    const answer = await answerSend(this.#asked.send, write);
+    // Although the store may have stopped meanwhile: the write may have been sent.
+    call("answer_send", { handle, request, ...answer }).catch((reason: unknown) => {
+      if (!this.#closed) this.#warn("sender's answer was lost", reason);
     });
   }
 

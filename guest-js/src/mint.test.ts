@@ -65,7 +65,13 @@ describe("a page with a function that mints", () => {
     const seen = answered();
     await started(() => TICKET);
     await started(() => TICKET);
-    expect(seen).toEqual(["contrail-sync://*", "contrail-sync://*/mint", "open_watch", "open_watch"]);
+    expect(seen).toEqual([
+      "contrail-sync://*",
+      "contrail-sync://*/mint",
+      "contrail-sync://*/send",
+      "open_watch",
+      "open_watch",
+    ]);
     expect(plugin.calls[0]?.args["options"]).toEqual({ url: "/watch", mint: true });
   });
 

@@ -10,11 +10,15 @@ export async function answerMint(mint: unknown): Promise<MintAnswer> {
     const ticket = await (mint as () => unknown)();
     return { ticket: typeof ticket === "string" ? plain(ticket, "mintTicket") : null };
   } catch (reason) {
-    try {
-      return { error: whole(toWatchError(reason).message) };
-    } catch {
-      // What was thrown has no text.
-      return { error: "" };
-    }
+    return { error: textOf(reason) };
+  }
+}
+
+/** The message of what anybody may throw, at most so many characters of it; `""` for what has no text. */
+export function textOf(reason: unknown, chars = Infinity): string {
+  try {
+    return whole(toWatchError(reason).message.slice(0, chars));
+  } catch {
+    return "";
   }
 }

@@ -2,6 +2,10 @@ import type { WatchOptions } from "./bindings/WatchOptions.js";
 import { invalid, WatchError } from "./error.js";
 import { checkText, plain, typeName } from "./plain.js";
 import type { WatchStoreOptions } from "./types.js";
+import type { WireSender } from "./wire-writes.js";
+
+/** A watch's options, and who sends its writes. */
+export type WireOptions = WatchOptions & { sender?: WireSender };
 
 /** What Rust calls a store's `mintTicket`. */
 const TICKETS = ["ticket", "mint", "minter"];
@@ -12,26 +16,29 @@ const TICKETS = ["ticket", "mint", "minter"];
  *
  * @throws WatchError `unsupported` or `invalid-options`
  */
-export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
+export function wireOptions(options: WatchStoreOptions<never>): WireOptions {
   if (typeName(options) !== "Object") {
     throw invalid(`createWatchStore takes an object of options, not ${typeName(options)}`);
   }
   for (const name of TICKETS) {
     if (name in options) throw invalid(`there is no option ${name}: give mintTicket`);
   }
-  const { compareRecords, logger, mintTicket, ...wire } = options;
+  const { compareRecords, logger, mintTicket, sender, showDeleted = false, ...wire } = options;
   checkText(wire.url, "url");
+  if (typeof showDeleted !== "boolean") {
+    throw invalid(`showDeleted is ${typeName(showDeleted)}, it must be a boolean`);
+  }
   if (wire.cache instanceof Object) {
     throw new WatchError("unsupported", "cache: Rust has one, give true");
   }
   checkMembers("where", wire.where);
   checkMembers("sort", wire.sort, "order");
-  return plain({ ...wire, ...tickets(mintTicket) }) as WatchOptions;
+  return plain({ ...wire, ...tickets(mintTicket), ...wireSender(sender) }) as WireOptions;
 }
 
 /** What two stores of a page have in common that show the same list, however they reach it. */
-export function watchKey(options: WatchOptions): string {
-  const { transport, ticket, mint, minter, ticketIn, reconnect, idleTimeout, pollInterval, ...list } =
+export function watchKey(options: WireOptions): string {
+  const { transport, ticket, mint, minter, ticketIn, reconnect, idleTimeout, pollInterval, sender, ...list } =
     options;
   return JSON.stringify(Object.entries(list).sort());
 }
@@ -51,4 +58,12 @@ function tickets(mintTicket: unknown): object {
   const minter = (mintTicket as { minter?: unknown } | null)?.minter;
   if (typeof minter === "string") return { minter };
   throw invalid("mintTicket: no string, function or { minter }");
+}
+
+function wireSender(sender: unknown): { sender?: WireSender } {
+  if (sender === undefined) return {};
+  if (typeof sender === "function") return { sender: "page" };
+  const name = (sender as { sender?: unknown } | null)?.sender;
+  if (typeof name === "string") return { sender: { sender: name } };
+  throw invalid("sender: no function or { sender }");
 }

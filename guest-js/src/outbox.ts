@@ -154,7 +154,8 @@ export class Outbox {
 
   /** What makes the edits among `records`, the oldest first: without a did the newest of a key is meant. */
   #editsOf(records: readonly WireRecord[]): Edit[] {
-    const edited = records.filter(({ optimistic }) => optimistic);
+    // Writes are on Rust's disk.
+    const edited = records.filter(({ optimistic, write }) => optimistic && write === undefined);
     if (edited.length === 0) return [];
     const named = new Set(records.map(({ optimistic, collection }) => (optimistic ? undefined : collection)));
     edited.reverse().sort((a, b) => a.time_us - b.time_us);

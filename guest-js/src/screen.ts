@@ -165,6 +165,6 @@ export class Screen {
 }
 
 /** Whether two lists have the same objects in the same order. */
-function isSameList(a: readonly WireRecord[], b: readonly WireRecord[]): boolean {
+export function isSameList(a: readonly WireRecord[], b: readonly WireRecord[]): boolean {
   return a.length === b.length && a.every((record, i) => record === b[i]);
 }

@@ -1,5 +1,6 @@
 import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { WireRecord } from "./record.js";
+import { withoutDeleted } from "./deleted.js";
 import { countAlike, ofMany } from "./alike.js";
 import { checkTauri } from "./bridge.js";
 import { addition, type Edit, failing, MAX_EDITS, removal } from "./edits.js";
@@ -8,6 +9,12 @@ import { type Core, handleOf } from "./handle.js";
 import { Link, type LinkEvents, tooMany, type Update } from "./link.js";
 import { wireOptions, watchKey } from "./options.js";
 import { typeName } from "./plain.js";
+import { deletion, newWrite } from "./put.js";
+import { writeOf, written } from "./queue.js";
+import { isSameList } from "./screen.js";
+import { uuid } from "./uuid.js";
+import type { Actor } from "./write.js";
+import type { NewRecord, Write } from "./writing.js";
 import { deferred } from "./deferred.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type {
@@ -53,7 +60,7 @@ const NAMES = Object.keys(NOTHING) as (keyof Snapshot)[];
 
 type Listener<Value> = (snapshot: Snapshot<Value>) => void;
 
-class Store<Value> implements Core<Value>, LinkEvents {
+class Store<Value> implements Core<Value>, LinkEvents, Actor {
   readonly #options: WatchStoreOptions<Value>;
   readonly #listeners = new Set<{ call: Listener<Value> }>();
   #ready = deferred();
@@ -61,8 +68,10 @@ class Store<Value> implements Core<Value>, LinkEvents {
   /** Edits from before the start. */
   readonly #edits: Edit[] = [];
   #snapshot: Snapshot<Value> = NOTHING;
-  /** The records in Rust's order, from which `#snapshot.records` was made. */
+  /** The records in Rust's order, … */
   #source: readonly WireRecord[] = [];
+  /** … and those of them that are shown, from which `#snapshot.records` was made. */
+  #listed: readonly WireRecord[] = [];
   #link: Link | undefined;
   /** Ends the count of this store among those that are alike. */
   #uncount = () => {};
@@ -103,7 +112,8 @@ class Store<Value> implements Core<Value>, LinkEvents {
       this.#uncount = countAlike(watchKey(wire), (count) => this.#log("warn", ofMany(count, this.#name)));
       this.#warnOfOrder(wire);
       const shown = { records: this.#source, profiles: this.#snapshot.profiles };
-      this.#link = new Link(wire, options.mintTicket, shown, this.#edits.splice(0), this);
+      const asked = { mint: options.mintTicket, send: options.sender };
+      this.#link = new Link(wire, asked, shown, this.#edits.splice(0), this);
       this.#show({ status: "connecting", error: null });
     } catch (reason) {
       this.update({ status: "closed", error: toWatchError(reason) });
@@ -130,6 +140,17 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   removeOptimistic = (rkey: string, did?: string): void => this.#edit(() => removal(rkey, did));
 
+  put = (record: NewRecord<Value>): Promise<Write> => this.#write("put_record", () => newWrite(record));
+
+  delete = (rkey: string, did?: string): Promise<Write> =>
+    this.#write("delete_record", () => deletion(rkey, did));
+
+  writeOf = (record: WatchRecord<Value>): Write | undefined => writeOf(record, this.#account, this);
+
+  act(command: string, id: number): Promise<unknown> {
+    return this.#link?.callOpened(command, { id }) ?? this.#isClosed();
+  }
+
   loadMore = (): Promise<void> => this.#link?.loadMore() ?? this.#isClosed();
 
   refresh = (): Promise<void> => this.#link?.refresh() ?? this.#isClosed();
@@ -138,7 +159,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
     const old = this.#snapshot;
     const { status, cursor = old.cursor, profiles = old.profiles } = update;
     const records = this.#ordered(update.records ?? this.#source);
-    const hasMore = cursor !== null && records.length < (this.#options.maxRecords ?? Infinity);
+    const hasMore = cursor !== null && this.#source.length < (this.#options.maxRecords ?? Infinity);
     const next = { records, profiles, status, error: this.#sameError(update.error), cursor, hasMore };
     const changed = NAMES.some((name) => next[name] !== old[name]);
     // Rust is done with this watch; start() makes a new one.
@@ -176,6 +197,17 @@ class Store<Value> implements Core<Value>, LinkEvents {
     }
   }
 
+  async #write(command: string, read: () => object): Promise<Write> {
+    if (!this.#link) return this.#isClosed();
+    const answer = await this.#link.write(command, { nonce: uuid(), ...read() });
+    return written(answer, this.#account, this);
+  }
+
+  get #account(): string | undefined {
+    const { account } = this.#options;
+    return typeof account === "string" ? account : undefined;
+  }
+
   /** An error that did not change keeps its object. */
   #sameError(payload: ErrorPayload | WatchError | null): WatchError | null {
     const { error } = this.#snapshot;
@@ -185,8 +217,13 @@ class Store<Value> implements Core<Value>, LinkEvents {
 
   #ordered(source: readonly WireRecord[]): readonly WatchRecord<Value>[] {
     if (source === this.#source) return this.#snapshot.records;
+    const listed = this.#options.showDeleted ? source : withoutDeleted(source);
+    // Where nothing is left out, another list shows something else.
+    const isFiltered = listed !== source || this.#listed !== this.#source;
     this.#source = source;
-    const records = source as readonly WatchRecord<Value>[];
+    if (isFiltered && isSameList(listed, this.#listed)) return this.#snapshot.records;
+    this.#listed = listed;
+    const records = listed as readonly WatchRecord<Value>[];
     const { compareRecords } = this.#options;
     if (!compareRecords) return records;
     try {
@@ -221,7 +258,7 @@ class Store<Value> implements Core<Value>, LinkEvents {
   }
 
   #isClosed(): Promise<never> {
-    return Promise.reject(this.#snapshot.error ?? stopped());
+    return Promise.reject(this.#destroyed ? destroyed() : (this.#snapshot.error ?? stopped()));
   }
 
   /** The list is in the order of `sort`, whatever the URL says. */

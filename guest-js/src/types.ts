@@ -4,11 +4,13 @@ import type { Status } from "./bindings/Status.js";
 import type { WatchOptions } from "./bindings/WatchOptions.js";
 import type { WireRecord } from "./record.js";
 import type { WatchError } from "./error.js";
+import type { NewRecord, Sender, Write } from "./writing.js";
 
 /** A record: its place in the network, its body in `value`, and whatever the watch's query hydrates beside it. */
 export type WatchRecord<Value = Record<string, unknown>> = Readonly<
   WireRecord & {
     value: Value;
+    serverValue?: Value;
     [hydrated: string]: unknown;
   }
 >;
@@ -117,10 +119,17 @@ export type MintTicket = string | (() => Promise<string> | string) | { readonly 
 
 /** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Lenient<
-  Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords">
+  Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords" | "sender">
 > {
   /** Where tickets come from; absent where the URL has an invite token. */
   mintTicket?: MintTicket | undefined;
+  /** Who sends what {@link WatchStore.put} and {@link WatchStore.delete} write. */
+  sender?: Sender<Value> | undefined;
+  /**
+   * Whether records that are being deleted show, with `deleted: true`, until the server has deleted them; no by default.
+   * One that could not be deleted shows in any case.
+   */
+  showDeleted?: boolean | undefined;
   /** The order, kept by Rust; newest first (`time_us`, then `rkey`, both descending) by default. */
   sort?: SortOptions | undefined;
   /** Only records whose body agrees with all of it; those that stop doing so leave. */
@@ -180,6 +189,29 @@ export interface WatchStore<Value = Record<string, unknown>> extends Snapshot<Va
   markFailed(this: void, rkey: string, err?: unknown, did?: string): void;
   /** Takes a pending or failed record back; what it stood for shows again. Without effect if there is none. */
   removeOptimistic(this: void, rkey: string, did?: string): void;
+  /**
+   * Writes a record: puts it on disk, shows it at once in all windows of the watch, and has it sent, now or once the server
+   * can be reached, also after a restart of the app. It shows with `optimistic: "pending"` and its number in `write`; with
+   * `optimistic: "failed"` and why in `optimisticError` where the server refused it; and in `serverValue` what the server
+   * has, where that changed meanwhile. Calls are made in their order. What is given is copied at the call.
+   *
+   * ```ts
+   * const write = await store.put({ did, value: { text: "hi" } });
+   * await write.done;
+   * ```
+   *
+   * @returns a promise that is fulfilled once it is on disk, and rejected with a {@link WatchError} where it is not, and
+   * nothing shows: `invalid-options` for a value that JSON cannot carry, or of more than 1 MiB; `stopped` where the store
+   * is not started, or was stopped before
+   */
+  put(this: void, record: NewRecord<Value>): Promise<Write>;
+  /**
+   * Deletes a record, as {@link put} writes one. It shows no more, unless the option `showDeleted` is on, or the server
+   * refuses it. Without `did`, the newest one with this key is meant.
+   */
+  delete(this: void, rkey: string, did?: string): Promise<Write>;
+  /** The write that a record of this store waits for: the same object at each call; `undefined` if it waits for none. */
+  writeOf(this: void, record: WatchRecord<Value>): Write | undefined;
   /**
    * Loads the next page of older records. A second call while one runs gets the same promise.
    *

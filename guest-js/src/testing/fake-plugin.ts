@@ -8,6 +8,8 @@ import type { ErrorPayload } from "../bindings/ErrorPayload.js";
 import type { State } from "../bindings/State.js";
 import type { Status } from "../bindings/Status.js";
 import type { WireRecord } from "../record.js";
+import type { NewWrite, SendAsk } from "../wire-writes.js";
+import { FakeWrites } from "./fake-writes.js";
 import { type Now, type Origin, Teller } from "./teller.js";
 
 /** A call that reached the plugin. */
@@ -20,16 +22,21 @@ export interface Call {
 /** What a page answers to a question for a ticket. */
 export type Answered = Record<"ticket" | "error", unknown>;
 
+/** What a page answers to a write that it is to send. */
+export type SendAnswered = Record<string, unknown>;
+
 /** A handle that a page holds. */
 class Open extends Teller {
   readonly session: string;
   acked = 0;
   inFlight = false;
+  readonly account: string | undefined;
   nonce = 0;
 
-  constructor(session: string) {
+  constructor(session: string, account: string | undefined) {
     super();
     this.session = session;
+    this.account = account;
   }
 }
 
@@ -44,7 +51,7 @@ interface SentEdit {
 
 /**
  * The Rust side of the bridge as its contract has it: revisions, one delta in flight per handle, states and deltas of
- * bounded size, edits in order and once, leases. The window it serves is Tauri's own mock of `invoke` and `listen`.
+ * bounded size, edits in order and once, leases, writes on a disk that outlives pages. The window it serves is Tauri's own mock of `invoke` and `listen`.
  */
 export class FakePlugin {
   readonly calls: Call[] = [];
@@ -66,8 +73,11 @@ export class FakePlugin {
   cacheInfo: CacheInfo | null = null;
   /** What `cache_warnings` answers. */
   cacheWarnings: CacheWarning[] = [];
-  /** May replace a command's answer: by throwing, or by returning a promise to wait for first. */
+  /** May replace a command's answer: by throwing, by returning another, or a promise of one, or of when to go on. */
   intercept: (call: Call) => unknown = () => undefined;
+  /** Commands that Tauri has carried out twice, as after a reload. */
+  readonly twice = new Set<string>();
+  readonly writes = new FakeWrites(() => void this.#tell());
   /** May replace an event's payload; `null` loses it. */
   tamper: (payload: string) => unknown = (payload) => payload;
   readonly #ids = new Map<string, number>();
@@ -81,7 +91,7 @@ export class FakePlugin {
   firstStatus: Status = "connecting";
   /** The watch's number, and those of the ones whose edits it was told. */
   #origin: Origin = { watch: 1, inherited: [] };
-  readonly #asked = new Map<number, (answer: Answered) => void>();
+  readonly #asked = new Map<number, (answer: Answered & SendAnswered) => void>();
   #lastRequest = 0;
 
   /** Makes this page a Tauri page. */
@@ -108,7 +118,8 @@ export class FakePlugin {
     const records = this.#isNew ? [] : this.records;
     const uris = new Set(records.map(({ uri }) => uri));
     const added = [...this.#optimistic.values()].filter(({ uri }) => !uris.has(uri));
-    return [...added.reverse(), ...records.map((it) => this.#optimistic.get(it.uri) ?? it)];
+    const edited = [...added.reverse(), ...records.map((it) => this.#optimistic.get(it.uri) ?? it)];
+    return this.writes.over(edited);
   }
 
   /** Changes the watch and tells every page that is ready for it. */
@@ -166,17 +177,49 @@ export class FakePlugin {
     const answered = new Promise<Answered>((resolve) => this.#asked.set(request, resolve));
     const { session } = this.calls.find((call) => call.handle === handle)?.args ?? {};
     await emit(`contrail-sync://${session}/mint`, JSON.stringify({ handle, request, reason: "first" }));
-    return answered;
+    const { ticket, error } = await answered;
+    return { ticket, error };
+  }
+
+  /** Has the page send a write; its answer, without what names the page. */
+  async askToSend(handle: number, write: unknown): Promise<SendAnswered> {
+    const request = ++this.#lastRequest;
+    const answered = new Promise<SendAnswered>((resolve) => this.#asked.set(request, resolve));
+    const { session } = this.calls.find((call) => call.handle === handle)?.args ?? {};
+    const ask: SendAsk = { handle, request, reason: "first", write: write as object };
+    await emit(`contrail-sync://${session}/send`, JSON.stringify(ask));
+    const { session: _, handle: __, request: ___, ...answer } = await answered;
+    return answer;
+  }
+
+  /** The list shows a write: the server has it. */
+  async confirm(id: number): Promise<void> {
+    const { record, told } = this.writes.rows.get(id)!;
+    const others = this.records.filter(({ uri }) => uri !== record.uri);
+    this.records = told.action === "delete" ? others : [record, ...others];
+    this.writes.settle(id, "confirmed");
+    await this.#tell();
   }
 
   async #command(name: string, args: Record<string, unknown>): Promise<unknown> {
+    if (this.twice.has(name.replace("plugin:contrail-sync|", ""))) await this.#once(name, args);
+    return this.#once(name, args);
+  }
+
+  async #once(name: string, args: Record<string, unknown>): Promise<unknown> {
     const command = name.replace("plugin:contrail-sync|", "");
     const handle = args["handle"] as number;
     const call = { command, handle, args };
     this.calls.push(call);
-    await this.intercept(call);
-    if (command === "open_watch") return this.#open(handle, args["session"] as string);
-    if (command === "answer_mint") return this.#answer(args);
+    const instead = await this.intercept(call);
+    if (instead !== undefined) return instead;
+    if (command === "open_watch") return this.#open(handle, args);
+    if (command === "answer_mint" || command === "answer_send") return this.#answer(args);
+    const account = args["account"] as string | undefined;
+    if (command === "watch_writes") return this.writes.watch(account, args["after"] as number);
+    if (command === "pending_writes") return structuredClone(this.writes.pending(account));
+    if (command === "discard_writes") return this.writes.discardAll(account);
+    if (command === "next_tid") return "3l3qo2vutsw2b";
     if (["set_secret", "delete_secret", "clear_tickets", "clear_cache"].includes(command)) return null;
     if (command === "renew_session") return [...this.opens.keys()];
     if (command === "wake_watches") return null;
@@ -186,6 +229,12 @@ export class FakePlugin {
     const open = this.opens.get(handle);
     if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
     if (command === "watch_state") return this.#state(open, handle);
+    if (command === "put_record") {
+      return this.writes.put(args["nonce"] as string, open.account, args["write"] as NewWrite);
+    }
+    if (command === "delete_record") return this.#delete(open, args);
+    if (command === "retry_write") return this.writes.retry(args["id"] as number);
+    if (command === "discard_write") return this.writes.discard(args["id"] as number);
     const inherits = args["inherits"];
     if (typeof inherits === "number")
       this.#origin = { ...this.#origin, inherited: [...this.#origin.inherited, inherits] };
@@ -195,13 +244,20 @@ export class FakePlugin {
     return this.#ack(open, handle, args["rev"] as number);
   }
 
-  #answer({ request, ticket, error }: Record<string, unknown>): null {
-    this.#asked.get(request as number)?.({ ticket, error });
+  #answer(args: Record<string, unknown>): null {
+    this.#asked.get(args["request"] as number)?.(args as never);
     return null;
   }
 
-  #open(handle: number, session: string): State {
-    const open = new Open(session);
+  #delete(open: Open, { nonce, rkey, did }: Record<string, unknown>): unknown {
+    const record = this.shown.find((it) => it.rkey === rkey && (did === undefined || it.did === did));
+    if (!record) throw { kind: "not-found", message: `there is no record ${rkey}` };
+    return this.writes.delete(nonce as string, open.account, record);
+  }
+
+  #open(handle: number, { session, options }: Record<string, unknown>): State {
+    const { account } = options as { account?: string };
+    const open = new Open(session as string, account);
     this.opens.set(handle, open);
     if (this.#isNew && this.answers) setTimeout(() => void this.connect());
     return this.#state(open, handle);

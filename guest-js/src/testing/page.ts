@@ -36,6 +36,14 @@ export class Page {
     return new Page(this.plugin, createWatchStore);
   }
 
+  /** The page that comes after this one in its window, as after a reload. */
+  async reload(): Promise<Page> {
+    this.leave();
+    for (const store of this.#stores) store.destroy();
+    this.plugin.forget();
+    return this.beside();
+  }
+
   make(options: Partial<WatchStoreOptions> & Record<string, unknown> = {}): WatchStore {
     // It takes no lines: what is to be refused here need not fill the console.
     const store = this.#create({ url: "/xrpc/com.example.message.watchRecords", logger: {}, ...options });
@@ -66,8 +74,9 @@ export class Page {
     document.dispatchEvent(new Event("visibilitychange"));
   }
 
-  /** Destroys its stores, so that nothing of it reaches the next page. */
+  /** Ends it, so that nothing of it reaches the next page. */
   close(): void {
+    this.leave(true);
     for (const store of this.#stores) store.destroy();
     FakePlugin.uninstall();
     vi.unstubAllGlobals();

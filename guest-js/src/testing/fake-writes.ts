@@ -1,0 +1,166 @@
+import type { WireRecord } from "../record.js";
+import type { NewWrite, WriteChanges, WriteFailure, WritePayload } from "../wire-writes.js";
+
+/** A row on Rust's disk. */
+export interface Row {
+  readonly nonce: string;
+  readonly account: string | undefined;
+  told: WritePayload;
+  /** What the list shows of it. */
+  record: WireRecord;
+  serverValue?: unknown;
+  /** The revision at which it changed last. */
+  rev: number;
+}
+
+/** How long a poll hangs where there is no news, in milliseconds. */
+const HANG_MS = 25_000;
+
+/** What Rust does about writes: rows on disk, which outlive pages and handles, and the polls of those who follow them. */
+export class FakeWrites {
+  /** By id, those that are over included. */
+  readonly rows = new Map<number, Row>();
+  /** Polls that hang. */
+  readonly polls = new Set<() => void>();
+  /** Counts changes. */
+  #rev = 1;
+  readonly #shown: () => void;
+
+  /** @param shown - called when the list shows something else */
+  constructor(shown: () => void) {
+    this.#shown = shown;
+  }
+
+  /** The rows that wait, the oldest first. */
+  pending(account?: string): WritePayload[] {
+    return [...this.rows.values()]
+      .filter((row) => !isOver(row) && (account === undefined || row.account === account))
+      .map(({ told }) => told);
+  }
+
+  put(nonce: string, account: string | undefined, write: NewWrite): WritePayload {
+    const { collection = "com.example.chat.message", did, space, value, time_us = 0 } = write;
+    const rkey = write.rkey ?? `tid${this.rows.size + 1}`;
+    const uri = `at://${did}/${collection}/${rkey}`;
+    const record = { uri, did, collection, rkey, value, time_us, cid: null, ...(space && { space }) };
+    return this.#make(nonce, account, "put", record);
+  }
+
+  delete(nonce: string, account: string | undefined, record: WireRecord): WritePayload {
+    return this.#make(nonce, account, "delete", record);
+  }
+
+  /** What becomes of a write. */
+  settle(id: number, state: WritePayload["state"], error?: WriteFailure, serverValue?: unknown): Row {
+    const row = this.rows.get(id);
+    if (!row) throw { kind: "not-found", message: `there is no write ${id}` };
+    const { error: _, ...told } = row.told;
+    const attempts = told.attempts + Number(state === "sending");
+    row.told = { ...told, state, attempts, ...(error && { error }) };
+    if (serverValue !== undefined) row.serverValue = serverValue;
+    this.#changed(row);
+    return row;
+  }
+
+  retry(id: number): null {
+    const row = this.rows.get(id);
+    if (row?.told.state !== "failed") throw { kind: "not-found", message: `no write ${id} has failed` };
+    this.settle(id, "queued");
+    return null;
+  }
+
+  discard(id: number): null {
+    if (!this.rows.has(id) || isOver(this.rows.get(id)!)) {
+      throw { kind: "not-found", message: `there is no write ${id}` };
+    }
+    this.settle(id, "discarded");
+    return null;
+  }
+
+  discardAll(account?: string): number {
+    const ids = this.pending(account).map(({ id }) => id);
+    for (const id of ids) this.settle(id, "discarded");
+    return ids.length;
+  }
+
+  /** Answers at once where there is news, and where everything is asked for. */
+  async watch(account: string | undefined, after: number): Promise<WriteChanges> {
+    const news = () =>
+      [...this.rows.values()].filter(
+        (row) => row.rev > after && (account === undefined || row.account === account),
+      );
+    // What is over by now is told as well, as far as it is known: who had it before would not know why it is gone.
+    if (after === 0) return { rev: this.#rev, whole: true, writes: structuredClone(news().map(told)) };
+    const until = Date.now() + HANG_MS;
+    while (news().length === 0 && Date.now() < until) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(wake, until - Date.now());
+        const { polls } = this;
+        function wake() {
+          clearTimeout(timer);
+          polls.delete(wake);
+          resolve();
+        }
+        polls.add(wake);
+      });
+    }
+    return { rev: this.#rev, whole: false, writes: structuredClone(news().map(told)) };
+  }
+
+  /** `records` with what waits for the server, the newest write of each first. */
+  over(records: readonly WireRecord[]): WireRecord[] {
+    const shown = new Map<string, WireRecord>();
+    for (const row of this.rows.values()) {
+      if (isOver(row)) continue;
+      const { id, action, state, error } = row.told;
+      const failed = state === "failed" && { kind: "internal", message: "", ...error };
+      shown.set(row.told.uri, {
+        ...row.record,
+        write: id,
+        optimistic: failed ? "failed" : "pending",
+        ...(failed && { optimisticError: { name: failed.kind, message: failed.message } }),
+        ...(action === "delete" && { deleted: true }),
+        ...(row.serverValue !== undefined && { serverValue: row.serverValue }),
+      });
+    }
+    if (shown.size === 0) return [...records];
+    const known = new Set(records.map(({ uri }) => uri));
+    const added = [...shown.values()].filter(({ uri }) => !known.has(uri));
+    return [...added.reverse(), ...records.map((it) => shown.get(it.uri) ?? it)];
+  }
+
+  #make(
+    nonce: string,
+    account: string | undefined,
+    action: WritePayload["action"],
+    record: WireRecord,
+  ): WritePayload {
+    const known = [...this.rows.values()].find((row) => row.nonce === nonce);
+    if (known) return structuredClone(known.told);
+    const { uri, did, collection, rkey, space } = record;
+    const id = this.rows.size + 1;
+    const told: WritePayload = {
+      ...{ id, uri, did, collection, rkey, action },
+      ...(space !== undefined && { space }),
+      ...{ state: "queued", attempts: 0, queuedAt: 1_700_000_000_000 + id },
+    };
+    const row = { nonce, account, told, record, rev: 0 };
+    this.rows.set(id, row);
+    this.#changed(row);
+    return structuredClone(told);
+  }
+
+  #changed(row: Row): void {
+    row.rev = ++this.#rev;
+    this.#shown();
+    for (const wake of [...this.polls]) wake();
+  }
+}
+
+function isOver({ told }: Row): boolean {
+  return told.state === "confirmed" || told.state === "discarded";
+}
+
+function told(row: Row): WritePayload {
+  return row.told;
+}
