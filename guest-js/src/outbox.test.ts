@@ -71,6 +71,14 @@ describe("an outbox", () => {
     return edits;
   };
 
+  test("tells nobody of writes, which are on Rust's disk", () => {
+    const outbox = new Outbox("/watch", { known: [], waiting: [] });
+    outbox.opened(state(1));
+    outbox.lose([{ ...pending(record("x")), write: 1 }, pending(record("y"))]);
+    outbox.opened(state(2));
+    expect(made(outbox)).toMatchObject([{ op: "add", record: { rkey: "y" } }]);
+  });
+
   test("tells a new watch what was known of another, then what waits; a watch that goes on only that", () => {
     const left = { watch: 1, known: [add("x"), fail("x")], waiting: [add("y")] };
     const fresh = new Outbox("/watch", left);

@@ -51,6 +51,18 @@ describe("overlay", () => {
     expect(over(held, [edit(b)], true, true)[1]).toBe(failed);
   });
 
+  test("shows what Rust tells of a write, which it need not be told again", () => {
+    const written = (write: number, more: object = {}) => ({ ...edit(b), write, ...more });
+    const [x, one] = [{ ...pending(record("x")), write: 7 }, written(8)];
+    for (const retelling of [false, true]) {
+      expect(over([x, one, a], [b], true, retelling)).toEqual([b, a]);
+      expect(over([one, a], [written(8)], true, retelling)[0]).toBe(one);
+      for (const other of [written(9), written(8, { deleted: true }), written(8, { serverValue: 1 })]) {
+        expect(over([one, a], [other], true, retelling)[0]).toBe(other);
+      }
+    }
+  });
+
   test("keeps the object of an edit that Rust knows only in part", () => {
     const edited = same(b, pending({ ...b, reactions: [{ did: "did:plc:bob" }] } as WireRecord));
     expect(over([edited, a], [pending(b)])[0]).toBe(edited);
