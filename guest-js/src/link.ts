@@ -11,7 +11,8 @@ import type { Index } from "./identity.js";
 import { indexOf } from "./indexing.js";
 import { leave, take } from "./left.js";
 import { answerMint } from "./mint.js";
-import { watchKey, type WireOptions } from "./options.js";
+import type { WatchOptions } from "./bindings/WatchOptions.js";
+import { watchKey } from "./options.js";
 import { Outbox } from "./outbox.js";
 import type { WireRecord } from "./record.js";
 import { typeName } from "./plain.js";
@@ -80,7 +81,7 @@ const NO_FRAME_MS = 1000;
  * tickets and senders, loads older records. What comes of all that on screen is the {@link Screen}'s to say.
  */
 export class Link implements Receiver {
-  readonly #options: WireOptions;
+  readonly #options: WatchOptions;
   readonly #asked: Asked;
   readonly #key: string;
   readonly #outbox: Outbox;
@@ -110,7 +111,7 @@ export class Link implements Receiver {
    * @param edits - what was edited before
    */
   constructor(
-    options: WireOptions,
+    options: WatchOptions,
     asked: Asked,
     previous: Pick<Shown, "records" | "profiles">,
     edits: readonly Edit[],

@@ -4,9 +4,6 @@ import { checkText, plain, typeName } from "./plain.js";
 import type { WatchStoreOptions } from "./types.js";
 import type { WireSender } from "./wire-writes.js";
 
-/** A watch's options, and who sends its writes. */
-export type WireOptions = WatchOptions & { sender?: WireSender };
-
 /** What Rust calls a store's `mintTicket`. */
 const TICKETS = ["ticket", "mint", "minter"];
 
@@ -16,7 +13,7 @@ const TICKETS = ["ticket", "mint", "minter"];
  *
  * @throws WatchError `unsupported` or `invalid-options`
  */
-export function wireOptions(options: WatchStoreOptions<never>): WireOptions {
+export function wireOptions(options: WatchStoreOptions<never>): WatchOptions {
   if (typeName(options) !== "Object") {
     throw invalid(`createWatchStore takes an object of options, not ${typeName(options)}`);
   }
@@ -33,11 +30,11 @@ export function wireOptions(options: WatchStoreOptions<never>): WireOptions {
   }
   checkMembers("where", wire.where);
   checkMembers("sort", wire.sort, "order");
-  return plain({ ...wire, ...tickets(mintTicket), ...wireSender(sender) }) as WireOptions;
+  return plain({ ...wire, ...tickets(mintTicket), ...wireSender(sender) }) as WatchOptions;
 }
 
 /** What two stores of a page have in common that show the same list, however they reach it. */
-export function watchKey(options: WireOptions): string {
+export function watchKey(options: WatchOptions): string {
   const { transport, ticket, mint, minter, ticketIn, reconnect, idleTimeout, pollInterval, sender, ...list } =
     options;
   return JSON.stringify(Object.entries(list).sort());

@@ -9,12 +9,6 @@ export type WireRecord = Omit<PackedRecord, "cid"> & {
   collection: string;
   /** Content hash, where the server knows one. */
   cid: string | null;
-  /** The number of the write that it waits for, see `WatchStore.writeOf`. */
-  write?: number;
-  /** That write deletes it. */
-  deleted?: boolean;
-  /** The server's version, where the write failed because there is one that it does not know. */
-  serverValue?: unknown;
 };
 
 /** A record as it was before it travelled. `packed` itself becomes it. */

@@ -1,5 +1,11 @@
 // What the plugin and this page say to each other of writes.
 
+export type { NewRecord as NewWrite } from "./bindings/NewRecord.js";
+export type { SendAsk } from "./bindings/SendAsk.js";
+export type { SenderOption as WireSender } from "./bindings/SenderOption.js";
+export type { WriteChanges } from "./bindings/WriteChanges.js";
+export type { WritePayload } from "./bindings/WritePayload.js";
+
 /** What a write does to its record. */
 export type WriteAction = "put" | "delete";
 
@@ -23,50 +29,3 @@ export interface WriteFailure {
   /** For people. */
   readonly message: string;
 }
-
-/** A write as Rust tells it. */
-export interface WritePayload {
-  id: number;
-  uri: string;
-  did: string;
-  collection: string;
-  rkey: string;
-  space?: string;
-  action: WriteAction;
-  state: WriteState;
-  error?: WriteFailure;
-  attempts: number;
-  /** Milliseconds since the Unix epoch. */
-  queuedAt: number;
-}
-
-/** What changed in a queue since a revision. */
-export interface WriteChanges {
-  rev: number;
-  /** `writes` is everything there is. */
-  whole: boolean;
-  writes: WritePayload[];
-}
-
-/** A record to be written. Rust makes a key where there is none. */
-export interface NewWrite {
-  rkey?: string;
-  did: string;
-  collection?: string;
-  value: unknown;
-  space?: string;
-  time_us?: number;
-}
-
-/** Rust asks a page to send a write. */
-export interface SendAsk {
-  handle: number;
-  /** To be repeated in the answer. */
-  request: number;
-  reason: "first" | "again" | "asked";
-  /** What the app's function gets: `SentWrite`. */
-  write: object;
-}
-
-/** Where the writes of a watch go. */
-export type WireSender = { sender: string } | "page";

@@ -206,7 +206,7 @@ pub struct WriteChanges {
     /// What to ask for next.
     #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub rev: u64,
-    /// These are all that there are, not only those that changed.
+    /// These are all that there are, and those that are over since a moment ago; not only those that changed.
     pub whole: bool,
     /// In the order in which they were queued. Those that are over are in the queue no longer.
     pub writes: Vec<WriteInfo>,

@@ -75,12 +75,8 @@ impl Told {
         let whole = after == 0 || after < self.floor || after > self.rev;
         let is_news = |it: &&(u64, Option<String>, WriteInfo)| {
             let is_theirs = account.is_none() || it.1 == account;
-            is_theirs
-                && if whole {
-                    !it.2.state.is_over()
-                } else {
-                    it.0 > after
-                }
+            // Those that were over a moment ago, too: who missed it learns how they ended.
+            is_theirs && (whole || it.0 > after)
         };
         let writes: Vec<_> = self
             .writes

@@ -186,7 +186,7 @@ export class FakePlugin {
     const request = ++this.#lastRequest;
     const answered = new Promise<SendAnswered>((resolve) => this.#asked.set(request, resolve));
     const { session } = this.calls.find((call) => call.handle === handle)?.args ?? {};
-    const ask: SendAsk = { handle, request, reason: "first", write: write as object };
+    const ask: SendAsk = { handle, request, reason: "first", write: write as SendAsk["write"] };
     await emit(`contrail-sync://${session}/send`, JSON.stringify(ask));
     const { session: _, handle: __, request: ___, ...answer } = await answered;
     return answer;
