@@ -45,6 +45,7 @@ pub(super) fn news(queue: &Queue, record: &RecordKey) -> News {
             sent: last.state.is_sent(),
             cid: last.cid.clone(),
             over: last.write.swap.clone(),
+            past: queue.past(record),
         },
         uri: last.write.uri.clone(),
         space,

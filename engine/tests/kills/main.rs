@@ -1,5 +1,5 @@
 //! Apps that are killed at any moment, on one cache file, under traffic: each start opens, and shows nothing that was not
-//! said, and nothing of another account.
+//! said, and nothing of another account. And what was to be written arrives.
 
 #[cfg(unix)]
 mod app;
@@ -11,3 +11,5 @@ mod disk;
 mod moments;
 #[cfg(unix)]
 mod traffic;
+#[cfg(unix)]
+mod writes;

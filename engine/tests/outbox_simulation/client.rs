@@ -43,6 +43,8 @@ pub(crate) struct Client {
     texts: u64,
     /// Writes that were taken back before any server saw them.
     never: HashSet<u64>,
+    /// Versions that this process was told it made.
+    made: HashSet<String>,
     /// Writes that must arrive, by the number that they have now.
     owed: BTreeSet<u64>,
 }
@@ -79,6 +81,7 @@ impl Client {
             rng,
             texts: 0,
             never: HashSet::new(),
+            made: HashSet::new(),
             owed: BTreeSet::new(),
         };
         client.reconnect(server);
@@ -195,21 +198,36 @@ impl Client {
             }
             _ => deliver(&write, server),
         };
-        self.ended(write.id, outcome);
+        self.answered(&write, outcome, server);
     }
 
     pub(crate) fn end_all(&mut self, server: &mut Server) {
         for write in std::mem::take(&mut self.flying) {
             let outcome = deliver(&write, server);
-            self.ended(write.id, outcome);
+            self.answered(&write, outcome, server);
         }
     }
 
-    fn ended(&mut self, id: u64, outcome: Outcome) {
-        if matches!(outcome, Outcome::Sent { .. }) {
-            self.owed.remove(&id);
+    fn answered(&mut self, write: &Write, outcome: Outcome, server: &Server) {
+        match &outcome {
+            Outcome::Sent { cid } => {
+                self.owed.remove(&write.id);
+                self.made.extend(cid.clone());
+            }
+            Outcome::Refused(error) if error.kind == "conflict" => {
+                let now = server.records.get(write.uri.rkey());
+                let is_own = now.is_some_and(|it| self.made.contains(&it.cid));
+                // An old list with a version of somebody else's that was never seen cannot be told from a new one.
+                let may_be_told = server.others == 0;
+                assert!(
+                    !is_own || !may_be_told,
+                    "{} conflicts with the own {now:?}",
+                    write.id
+                );
+            }
+            _ => {}
         }
-        self.queue.ended(self.now, self.wall, id, outcome);
+        self.queue.ended(self.now, self.wall, write.id, outcome);
     }
 
     pub(crate) fn hear(&mut self, server: &mut Server) {
@@ -233,8 +251,13 @@ impl Client {
 
     pub(crate) fn reconnect(&mut self, server: &mut Server) {
         server.events.clear();
+        self.list(server, 0);
+    }
+
+    /// A list arrives that is so many changes old.
+    pub(crate) fn list(&mut self, server: &Server, age: u64) {
         self.store.begin_snapshot();
-        for (rkey, version) in &server.records {
+        for (rkey, version) in server.as_it_was(age) {
             self.store.confirm(record(rkey, version, server.has_cids));
         }
         self.store.end_snapshot(None);
@@ -262,6 +285,7 @@ impl Client {
             }
         }
         self.queue = Queue::new(limits(self.parallel), self.rng.fork());
+        self.made.clear();
         self.store = store();
         self.now = Duration::ZERO;
         for row in self.disk.values() {
@@ -333,6 +357,7 @@ impl Client {
                     sent: last.state.is_sent(),
                     cid: last.cid.clone(),
                     over: last.write.swap.clone(),
+                    past: self.queue.past(&key),
                 },
                 uri: last.write.uri.clone(),
                 space: None,

@@ -42,6 +42,8 @@ enum Step {
     Hear,
     /// The connection breaks: events that are under way are lost, a snapshot comes.
     Reconnect,
+    /// A list arrives that is so many changes old.
+    List(u64),
     /// Time passes, in seconds.
     Pass(u64),
     /// The network is back.
@@ -63,8 +65,9 @@ fn step(rng: &mut fastrand::Rng) -> Step {
         44..60 => Step::Send,
         60..76 => Step::End(any, rng.u64(..)),
         76..86 => Step::Hear,
-        86..89 => Step::Reconnect,
-        89..94 => Step::Pass(rng.u64(1..90)),
+        86..88 => Step::Reconnect,
+        88..91 => Step::List(rng.u64(0..4)),
+        91..94 => Step::Pass(rng.u64(1..90)),
         94..96 => Step::Wake,
         96..99 => Step::Kill(any),
         _ => Step::Jump(rng.i64(-48..48)),
@@ -102,6 +105,7 @@ impl World {
             Step::End(any, how) => client.end_one(any, how, server),
             Step::Hear => client.hear(server),
             Step::Reconnect => client.reconnect(server),
+            Step::List(age) => client.list(server, age),
             Step::Pass(seconds) => client.pass(Duration::from_secs(seconds)),
             Step::Wake => client.wake(),
             Step::Kill(any) => client.restart(any, server),

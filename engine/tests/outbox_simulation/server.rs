@@ -37,6 +37,10 @@ pub(crate) struct Server {
     /// It does not keep bodies as they were sent.
     pub(crate) rewrites: bool,
     changes: i64,
+    /// How often somebody else wrote.
+    pub(crate) others: u64,
+    /// The records after each change.
+    past: Vec<BTreeMap<String, Version>>,
 }
 
 /// The records of this world.
@@ -53,6 +57,8 @@ impl Server {
             has_cids,
             rewrites,
             changes: 0,
+            others: 0,
+            past: vec![BTreeMap::new()],
         }
     }
 
@@ -86,6 +92,7 @@ impl Server {
 
     /// Somebody else writes.
     pub(crate) fn write_as_other(&mut self, any: u64, deletes: bool) {
+        self.others += 1;
         let body = (!deletes).then(|| format!("\"other {}\"", self.changes));
         self.set(&rkey(any), body);
     }
@@ -106,6 +113,13 @@ impl Server {
             }
         };
         self.events.push_back(event);
+        self.past.push(self.records.clone());
+    }
+
+    /// The records as they were so many changes ago.
+    pub(crate) fn as_it_was(&self, age: u64) -> &BTreeMap<String, Version> {
+        let at = self.past.len().saturating_sub(1 + age as usize);
+        &self.past[at]
     }
 
     /// A body as the server keeps it.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    history::History,
     pace::Pace,
     row::{Lost, NewWrite, RecordKey, Row},
     write::{
@@ -94,6 +95,7 @@ pub struct Queue {
     chains: HashMap<RecordKey, Vec<WriteId>>,
     keys: HashMap<String, WriteId>,
     pace: Pace,
+    history: History,
     /// Rows whose lasting part changed, or that are gone.
     dirty: BTreeSet<WriteId>,
     /// Rows to tell about, with those that are over as they were at the end.
@@ -111,6 +113,7 @@ impl Queue {
             chains: HashMap::new(),
             keys: HashMap::new(),
             pace: Pace::new(rng),
+            history: History::default(),
             dirty: BTreeSet::new(),
             told: BTreeMap::new(),
             touched: HashSet::new(),
@@ -169,7 +172,8 @@ impl Queue {
                     // What the server has by now, although the watch may not have shown it yet.
                     Some(last) if last.state.is_sent() => last.cid.clone(),
                     Some(_) => None,
-                    None => new.swap.clone(),
+                    // The list may be older than what was sent last.
+                    None => self.history.newest(&record, new.swap.as_ref()),
                 },
             },
         })
@@ -304,6 +308,10 @@ impl Queue {
         let Some(row) = self.rows.get_mut(&id) else {
             return;
         };
+        if let Some(cid) = &cid {
+            self.history
+                .note(&row.record(), row.write.swap.as_ref(), cid);
+        }
         row.state = WriteState::Sent;
         row.error = None;
         row.laters = 0;
@@ -444,12 +452,12 @@ impl Queue {
                 self.note(id);
             }
             state if state.is_sent() => {
-                if is_over(row.sent_ms.unwrap_or(now_ms), self.limits.keep_sent) {
+                // The wall's clock may have been set back.
+                let shown = now.saturating_sub(row.sent_at.unwrap_or(now));
+                let keep = self.limits.keep_sent;
+                if shown >= keep || is_over(row.sent_ms.unwrap_or(now_ms), keep) {
                     self.end(id, WriteState::Confirmed, None);
-                } else if state == WriteState::Sent
-                    && now.saturating_sub(row.sent_at.unwrap_or(now))
-                        >= self.limits.unconfirmed_after
-                {
+                } else if state == WriteState::Sent && shown >= self.limits.unconfirmed_after {
                     if matches!(row.write.action, Action::Delete) {
                         // A record that is still there, or there again, must not stay hidden.
                         self.end(id, WriteState::Confirmed, None);
@@ -532,6 +540,11 @@ impl Queue {
     pub fn of_record(&self, record: &RecordKey) -> impl Iterator<Item = &Row> {
         let ids = self.chains.get(record);
         ids.into_iter().flatten().filter_map(|id| self.rows.get(id))
+    }
+
+    /// Content hashes of versions of a record that the server had before the one that was sent last.
+    pub fn past(&self, record: &RecordKey) -> Vec<String> {
+        self.history.past(record)
     }
 
     /// The records with writes.

@@ -113,7 +113,10 @@ impl Optimistic {
         may_be_base: bool,
     ) -> bool {
         if let Some(written) = &self.written
-            && (!written.sent || written.deletes || written.over.is_some())
+            && (!written.sent
+                || written.deletes
+                || written.over.is_some()
+                || !written.past.is_empty())
         {
             let is_other = |base: &Arc<Entry>| {
                 record.cid.is_none() && !same_json(&base.record.value, &record.value)

@@ -25,6 +25,8 @@ pub struct Written {
     pub cid: Option<String>,
     /// The content hash of the version that it changes, where it is known.
     pub over: Option<String>,
+    /// The content hashes of versions from before that, as far as they are known: a list that has one is old.
+    pub past: Vec<String>,
 }
 
 /// A record as a write of an outbox leaves it.
@@ -361,6 +363,13 @@ impl Written {
 
     /// Whether it is another version than the one that the write changes. Of a new record there was none.
     fn differs(&self, record: &Record) -> bool {
+        if record
+            .cid
+            .as_deref()
+            .is_some_and(|cid| self.past.iter().any(|it| it == cid))
+        {
+            return false;
+        }
         match (self.over.as_deref(), record.cid.as_deref()) {
             (Some(over), Some(cid)) => over != cid,
             _ => false,

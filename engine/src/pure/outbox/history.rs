@@ -1,0 +1,57 @@
+//! Which versions of records an outbox has made: lists that are older than that must not be taken for news.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::row::RecordKey;
+
+/// Most records that are remembered; beyond, the one whose first write was sent longest ago is forgotten.
+const MOST_RECORDS: usize = 1024;
+/// Most versions of each.
+const MOST_VERSIONS: usize = 16;
+
+/// Content hashes of records, in the order in which the server had them, as far as this outbox has to do with it.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    versions: HashMap<RecordKey, VecDeque<String>>,
+    order: VecDeque<RecordKey>,
+}
+
+impl History {
+    /// The server has made `cid` of what was `over`.
+    pub(super) fn note(&mut self, record: &RecordKey, over: Option<&String>, cid: &str) {
+        if !self.versions.contains_key(record) {
+            self.order.push_back(record.clone());
+            if self.order.len() > MOST_RECORDS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.versions.remove(&oldest);
+            }
+        }
+        let versions = self.versions.entry(record.clone()).or_default();
+        for version in over.map(String::as_str).into_iter().chain([cid]) {
+            versions.retain(|it| it != version);
+            versions.push_back(version.to_owned());
+        }
+        while versions.len() > MOST_VERSIONS {
+            versions.pop_front();
+        }
+    }
+
+    /// What the server has of a record that was seen as `cid`: something newer, where that is known.
+    pub(super) fn newest(&self, record: &RecordKey, cid: Option<&String>) -> Option<String> {
+        let versions = self.versions.get(record);
+        let is_old = versions.is_some_and(|it| cid.is_some_and(|cid| it.contains(cid)));
+        match versions.and_then(VecDeque::back) {
+            Some(newest) if is_old => Some(newest.clone()),
+            _ => cid.cloned(),
+        }
+    }
+
+    /// Versions that are older than the newest one.
+    pub(super) fn past(&self, record: &RecordKey) -> Vec<String> {
+        let versions = self.versions.get(record).into_iter().flatten();
+        let mut past: Vec<String> = versions.cloned().collect();
+        past.pop();
+        past
+    }
+}
