@@ -15,7 +15,8 @@ use crate::{
     cache::files::{Remedy, Trouble, prepare, set_aside},
     pure::{
         outbox::{
-            row::{NewWrite, Row, SentBy},
+            history::MOST_RECORDS,
+            row::{NewWrite, RecordKey, Row, SentBy},
             write::{Action, SendError, Write, WriteId, WriteState},
         },
         protocol::record::AtUri,
@@ -160,6 +161,60 @@ impl Db {
             .await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Remembers versions that the outbox has made.
+    pub(super) async fn keep_made(
+        &mut self,
+        made: &[(RecordKey, Vec<String>)],
+    ) -> Result<(), Trouble> {
+        let mut tx = self.conn.begin_with("BEGIN IMMEDIATE").await?;
+        for (record, versions) in made {
+            // Texts and lists of them always have a JSON form.
+            let record = serde_json::to_string(&(&record.0, &record.1, &*record.2));
+            let versions = serde_json::to_string(versions);
+            let (Ok(record), Ok(versions)) = (record, versions) else {
+                continue;
+            };
+            sqlx::query("INSERT OR REPLACE INTO made (record, versions) VALUES (?, ?)")
+                .bind(record)
+                .bind(versions)
+                .execute(&mut *tx)
+                .await?;
+        }
+        sqlx::query(
+            "DELETE FROM made WHERE rowid <=
+             (SELECT rowid FROM made ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
+        )
+        .bind(i64::try_from(MOST_RECORDS).unwrap_or(i64::MAX))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The versions that are remembered, the record that was written last at the end.
+    pub(super) async fn made(&mut self) -> Result<Vec<(RecordKey, Vec<String>)>, Trouble> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT record, versions FROM made ORDER BY rowid")
+                .fetch_all(&mut self.conn)
+                .await?;
+        // What cannot be read is as good as forgotten.
+        let read = |(record, versions): &(String, String)| {
+            let record: (Option<String>, Option<String>, String) =
+                serde_json::from_str(record).ok()?;
+            let versions = serde_json::from_str(versions).ok()?;
+            Some(((record.0, record.1, Arc::from(record.2)), versions))
+        };
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    /// Forgets them.
+    pub(super) async fn forget_made(&mut self) -> Result<(), Trouble> {
+        sqlx::query("DELETE FROM made")
+            .execute(&mut self.conn)
+            .await?;
         Ok(())
     }
 

@@ -71,6 +71,25 @@ async fn a_write_comes_back_as_it_was_kept() {
 }
 
 #[tokio::test]
+async fn versions_that_were_made_are_remembered_the_last_records_only() {
+    let (_dir, file) = file();
+    let mut db = filled(&file, 0).await;
+    let of = |n: usize| {
+        let record: RecordKey = (Some("alice".into()), None, Arc::from(format!("at://{n}")));
+        (record, vec!["a".to_owned(), n.to_string()])
+    };
+    let many: Vec<_> = (0..MOST_RECORDS + 5).map(of).collect();
+    db.keep_made(&many).await.unwrap();
+    db.keep_made(&[of(100)]).await.unwrap();
+    let made = db.made().await.unwrap();
+    assert_eq!(made.len(), MOST_RECORDS);
+    assert_eq!(made.last(), Some(&of(100)), "written last");
+    assert!(!made.contains(&of(0)));
+    db.forget_made().await.unwrap();
+    assert!(db.made().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_row_that_was_tampered_with_is_dropped_and_counted() {
     let (_dir, file) = file();
     let mut db = filled(&file, 3).await;

@@ -182,6 +182,10 @@ impl Task {
                     self.queue.discard(*id);
                 }
                 self.pump().await;
+                if let Some(db) = &mut self.db {
+                    // Whose they are is nobody's business any more.
+                    let _ = db.forget_made().await;
+                }
                 let _ = reply.send(ids.len());
             }
             Job::List { account, reply } => {
@@ -296,6 +300,9 @@ impl Task {
             self.warn(WarningKind::DamagedRows, &message);
         }
         self.version = db.version().await?;
+        for (record, versions) in db.made().await? {
+            self.queue.restore_made(record, versions);
+        }
         for row in rows {
             self.queue.insert(self.epoch.elapsed(), row);
         }
@@ -427,7 +434,14 @@ impl Task {
     /// Writes what changed to the disk. What cannot be written now is tried again with the next change.
     async fn keep(&mut self) {
         self.owed.append(&mut self.queue.take_dirty());
+        let made = self.queue.take_made();
         let Some(db) = &mut self.db else { return };
+        if !made.is_empty()
+            && let Err(trouble) = db.keep_made(&made).await
+        {
+            // It saves a question to the user after a restart, no more.
+            debug!(message = trouble.message, "versions were not kept");
+        }
         if self.owed.is_empty() {
             return;
         }

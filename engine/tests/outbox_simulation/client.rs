@@ -1,7 +1,7 @@
 //! An app that writes: the real queue, the real list, a disk that survives it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +11,7 @@ use contrail_sync_engine::{
     pure::{
         outbox::{
             queue::{Place, Queue},
-            row::{NewWrite, Row, SentBy},
+            row::{NewWrite, RecordKey, Row, SentBy},
         },
         store::{
             Store,
@@ -34,6 +34,8 @@ pub(crate) struct Client {
     queue: Queue,
     store: Store,
     disk: BTreeMap<u64, Row>,
+    /// What the disk remembers of the versions that were made.
+    versions: HashMap<RecordKey, Vec<String>>,
     last_id: u64,
     flying: Vec<Write>,
     parallel: usize,
@@ -73,6 +75,7 @@ impl Client {
             queue: Queue::new(limits(parallel), rng.fork()),
             store: store(),
             disk: BTreeMap::new(),
+            versions: HashMap::new(),
             last_id: 0,
             flying: Vec::new(),
             parallel,
@@ -285,7 +288,9 @@ impl Client {
             }
         }
         self.queue = Queue::new(limits(self.parallel), self.rng.fork());
-        self.made.clear();
+        for (record, versions) in &self.versions {
+            self.queue.restore_made(record.clone(), versions.clone());
+        }
         self.store = store();
         self.now = Duration::ZERO;
         for row in self.disk.values() {
@@ -319,6 +324,7 @@ impl Client {
 
     fn keep(&mut self) {
         let dirty = self.queue.take_dirty();
+        self.versions.extend(self.queue.take_made());
         self.keep_all(dirty);
     }
 

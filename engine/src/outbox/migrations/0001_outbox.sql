@@ -23,3 +23,9 @@ CREATE TABLE write (
     hash INTEGER NOT NULL,               -- over what never changes, and the value
     value TEXT                           -- raw JSON; NULL takes the record away
 );
+
+-- Which versions of a record this outbox has made, the last one last: a list that has an older one is old.
+CREATE TABLE made (
+    record TEXT PRIMARY KEY,             -- JSON: [account, space, uri]
+    versions TEXT NOT NULL               -- JSON: cids
+);

@@ -1,11 +1,11 @@
 //! Which versions of records an outbox has made: lists that are older than that must not be taken for news.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::row::RecordKey;
 
 /// Most records that are remembered; beyond, the one whose first write was sent longest ago is forgotten.
-const MOST_RECORDS: usize = 1024;
+pub const MOST_RECORDS: usize = 1024;
 /// Most versions of each.
 const MOST_VERSIONS: usize = 16;
 
@@ -14,6 +14,8 @@ const MOST_VERSIONS: usize = 16;
 pub(super) struct History {
     versions: HashMap<RecordKey, VecDeque<String>>,
     order: VecDeque<RecordKey>,
+    /// What changed since it was asked last.
+    changed: HashSet<RecordKey>,
 }
 
 impl History {
@@ -35,6 +37,25 @@ impl History {
         while versions.len() > MOST_VERSIONS {
             versions.pop_front();
         }
+        self.changed.insert(record.clone());
+    }
+
+    /// What an earlier process remembered.
+    pub(super) fn restore(&mut self, record: RecordKey, versions: Vec<String>) {
+        if self.order.len() < MOST_RECORDS && !self.versions.contains_key(&record) {
+            self.order.push_back(record.clone());
+            self.versions.insert(record, versions.into());
+        }
+    }
+
+    /// What changed since the last call.
+    pub(super) fn take_changed(&mut self) -> Vec<(RecordKey, Vec<String>)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        let versions = |record: RecordKey| {
+            let versions = self.versions.get(&record)?.iter().cloned().collect();
+            Some((record, versions))
+        };
+        changed.filter_map(versions).collect()
     }
 
     /// What the server has of a record that was seen as `cid`: something newer, where that is known.

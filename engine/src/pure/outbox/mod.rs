@@ -1,6 +1,6 @@
 //! Which write is sent when: a queue per account, in order per record.
 
-mod history;
+pub mod history;
 mod pace;
 pub mod queue;
 pub mod row;

@@ -547,6 +547,16 @@ impl Queue {
         self.history.past(record)
     }
 
+    /// Takes what an earlier process remembered of the versions that it made.
+    pub fn restore_made(&mut self, record: RecordKey, versions: Vec<String>) {
+        self.history.restore(record, versions);
+    }
+
+    /// Records of which there is another version than at the last call, each with all that are remembered.
+    pub fn take_made(&mut self) -> Vec<(RecordKey, Vec<String>)> {
+        self.history.take_changed()
+    }
+
     /// The records with writes.
     pub fn records(&self) -> impl Iterator<Item = &RecordKey> {
         self.chains.keys()
