@@ -53,7 +53,7 @@ pub use handle::WatchHandle;
 pub mod writing {
     pub use contrail_sync_engine::{
         Action, ActionKind, Limits, NewRecord, Outcome, QueuedWrite, SendError, SendReason,
-        SendRequest, Sender, Write, WriteError, WriteInfo, WriteState,
+        SendRequest, Sender, SignRequest, Write, WriteError, WriteInfo, WriteState, XrpcSender,
     };
 }
 

@@ -13,7 +13,7 @@ use crate::{build, npm, proc, setup};
 
 /// What the benches put before a row.
 const MARK: &str = "bench-row ";
-const BENCHES: [&str; 4] = ["hot_path", "stream", "cache", "hostile"];
+const BENCHES: [&str; 5] = ["hot_path", "stream", "cache", "hostile", "writing"];
 /// Built together, so that all of them share one build of what they depend on.
 const PACKAGES: [&str; 3] = ["contrail-sync-engine", "bench-window", "appview"];
 

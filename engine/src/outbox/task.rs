@@ -390,6 +390,8 @@ impl Task {
 
     /// Does what follows from what has changed: keeps it, tells it, and sends what may be sent now.
     async fn pump(&mut self) {
+        // Before anything that takes the disk's time.
+        self.tell().await;
         loop {
             let next = self.next();
             self.keep().await;
