@@ -1,7 +1,10 @@
 use super::*;
-use crate::pure::protocol::record::{AtUri, Record};
+use crate::pure::protocol::{
+    record::{AtUri, Record},
+    wire::{ChildAdded, ChildRemoved},
+};
 use crate::pure::{
-    store::home::Home,
+    store::{home::Home, window::Window},
     view::{View, filter::Filter, path::Path as FieldPath},
 };
 
@@ -544,5 +547,53 @@ fn what_is_remembered_while_a_page_is_on_its_way_has_a_bound_in_bytes() {
         }
         let listed = listed(records(5..10), Some("5".into()));
         assert_eq!(store.end_page(&page, listed), outcome);
+    }
+}
+
+#[test]
+fn every_part_of_what_is_remembered_counts_and_no_more_than_it_is_long() {
+    let (long, short) = (&*"x".repeat(1024 * 1024), &*"x".repeat(100));
+    let added = |parent: &str, relation: &str, child: &str| {
+        ChildChange::Added(ChildAdded {
+            parent_uri: parent.into(),
+            relation: relation.into(),
+            child: serde_json::from_str(&format!("\"{child}\"")).unwrap(),
+        })
+    };
+    let removed = |parent: &str, relation: &str, rkey: &str, did: &str| {
+        ChildChange::Removed(ChildRemoved {
+            parent_uri: parent.into(),
+            relation: relation.into(),
+            child_rkey: rkey.into(),
+            child_did: Some(did.into()),
+        })
+    };
+    let is_kept = |change: &ChildChange, times: usize| {
+        let mut window = Window {
+            meanwhile: Some(Meanwhile::default()),
+            ..Window::default()
+        };
+        for _ in 0..times {
+            window.touched_child(|| change.clone());
+        }
+        window.meanwhile.is_some()
+    };
+    for change in [
+        added(long, short, short),
+        added(short, long, short),
+        added(short, short, long),
+        removed(long, short, short, short),
+        removed(short, long, short, short),
+        removed(short, short, long, short),
+        removed(short, short, short, long),
+    ] {
+        assert!(is_kept(&change, 15) && !is_kept(&change, 16));
+    }
+    // Many small ones are no more than they are, either.
+    for change in [
+        added(short, short, short),
+        removed(short, short, short, short),
+    ] {
+        assert!(is_kept(&change, 10_000) && !is_kept(&change, 10_001));
     }
 }
