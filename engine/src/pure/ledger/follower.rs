@@ -505,6 +505,9 @@ mod tests {
             follower.rewind(seen);
             let delta = follower.delta(&machine, &store, 1).unwrap();
             assert_eq!((delta.changed.len(), delta.more), (count, more));
+            // Live is only said with all there is.
+            let status = if more { Status::Snapshot } else { Status::Live };
+            assert_eq!(delta.status, status);
             seen = delta.rev;
         }
     }

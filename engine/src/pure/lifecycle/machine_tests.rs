@@ -459,3 +459,18 @@ fn a_list_that_is_asked_for_while_one_is_on_its_way_is_fetched_after_it() {
         );
     }
 }
+
+#[test]
+fn a_connection_that_was_live_for_a_minute_is_followed_by_a_short_wait() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    for _ in 0..8 {
+        it.fail(cut());
+        it.wait();
+    }
+    it.go_live();
+    it.now += 60 * SECOND;
+    it.fail(cut());
+    let wait = it.wait.expect("it waits") - it.now;
+    assert!(wait <= BackoffPolicy::default().base, "{wait:?}");
+}

@@ -649,6 +649,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_of_one_level_too_many_cannot_be_read() {
+        let are_read = |levels: usize| {
+            let body = "[".repeat(levels) + &"]".repeat(levels);
+            let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{body}}}"#);
+            let event = decode("record.created", &format!(r#"{{"record":{record}}}"#));
+            [event.is_ok(), decode_record(&record).is_ok()]
+        };
+        assert_eq!(are_read(MAX_NESTING - 2), [true, true]);
+        assert_eq!(are_read(MAX_NESTING - 1), [false, true]);
+        assert_eq!(are_read(MAX_NESTING), [false, false]);
+    }
+
+    #[test]
     fn a_record_with_too_many_fields_is_refused_by_the_bounds_name() {
         let record = |fields: usize| {
             let fields: String = (0..fields).map(|it| format!(r#","f{it}":1"#)).collect();
