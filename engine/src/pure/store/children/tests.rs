@@ -521,20 +521,6 @@ fn a_child_that_is_told_again_as_it_was_changes_nothing() {
 }
 
 #[test]
-fn of_two_relations_of_one_collection_the_one_that_is_not_told_of_a_new_child_is_doubted() {
-    let vote = |did: &str| child(did, "v", &uri("e"), "");
-    let shown = |relations: &[&str]| {
-        let field = |it: &&str| format!(r#""{it}":[{}],"{it}Count":1"#, vote(BOB));
-        let fields: Vec<_> = relations.iter().map(field).collect();
-        store([record(ALICE, "e", &fields.join(","))])
-    };
-    let told = added(&uri("e"), "ballots", &vote(CAROL));
-    assert_eq!(shown(&["ballots"]).add_child(&told), Ok(()));
-    let known = shown(&["ballots", "votes"]).add_child(&told);
-    assert_eq!(known, Err(Unknowable::Doubtful));
-}
-
-#[test]
 fn a_count_of_did_matched_children_is_doubted_where_there_is_no_space() {
     let public = |text: &str| text.replace(&format!(r#","space":"{SPACE}""#), "");
     let counted = format!(
