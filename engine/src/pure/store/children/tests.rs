@@ -563,3 +563,17 @@ fn a_child_of_a_record_that_is_not_there_asks_for_nothing() {
     assert_eq!(store.add_child(&like("elsewhere")), Ok(()));
     assert_eq!(store.add_child(&like("e")), Err(Unknowable::Ambiguous));
 }
+
+#[test]
+fn children_that_name_their_parent_by_uri_leave_their_authors_own_records_alone() {
+    let like = |did: &str| child(did, "l", &uri("e"), "");
+    let liked = format!(r#""likes":[{}],"likesCount":1"#, like(CAROL));
+    // The query leaves out what bob's own likes are.
+    let of_bob = record(BOB, "b", r#""likesCount":7"#);
+    let mut store = store([record(ALICE, "e", &liked), of_bob]);
+    assert_eq!(
+        store.add_child(&added(&uri("e"), "likes", &like(BOB))),
+        Ok(())
+    );
+    assert_eq!(field(&store, "e", "likesCount"), 2);
+}
