@@ -474,3 +474,21 @@ fn a_connection_that_was_live_for_a_minute_is_followed_by_a_short_wait() {
     let wait = it.wait.expect("it waits") - it.now;
     assert!(wait <= BackoffPolicy::default().base, "{wait:?}");
 }
+
+#[test]
+fn a_list_that_is_wanted_fresh_is_fetched_at_once_and_then_no_more_often_than_each_second() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.go_live();
+    // That one would be due in some seconds anyway makes nobody wait.
+    assert!(matches!(it.input(Input::Refresh), [Effect::Compare]));
+    it.input(Input::Compared);
+    it.now += SECOND / 4;
+    let effects = it.input(Input::Refresh);
+    assert!(matches!(effects, [Effect::CompareAfter(wait)] if *wait == SECOND * 3 / 4));
+    // The next one shares it.
+    it.now += SECOND / 4;
+    assert!(it.input(Input::Refresh).is_empty());
+    it.now += SECOND / 2;
+    assert!(matches!(it.input(Input::CompareDue), [Effect::Compare]));
+}
