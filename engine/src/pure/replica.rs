@@ -378,4 +378,58 @@ mod tests {
             "{actions:?}"
         );
     }
+
+    #[test]
+    fn quiet_snapshots_that_are_not_believed_twice_are_asked_for_no_more() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+        let go_live = |replica: &mut Replica, second| {
+            step(replica, second, event("snapshot.record", record));
+            step(replica, second, event("snapshot.end", "{}"))
+        };
+        for second in [0, 100] {
+            let actions = go_live(&mut replica, second);
+            assert!(matches!(actions[..], [_, Action::CompareAfter(_)]));
+            step(&mut replica, second + 50, Input::CompareDue);
+            let page = replica.begin_page(FIRST).unwrap();
+            let empty = Listed {
+                is_empty: true,
+                ..Listed::default()
+            };
+            let (now, mut actions) = (Duration::from_secs(second + 50), Vec::new());
+            let told = replica.end_page(now, &page, empty, &mut actions);
+            assert_eq!(told, Ok(false));
+            assert_eq!(actions, [Action::Disconnect, Action::Connect]);
+        }
+        assert_eq!(go_live(&mut replica, 200), [Action::Synced]);
+        // Whoever wants the list fresh gets it by a new connection.
+        let actions = step(&mut replica, 300, Input::Refresh);
+        assert_eq!(actions, [Action::CompareAfter(Duration::ZERO)]);
+        let actions = step(&mut replica, 300, Input::CompareDue);
+        assert_eq!(actions, [Action::Disconnect, Action::Connect]);
+    }
+
+    #[test]
+    fn a_comparison_that_nobody_needed_is_not_repeated_for_a_record_that_changed_meanwhile() {
+        let mut replica = replica();
+        step(&mut replica, 0, Input::Start);
+        let record = r#"{"record":{"uri":"at://d/c/r","time_us":1,"value":1}}"#;
+        step(&mut replica, 0, event("snapshot.record", record));
+        step(&mut replica, 0, event("snapshot.end", "{}"));
+        step(&mut replica, 10, Input::CompareDue);
+        let page = replica.begin_page(FIRST).unwrap();
+        let edited = record.replace(r#""value":1"#, r#""value":2"#);
+        step(&mut replica, 11, event("record.created", &edited));
+        let counted = r#"{"uri":"at://d/c/r","time_us":1,"value":1,"likesCount":1}"#;
+        let listed = Listed {
+            records: vec![serde_json::from_str(counted).unwrap()],
+            ..Listed::default()
+        };
+        let (now, mut actions) = (Duration::from_secs(12), Vec::new());
+        let told = replica.end_page(now, &page, listed, &mut actions);
+        assert_eq!(told, Ok(false));
+        assert!(replica.store().was_overtaken());
+        assert!(matches!(actions[..], [Action::CompareAfter(_)]));
+    }
 }

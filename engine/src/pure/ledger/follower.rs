@@ -313,7 +313,7 @@ mod tests {
             backoff::{Backoff, BackoffPolicy},
             machine::{COMPARE_EVERY, Input, MachineOptions},
         },
-        protocol::{profile::Profile, record::Record},
+        protocol::{profile::Profile, record::Record, wire::ServerEvent},
     };
 
     fn connecting() -> Machine {
@@ -451,5 +451,64 @@ mod tests {
         assert_eq!((seen, known), (promised, 3));
         follower.rewind(seen);
         assert!(follower.delta(&machine, &store, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn what_moved_is_told_at_once_and_of_the_rest_about_as_much_as_the_budget_allows() {
+        let (machine, mut store, mut follower, _) = following();
+        for n in 100..300 {
+            store.upsert(record(n));
+        }
+        hear(&mut store, &mut follower);
+        let state = follower.state(0, &machine, &store, usize::MAX);
+        follower.rewind(state.rev);
+        // Each gets another body where it stands, but the newest goes to the very end.
+        for n in 100..300 {
+            let time_us = if n == 299 { -1 } else { n };
+            let json = format!(r#"{{"uri":"at://d/c/{n}","time_us":{time_us},"value":2}}"#);
+            store.upsert(serde_json::from_str(&json).unwrap());
+        }
+        hear(&mut store, &mut follower);
+
+        let budget = 20 * store.entries().next().unwrap().size();
+        let first = follower.delta(&machine, &store, budget).unwrap();
+        let last = first.changed.last().unwrap();
+        assert_eq!((last.index, last.entry.record.rkey()), (200, "299"));
+        assert_eq!(first.changed.len(), 20 + 1);
+        let mut seen = first.rev;
+        for _ in (20..199).step_by(20) {
+            follower.rewind(seen);
+            let delta = follower.delta(&machine, &store, budget).unwrap();
+            assert!((19..=20).contains(&delta.changed.len()));
+            seen = delta.rev;
+        }
+        follower.rewind(seen);
+        assert!(follower.delta(&machine, &store, budget).is_none());
+    }
+
+    #[test]
+    fn a_delta_says_whether_more_is_waiting() {
+        let (mut machine, mut store, mut follower, _) = following();
+        store.upsert(record(2));
+        hear(&mut store, &mut follower);
+        let delta = follower.delta(&machine, &store, usize::MAX).unwrap();
+        assert!(delta.more, "a snapshot is about to arrive");
+
+        let mut seen = delta.rev;
+        let end = ServerEvent::SnapshotEnd { cursor: None };
+        machine.step(Duration::ZERO, Input::Event(end), &mut Vec::new());
+        for n in 3..6 {
+            store.upsert(record(n));
+        }
+        hear(&mut store, &mut follower);
+        for (count, more) in [(1, true), (1, true), (1, false)] {
+            follower.rewind(seen);
+            let delta = follower.delta(&machine, &store, 1).unwrap();
+            assert_eq!((delta.changed.len(), delta.more), (count, more));
+            // Live is only said with all there is.
+            let status = if more { Status::Snapshot } else { Status::Live };
+            assert_eq!(delta.status, status);
+            seen = delta.rev;
+        }
     }
 }

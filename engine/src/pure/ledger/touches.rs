@@ -118,4 +118,11 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_slot_costs_no_more_than_its_touch_and_a_bit() {
+        let mut touches = Touches::default();
+        touches.merge(6399, Touch::New);
+        assert_eq!((touches.touches.len(), touches.words.len()), (6400, 100));
+    }
 }

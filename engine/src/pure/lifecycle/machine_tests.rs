@@ -459,3 +459,36 @@ fn a_list_that_is_asked_for_while_one_is_on_its_way_is_fetched_after_it() {
         );
     }
 }
+
+#[test]
+fn a_connection_that_was_live_for_a_minute_is_followed_by_a_short_wait() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    for _ in 0..8 {
+        it.fail(cut());
+        it.wait();
+    }
+    it.go_live();
+    it.now += 60 * SECOND;
+    it.fail(cut());
+    let wait = it.wait.expect("it waits") - it.now;
+    assert!(wait <= BackoffPolicy::default().base, "{wait:?}");
+}
+
+#[test]
+fn a_list_that_is_wanted_fresh_is_fetched_at_once_and_then_no_more_often_than_each_second() {
+    let mut it = Driver::new(|_| {});
+    it.input(Input::Start);
+    it.go_live();
+    // That one would be due in some seconds anyway makes nobody wait.
+    assert!(matches!(it.input(Input::Refresh), [Effect::Compare]));
+    it.input(Input::Compared);
+    it.now += SECOND / 4;
+    let effects = it.input(Input::Refresh);
+    assert!(matches!(effects, [Effect::CompareAfter(wait)] if *wait == SECOND * 3 / 4));
+    // The next one shares it.
+    it.now += SECOND / 4;
+    assert!(it.input(Input::Refresh).is_empty());
+    it.now += SECOND / 2;
+    assert!(matches!(it.input(Input::CompareDue), [Effect::Compare]));
+}

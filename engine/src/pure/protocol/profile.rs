@@ -241,4 +241,37 @@ mod tests {
             assert!(read.is_empty(), "{none}");
         }
     }
+
+    #[test]
+    fn of_an_account_s_profiles_as_many_are_kept_as_fit() {
+        let of = |n: usize, bytes: usize| {
+            let text = format!(r#"{{"did":"did:plc:a","collection":"c.{n:02}","x":""}}"#);
+            let room = bytes - text.len();
+            text.replace(r#""x":"""#, &format!(r#""x":"{}""#, "x".repeat(room)))
+        };
+        let told = |sizes: &[usize]| {
+            let each = sizes.iter().enumerate().map(|(n, bytes)| of(n, *bytes));
+            let text = format!("[{}]", each.collect::<Vec<_>>().join(","));
+            let Profiles(read) = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.len(), 1);
+            assert!(read[0].json().len() <= MAX_PROFILE_BYTES);
+            // As the cache gives it back.
+            assert_eq!(Profile::parse(read[0].json()).as_ref(), Some(&read[0]));
+            let json: serde_json::Value = serde_json::from_str(read[0].json()).unwrap();
+            let others = json["others"].as_array().map(|it| it.iter());
+            let names = others
+                .into_iter()
+                .flatten()
+                .map(|it| it["collection"].clone());
+            names.collect::<Vec<_>>()
+        };
+        let quarter = MAX_PROFILE_BYTES / 4;
+        assert_eq!(told(&[quarter; 5]), ["c.01", "c.02"]);
+        // One that does not fit leaves its room to the next.
+        let sizes = [quarter, 2 * quarter, quarter, 100];
+        assert_eq!(told(&sizes), ["c.01", "c.03"]);
+        assert_eq!(told(&[100; 9]).len(), 8);
+        assert!(told(&[MAX_PROFILE_BYTES, 100]).is_empty());
+        assert!(Profile::parse(&of(0, MAX_PROFILE_BYTES)).is_some());
+    }
 }

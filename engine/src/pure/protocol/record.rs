@@ -390,4 +390,23 @@ mod tests {
         let record: Record = serde_json::from_str(SNAPSHOT).unwrap();
         assert!(!format!("{record:?}").contains("text"));
     }
+
+    #[test]
+    fn the_size_of_a_record_is_about_that_of_its_json() {
+        let long = "x".repeat(1000);
+        for text in [
+            SNAPSHOT.to_owned(),
+            SNAPSHOT.replace("message/a", &format!("message/{long}")),
+            SNAPSHOT.replace("space/s", &format!("space/{long}")),
+            SNAPSHOT.replace(r#""text":"x""#, &format!(r#""text":"{long}""#)),
+            SNAPSHOT.replace("Count\":2", &format!("Count\":2,\"labels\":[\"{long}\"]")),
+        ] {
+            let record: Record = serde_json::from_str(&text).unwrap();
+            let json = serde_json::to_string(&record).unwrap().len();
+            // DID, collection and key stand in the URI, too.
+            let parts = record.did().len() + record.collection().len() + record.rkey().len();
+            let bytes = record.bytes();
+            assert!(bytes.abs_diff(json - parts) < 100, "{bytes}, {json}");
+        }
+    }
 }

@@ -621,6 +621,47 @@ mod tests {
     }
 
     #[test]
+    fn a_child_or_field_of_one_level_too_many_is_left_out() {
+        let record = |fields: &str| {
+            let record =
+                format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{{}},{fields},"n":1}}"#);
+            let event = format!(r#"{{"record":{record}}}"#);
+            let Ok(Some(ServerEvent::Created(told))) = decode("record.created", &event) else {
+                panic!("it decodes");
+            };
+            let alone = decode_record(&record).unwrap();
+            [told, alone].map(|it| it.extras().count() - 1)
+        };
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        // Around a child there are the event, the record, the list and the child itself; around a record that stands alone
+        // there is no event.
+        let child = |levels| {
+            let child = format!(r#"{{"did":"a","rkey":"1","value":{}}}"#, nested(levels));
+            record(&format!(r#""likes":[{child}]"#))
+        };
+        let field = |levels| record(&format!(r#""odd":{}"#, nested(levels)));
+        for (around, with) in [(4, &child as &dyn Fn(usize) -> [usize; 2]), (2, &field)] {
+            let most = MAX_NESTING - around;
+            assert_eq!(with(most), [1, 1], "{around}");
+            assert_eq!(with(most + 1), [0, 1], "{around}");
+            assert_eq!(with(most + 2), [0, 0], "{around}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_one_level_too_many_cannot_be_read() {
+        let are_read = |levels: usize| {
+            let body = "[".repeat(levels) + &"]".repeat(levels);
+            let record = format!(r#"{{"uri":"at://d/c/r","time_us":1,"value":{body}}}"#);
+            let event = decode("record.created", &format!(r#"{{"record":{record}}}"#));
+            [event.is_ok(), decode_record(&record).is_ok()]
+        };
+        assert_eq!(are_read(MAX_NESTING - 2), [true, true]);
+        assert_eq!(are_read(MAX_NESTING - 1), [false, true]);
+        assert_eq!(are_read(MAX_NESTING), [false, false]);
+    }
+
+    #[test]
     fn a_record_with_too_many_fields_is_refused_by_the_bounds_name() {
         let record = |fields: usize| {
             let fields: String = (0..fields).map(|it| format!(r#","f{it}":1"#)).collect();

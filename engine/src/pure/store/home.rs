@@ -89,4 +89,38 @@ mod tests {
         assert_eq!(home.limit("badges"), Some(50));
         assert_eq!(home.limit("parent"), None);
     }
+
+    #[test]
+    fn the_url_says_where_records_live_and_in_which_order_they_are_listed() {
+        let home = |method: &str, query: &str| {
+            let url = format!("https://x.test/xrpc/{method}?{query}");
+            Home::of(&url.parse().unwrap())
+        };
+        for method in ["a.b.watchRecords", "a.b.listRecords"] {
+            assert_eq!(home(method, "").collection.as_deref(), Some("a.b"));
+        }
+        assert!(home("a.b.getRecord", "").collection.is_none());
+        let space = "ats://did:plc:a/t/k";
+        for (query, lives_in, in_default_order) in [
+            ("", None, true),
+            ("spaceUri=", None, true),
+            ("actor=did:plc:a&order=asc", None, false),
+            ("spaceUri=ats://did:plc:a/t/k", Some(space), true),
+            ("spaceUri=ats://did:plc:a/t/k&order=desc", Some(space), true),
+            (
+                "spaceUri=ats://did:plc:a/t/k&sort=time_us",
+                Some(space),
+                true,
+            ),
+            ("spaceUri=ats://did:plc:a/t/k&order=asc", Some(space), false),
+            ("spaceUri=ats://did:plc:a/t/k&sort=rkey", Some(space), false),
+        ] {
+            let home = home("a.b.watchRecords", query);
+            assert_eq!(home.space.as_deref(), lives_in, "{query}");
+            assert_eq!(home.any_space, lives_in.is_none(), "{query}");
+            assert_eq!(home.in_default_order, in_default_order, "{query}");
+            let newest_first = lives_in.is_some() && in_default_order;
+            assert_eq!(home.newest_first, newest_first, "{query}");
+        }
+    }
 }

@@ -1,7 +1,10 @@
 use super::*;
-use crate::pure::protocol::record::{AtUri, Record};
+use crate::pure::protocol::{
+    record::{AtUri, Record},
+    wire::{ChildAdded, ChildRemoved},
+};
 use crate::pure::{
-    store::home::Home,
+    store::{home::Home, window::Window},
     view::{View, filter::Filter, path::Path as FieldPath},
 };
 
@@ -545,4 +548,108 @@ fn what_is_remembered_while_a_page_is_on_its_way_has_a_bound_in_bytes() {
         let listed = listed(records(5..10), Some("5".into()));
         assert_eq!(store.end_page(&page, listed), outcome);
     }
+}
+
+#[test]
+fn every_part_of_what_is_remembered_counts_and_no_more_than_it_is_long() {
+    let (long, short) = (&*"x".repeat(1024 * 1024), &*"x".repeat(100));
+    let added = |parent: &str, relation: &str, child: &str| {
+        ChildChange::Added(ChildAdded {
+            parent_uri: parent.into(),
+            relation: relation.into(),
+            child: serde_json::from_str(&format!("\"{child}\"")).unwrap(),
+        })
+    };
+    let removed = |parent: &str, relation: &str, rkey: &str, did: &str| {
+        ChildChange::Removed(ChildRemoved {
+            parent_uri: parent.into(),
+            relation: relation.into(),
+            child_rkey: rkey.into(),
+            child_did: Some(did.into()),
+        })
+    };
+    let is_kept = |change: &ChildChange, times: usize| {
+        let mut window = Window {
+            meanwhile: Some(Meanwhile::default()),
+            ..Window::default()
+        };
+        for _ in 0..times {
+            window.touched_child(|| change.clone());
+        }
+        window.meanwhile.is_some()
+    };
+    for change in [
+        added(long, short, short),
+        added(short, long, short),
+        added(short, short, long),
+        removed(long, short, short, short),
+        removed(short, long, short, short),
+        removed(short, short, long, short),
+        removed(short, short, short, long),
+    ] {
+        assert!(is_kept(&change, 15) && !is_kept(&change, 16));
+    }
+    // Many small ones are no more than they are, either.
+    for change in [
+        added(short, short, short),
+        removed(short, short, short, short),
+    ] {
+        assert!(is_kept(&change, 10_000) && !is_kept(&change, 10_001));
+    }
+}
+
+#[test]
+fn a_store_that_is_full_by_records_or_by_bytes_asks_for_no_older_page() {
+    let bytes = record(10, "x").bytes();
+    for (store, is_full) in [
+        (Store::with_limit(10), true),
+        (Store::with_limit(11), false),
+        // An eighth of the bytes is left to what comes live.
+        (Store::default().with_max_bytes(11 * bytes), true),
+        (Store::default().with_max_bytes(12 * bytes), false),
+    ] {
+        let mut store = store;
+        snapshot(&mut store, 10..20, Some("10"));
+        assert_eq!(store.len(), 10);
+        assert_eq!(store.begin_page(OLDER).is_none(), is_full);
+    }
+}
+
+#[test]
+fn records_that_stand_elsewhere_among_those_of_their_time_are_told_and_no_others() {
+    let mut store = Store::default();
+    for (n, name) in [(3, "z"), (2, "c"), (2, "b"), (2, "a"), (1, "y")] {
+        store.upsert(at(n, name));
+    }
+    assert_eq!(names(&store), "zcbay");
+    store.take_changes();
+    let told = |store: &mut Store| {
+        let changes = store.take_changes().map(|it| match it {
+            Change::Set(entry, Touch::Moved) => entry.record.rkey().to_owned(),
+            other => panic!("{other:?}"),
+        });
+        changes.collect::<String>()
+    };
+    store.has_lists_only(true);
+    assert_eq!((&*names(&store), &*told(&mut store)), ("zabcy", "ac"));
+    store.has_lists_only(false);
+    assert_eq!((&*names(&store), &*told(&mut store)), ("zcbay", "ca"));
+}
+
+#[test]
+fn a_quiet_snapshot_of_less_than_half_of_the_last_one_is_implausible() {
+    let mut store = Store::default();
+    snapshot(&mut store, 0..9, None);
+    store.begin_page(FIRST).unwrap();
+    let is_implausible = |store: &Store, count| {
+        let mut page = listed(records(0..count), None);
+        // One that cannot be read is there, too.
+        page.unreadable.extend(AtUri::parse("at://d/c/odd"));
+        store.is_implausible(&page)
+    };
+    assert!(is_implausible(&store, 3));
+    assert!(!is_implausible(&store, 4) && !is_implausible(&store, 20));
+    // What was deleted since is not missed.
+    store.delete("at://d/c/008").unwrap();
+    assert!(!is_implausible(&store, 3));
 }

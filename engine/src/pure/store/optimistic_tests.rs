@@ -303,3 +303,41 @@ fn debug_output_shows_no_body_of_an_edit() {
     }
     assert!(!format!("{:?}", store.entries().next().unwrap()).contains("words"));
 }
+
+#[test]
+fn a_record_that_an_edit_names_is_not_taken_for_another_of_its_key() {
+    let elsewhere = "https://a.example/xrpc/com.example.message.watchRecords?actor=did:plc:alice";
+    let space = "ats://did:plc:alice/t/s";
+    for (collection, space, uri) in [
+        (Some("x.y"), Some(space), None),
+        (None, None, Some("at://did:plc:alice/x.y/a")),
+    ] {
+        let mut store = Store::new(Default::default(), Home::of(&elsewhere.parse().unwrap()));
+        let record = EditRecord {
+            rkey: "a".into(),
+            did: ALICE.into(),
+            collection: collection.map(Into::into),
+            value: RawValue::from_string(r#""mine""#.into()).unwrap(),
+            time_us: Some(T),
+            uri: uri.map(Into::into),
+            space: space.map(Into::into),
+        };
+        store.edit(Edit::Add { record }, T).unwrap();
+        // One of collection `c`, of the same author and key.
+        store.upsert(self::record(ALICE, "a", T - 1, "other"));
+        assert_eq!(shown(&store), ["alice/a=mine?", "alice/a=other"]);
+    }
+}
+
+#[test]
+fn an_edit_that_was_confirmed_leaves_its_room_to_another() {
+    let mut store = store();
+    for n in 0..MAX_OPTIMISTIC {
+        let rkey = n.to_string();
+        add(&mut store, ALICE, &rkey, "x");
+        store.upsert(record(ALICE, &rkey, T, "x"));
+    }
+    add(&mut store, ALICE, "one-more", "x");
+    let pending = store.entries().filter(|it| it.optimistic.is_some());
+    assert_eq!(pending.count(), 1);
+}

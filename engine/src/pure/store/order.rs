@@ -415,4 +415,21 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn numbers_of_every_sign_and_size_stand_in_order() {
+        let numbers = [
+            "-1e300", "-2", "-1", "-0.5", "-1e-300", "0", "1e-300", "0.5", "1", "2", "1e300",
+        ];
+        let bodies = numbers.map(|it| format!(r#"{{"x":{it}}}"#));
+        let rows: Vec<_> = std::iter::zip(numbers, &bodies)
+            .map(|(number, body)| (number, T, body.as_str()))
+            .rev()
+            .collect();
+        let by = || SortBy::Value(Path::parse("value.x").unwrap());
+        assert_eq!(sorted(&Sort::ascending(by()), &rows), numbers);
+        let mut largest_first = numbers;
+        largest_first.reverse();
+        assert_eq!(sorted(&Sort::descending(by()), &rows), largest_first);
+    }
 }

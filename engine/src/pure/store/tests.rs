@@ -522,3 +522,18 @@ fn a_snapshot_that_begins_again_and_again_costs_nothing_and_loses_nothing() {
     store.end_snapshot(None);
     assert_eq!(store.len(), 10);
 }
+
+#[test]
+fn a_record_that_moves_out_of_sight_lets_the_next_one_in() {
+    let mut store = first(3);
+    let rows = (4..9).map(|n| text("a", &n.to_string(), US + n, "x"));
+    snapshot(&mut store, rows);
+    store.take_changes();
+    store.upsert(text("a", "7", US, "x"));
+    assert_eq!(rkeys(&store), ["8", "6", "5"]);
+    let changes: Vec<Change> = store.take_changes().collect();
+    assert!(matches!(&changes[..], [
+        Change::Gone(gone),
+        Change::Set(come, Touch::New),
+    ] if gone.record.rkey() == "7" && come.record.rkey() == "5"));
+}

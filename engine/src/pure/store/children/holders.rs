@@ -132,4 +132,22 @@ mod tests {
         assert!(holders.of("did:a", "self").is_empty());
         assert_eq!(holders.children.len(), 1);
     }
+
+    #[test]
+    fn children_are_told_apart_by_author_and_key_however_many_there_are() {
+        let keys: Vec<_> = (0..1000).map(|n| (n.to_string(), "self")).collect();
+        // The same letters, of which others are the author's.
+        let keys = [("did:a".to_owned(), "bself"), ("did:ab".to_owned(), "self")]
+            .into_iter()
+            .chain(keys);
+        let mut holders = Holders::default();
+        for (id, (did, rkey)) in (0..).zip(keys.clone()) {
+            holders.add((&did, rkey), id);
+        }
+        for (id, (did, rkey)) in (0..).zip(keys) {
+            assert_eq!(holders.of(&did, rkey), [id]);
+            holders.remove((&did, rkey), id);
+            assert!(holders.of(&did, rkey).is_empty());
+        }
+    }
 }

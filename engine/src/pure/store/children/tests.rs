@@ -509,3 +509,73 @@ fn what_a_real_server_told_of_groups_and_matched_children_leads_to_what_it_shows
         .map(|it| serde_json::to_value(&it.record).unwrap());
     assert_eq!(held, shown.collect::<Vec<_>>());
 }
+
+#[test]
+fn a_child_that_is_told_again_as_it_was_changes_nothing() {
+    let mut store = store([record(ALICE, "e", &grouped("e"))]);
+    let told = added(&uri("e"), "rsvps", &rsvp(BOB, "e", "going"));
+    store.add_child(&told).unwrap();
+    store.take_changes();
+    store.add_child(&told).unwrap();
+    assert_eq!(store.take_changes().count(), 0);
+}
+
+#[test]
+fn a_count_of_did_matched_children_is_doubted_where_there_is_no_space() {
+    let public = |text: &str| text.replace(&format!(r#","space":"{SPACE}""#), "");
+    let counted = format!(
+        r#"{{"uri":"{}","time_us":1,"value":1,{},"badgesCount":1}}"#,
+        uri("e"),
+        badges(&public(&badge(BOB, ALICE)))
+    );
+    let told = |subject: &str| {
+        let mut store = store([serde_json::from_str(&counted).unwrap()]);
+        let child = public(&badge(CAROL, subject));
+        let known = store.add_child(&added(&uri("_"), "badges", &child));
+        (known, field(&store, "e", "badgesCount"))
+    };
+    assert_eq!(told(ALICE), (Err(Unknowable::Doubtful), json!(2)));
+    // One that names the record is counted like any other.
+    assert_eq!(told(&uri("e")), (Ok(()), json!(2)));
+}
+
+#[test]
+fn the_records_of_a_childs_author_are_doubted_unless_all_are_seen_to_be_counted_right() {
+    let known = |count: usize, fields: &str| {
+        let of_bob = (0..count).map(|n| record(BOB, &n.to_string(), ""));
+        let last = record(BOB, "last", fields);
+        let given = format!(r#"{},"badgesCount":1"#, badges(&badge(CAROL, ALICE)));
+        let records = [record(ALICE, "e", &given), last];
+        let mut store = store(records.into_iter().chain(of_bob));
+        store.add_child(&added(&uri("_"), "badges", &badge(BOB, ALICE)))
+    };
+    assert_eq!(known(0, ""), Ok(()));
+    for wrong in [r#""badgesCount":1"#, r#""badgesGoldCount":1"#] {
+        assert_eq!(known(0, wrong), Err(Unknowable::Doubtful));
+    }
+    // Of an author with more nobody looks.
+    assert_eq!(known(63, ""), Ok(()));
+    assert_eq!(known(64, ""), Err(Unknowable::Doubtful));
+}
+
+#[test]
+fn a_child_of_a_record_that_is_not_there_asks_for_nothing() {
+    let mut store = store([record(ALICE, "e", "")]);
+    let like = |event: &str| added(&uri(event), "likes", &child(BOB, "l", &uri(event), ""));
+    assert_eq!(store.add_child(&like("elsewhere")), Ok(()));
+    assert_eq!(store.add_child(&like("e")), Err(Unknowable::Ambiguous));
+}
+
+#[test]
+fn children_that_name_their_parent_by_uri_leave_their_authors_own_records_alone() {
+    let like = |did: &str| child(did, "l", &uri("e"), "");
+    let liked = format!(r#""likes":[{}],"likesCount":1"#, like(CAROL));
+    // The query leaves out what bob's own likes are.
+    let of_bob = record(BOB, "b", r#""likesCount":7"#);
+    let mut store = store([record(ALICE, "e", &liked), of_bob]);
+    assert_eq!(
+        store.add_child(&added(&uri("e"), "likes", &like(BOB))),
+        Ok(())
+    );
+    assert_eq!(field(&store, "e", "likesCount"), 2);
+}
