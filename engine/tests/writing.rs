@@ -25,9 +25,11 @@ struct Pds {
     faults: Arc<Mutex<VecDeque<Outcome>>>,
     /// Whether nothing arrives.
     offline: Arc<Mutex<bool>>,
-    /// What arrived: rkey, text or nothing for a deletion, why.
-    arrived: Arc<Mutex<Vec<(String, Option<String>, SendReason)>>>,
+    arrived: Arc<Mutex<Vec<Arrived>>>,
 }
+
+/// What arrived: rkey, text or nothing for a deletion, why.
+type Arrived = (String, Option<String>, SendReason);
 
 impl Pds {
     fn offline(&self, is_offline: bool) {
@@ -38,7 +40,7 @@ impl Pds {
         self.faults.lock().unwrap().push_back(outcome);
     }
 
-    fn arrived(&self) -> Vec<(String, Option<String>, SendReason)> {
+    fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap().clone()
     }
 
