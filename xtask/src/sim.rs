@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: random schedules of a watch's life against a simulated server, network and clock. With `--mutants` it
+//! `cargo xtask sim`: random schedules of a watch's life, and of an outbox's, against a simulated server, network and clock. With `--mutants` it
 //! proves that they search: each of some small faults, put into a copy of the engine, must be found.
 
 use std::{
@@ -42,18 +42,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.mutants {
         return mutants(options);
     }
-    let mut command = test();
-    command
-        .arg("--release")
-        .args(["--", "--nocapture"])
-        .env("SIM_CASES", options.cases.to_string())
-        .env("SIM_SEED", options.seed.to_string());
-    proc::run(&mut command)
+    for simulation in ["simulation", "outbox_simulation"] {
+        let mut command = test(simulation);
+        command
+            .arg("--release")
+            .args(["--", "--nocapture"])
+            .env("SIM_CASES", options.cases.to_string())
+            .env("SIM_SEED", options.seed.to_string());
+        proc::run(&mut command)?;
+    }
+    Ok(())
 }
 
-fn test() -> std::process::Command {
+fn test(simulation: &str) -> std::process::Command {
     let package = "contrail-sync-engine";
-    build::cargo(&["test", "--package", package, "--test", "simulation"])
+    build::cargo(&["test", "--package", package, "--test", simulation])
 }
 
 fn mutants(options: &Options) -> Result<()> {
@@ -87,7 +90,7 @@ fn mutants(options: &Options) -> Result<()> {
 
 /// After how many schedules the copy breaks a promise, if it does.
 fn search(copy: &Path, options: &Options) -> Result<Option<String>> {
-    let mut command = test();
+    let mut command = test("simulation");
     command
         .arg("--manifest-path")
         .arg(copy.join("Cargo.toml"))

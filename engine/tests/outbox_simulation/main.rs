@@ -1,7 +1,7 @@
 //! The outbox's queue and the list that shows it, against a simulated server, disk and user: random schedules, each of them
 //! repeatable from its seed. After each step what is promised holds, and after a quiet time everything has arrived.
 //!
-//! `SIM_CASES=N SIM_SEED=S` runs more of them.
+//! `cargo xtask sim --cases N --seed S` runs more of them.
 
 mod client;
 mod server;
@@ -16,8 +16,8 @@ use server::Server;
 
 /// Schedules of a run that nobody asked more of, how long it may take, and what is too few for that time.
 const CASES: u64 = 20_000;
-const PATIENCE: Duration = Duration::from_secs(20);
-const FEWEST: u64 = 500;
+const PATIENCE: Duration = Duration::from_secs(12);
+const FEWEST: u64 = 100;
 /// Steps of one schedule.
 const STEPS: usize = 60;
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 /// Schedules of a run that nobody asked more of, how long it may take, and what is too few for that time.
 const CASES: u64 = 20_000;
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(35);
 const FEWEST: u64 = 300;
 
 fn setting(name: &str) -> Option<u64> {

@@ -547,7 +547,7 @@ fn store_mirror_and_model_agree_after_any_life_of_a_watch() {
     let setting = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |it| it.parse().expect("a number"))
     };
-    let (cases, first) = (setting("AGREE_CASES", 2_000), setting("AGREE_SEED", 0));
+    let (cases, first) = (setting("AGREE_CASES", 1_200), setting("AGREE_SEED", 0));
     let mut page = Page::open();
     for seed in first..first + cases {
         let mut life = Life::new(seed, &mut page);
