@@ -343,3 +343,5 @@ fn event_name(session: &str) -> Result<String> {
 mod agreement_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writing_tests;
