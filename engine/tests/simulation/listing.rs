@@ -21,8 +21,6 @@ pub(crate) struct Lists {
     highest: u64,
     /// What lists have until this moment: the position moves a little earlier.
     before: Option<(u64, Vec<Row>, Vec<ChildRow>)>,
-    /// The last answer told all that was written, in order.
-    pub(crate) is_true: bool,
     /// All answers so far were in order: so are the cursors of them.
     pub(crate) is_orderly: bool,
     /// Counts what was written.
@@ -106,9 +104,9 @@ impl Server {
         let cursor = cursor.filter(|_| self.lists.forgotten == 0);
         let before = self.lists.before.take();
         let lags = before.as_ref().is_some_and(|it| at < it.0);
-        self.lists.is_true = !lags && self.lists.shuffled == 0;
+        let is_true = !lags && self.lists.shuffled == 0;
         self.lists.is_orderly &= self.lists.shuffled == 0;
-        let page = match before {
+        let mut page = match before {
             Some((until, mut rows, mut children)) if at < until => {
                 let mut swap = |it: &mut Self| {
                     std::mem::swap(&mut it.rows, &mut rows);
@@ -122,6 +120,7 @@ impl Server {
             }
             _ => self.public_page(cursor),
         };
+        page.is_true = is_true;
         self.lists.forgotten = self.lists.forgotten.saturating_sub(1);
         self.lists.shuffled = self.lists.shuffled.saturating_sub(1);
         page

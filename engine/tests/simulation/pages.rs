@@ -174,6 +174,7 @@ impl World {
         let mut actions = Vec::new();
         let now = self.now();
         let told_uris: Vec<String> = told.records.iter().map(|(uri, _)| uri.clone()).collect();
+        let is_true = told.is_true;
         let listed = listed(told);
         let (is_first, is_listing) = (
             *page == Page::First,
@@ -223,7 +224,7 @@ impl World {
                 if !is_first || self.watch.pager.waiting.is_empty() {
                     self.watch.pager.attempts = 0;
                 }
-                self.promise_list(served);
+                self.promise_list(served, is_true);
             }
             Err(Outdated) => {
                 self.watch.pager.attempts += 1;
@@ -318,14 +319,14 @@ impl World {
 /// What is asked for out of turn.
 impl World {
     /// The list is there for those who waited for it: whatever was written before they asked shows.
-    fn promise_list(&mut self, served: Vec<(u64, u64)>) {
+    fn promise_list(&mut self, served: Vec<(u64, u64)>, is_true: bool) {
         if served.is_empty() {
             return;
         }
         self.note_changes();
         let writes = self.server.lists.writes;
         let is_fresh = served.iter().any(|(_, asked)| *asked == writes);
-        if is_fresh && self.is_listing() && self.server.lists.is_true {
+        if is_fresh && self.is_listing() && is_true {
             self.shows_first_page();
         }
         for (id, _) in served {

@@ -74,6 +74,8 @@ pub(crate) struct Page {
     pub(crate) records: Vec<(String, String)>,
     pub(crate) children: Vec<(String, String, usize)>,
     pub(crate) cursor: Option<String>,
+    /// It is a list that has all that was written by then, in order.
+    pub(crate) is_true: bool,
 }
 
 impl Row {
@@ -260,6 +262,7 @@ impl Server {
             cursor: cursor.map(|it| cursor_of(it)),
             children,
             records: rows.iter().map(|it| (it.uri(), self.json(it))).collect(),
+            is_true: true,
         }
     }
 
