@@ -361,18 +361,18 @@ impl Written {
         self.cid.is_some() && self.cid.as_deref() == record.cid.as_deref()
     }
 
-    /// Whether it is another version than the one that the write changes. Of a new record there was none.
+    /// Whether it is another version than the one that the write changes, and those before it.
     fn differs(&self, record: &Record) -> bool {
-        if record
-            .cid
-            .as_deref()
-            .is_some_and(|cid| self.past.iter().any(|it| it == cid))
-        {
+        let Some(cid) = record.cid.as_deref() else {
+            return false;
+        };
+        if self.past.iter().any(|it| it == cid) {
             return false;
         }
-        match (self.over.as_deref(), record.cid.as_deref()) {
-            (Some(over), Some(cid)) => over != cid,
-            _ => false,
+        match &self.over {
+            Some(over) => over != cid,
+            // What it took the place of is not known. With the hash of its own version, others are taken for newer ones.
+            None => self.cid.is_some(),
         }
     }
 }
