@@ -376,3 +376,7 @@ impl Written {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "written_tests.rs"]
+mod tests;
