@@ -362,7 +362,8 @@ async fn an_account_neither_sends_nor_sees_what_another_one_wrote() {
             .outbox()
             .unwrap()
             .discard_all(Some(ALICE.into()))
-            .await,
+            .await
+            .unwrap(),
         1
     );
     assert_eq!(app.waiting().await, []);

@@ -68,11 +68,8 @@ impl Bridge {
             let slot = self.slot(label, session, handle)?;
             slot.open()?.account.clone()
         };
-        let writes = match account {
-            Some(account) => self.outbox()?.writes(Some(account)).await,
-            None => self.outbox()?.writes(None).await,
-        };
-        match writes.iter().any(|it| it.id == id) {
+        let writes = self.outbox()?.writes(account.clone()).await;
+        match writes.iter().any(|it| it.id == id && it.account == account) {
             true => Ok(()),
             false => Err(WriteError::Unknown.into()),
         }
@@ -103,7 +100,7 @@ impl Bridge {
     /// Takes all of them back. Says how many.
     pub(crate) async fn discard_all(&self, account: Option<String>) -> Result<usize> {
         bounds::check("account", account.as_deref(), bounds::ACCOUNT)?;
-        Ok(self.outbox()?.discard_all(account).await)
+        Ok(self.outbox()?.discard_all(account).await?)
     }
 
     /// A new record key.

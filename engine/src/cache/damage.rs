@@ -230,14 +230,14 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Removes what was set aside.
-pub(super) fn remove_aside(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_aside(path: &Path) -> io::Result<()> {
     list_aside(path)
         .iter()
         .try_for_each(|aside| remove_with_sides(aside))
 }
 
 /// Removes a database and what SQLite keeps beside it.
-pub(super) fn remove_with_sides(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_with_sides(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{NotADirectory, NotFound};
     for suffix in ["", SIDES[0], SIDES[1]] {
         match fs::remove_file(with_suffix(path, suffix)) {

@@ -35,7 +35,9 @@ use tokio::{
 
 /// What the outbox, which keeps a file of its own, does about trouble with it.
 pub(crate) mod files {
-    pub(crate) use super::damage::{Remedy, Trouble, prepare, set_aside};
+    pub(crate) use super::damage::{
+        Remedy, Trouble, prepare, remove_aside, remove_with_sides, set_aside,
+    };
 }
 
 pub(crate) use clears::Clear;

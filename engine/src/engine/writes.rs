@@ -11,6 +11,7 @@ use crate::{
             row::{NewWrite, SentBy},
             write::{Action, WriteId, WriteState},
         },
+        protocol::record::to_micros,
         store::{
             edit::{Edit, EditRecord},
             written::Target,
@@ -132,7 +133,7 @@ impl Writer {
             rkey: record.rkey.unwrap_or_else(|| outbox.next_tid()),
             collection: record.collection,
             space: record.space,
-            time_us: record.time_us.map(|it| it as i64),
+            time_us: record.time_us.map(|it| to_micros(it as i64)),
             ..EditRecord::new(record.did, "", record.value)
         };
         let edit = Edit::Add { record };
@@ -194,7 +195,6 @@ impl Writer {
                 return Err(WriteError::NoSender(message.into()));
             }
         };
-        outbox.sign_in(self.account.clone()).await;
         let new = NewWrite {
             key,
             account: self.account.clone(),

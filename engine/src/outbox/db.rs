@@ -1,7 +1,11 @@
 //! The outbox on disk. It is data, not a cache: each commit is on the disk when it returns, and what can be read of a damaged
 //! file is carried over into the fresh one.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::value::RawValue;
 use sqlx::{
@@ -12,7 +16,7 @@ use sqlx::{
 use twox_hash::XxHash3_64;
 
 use crate::{
-    cache::files::{Remedy, Trouble, prepare, set_aside},
+    cache::files::{Remedy, Trouble, prepare, remove_with_sides, set_aside},
     pure::{
         outbox::{
             history::MOST_RECORDS,
@@ -58,6 +62,11 @@ impl Db {
             let db = Self { conn };
             return Ok(Opened { db, mended: None });
         };
+        let fresh = beside(path);
+        if !path.exists() && fresh.exists() {
+            // The process ended between the two steps of mending.
+            std::fs::rename(&fresh, path)?;
+        }
         prepare(path)?;
         match connect(at(path)).await {
             Ok(conn) => {
@@ -128,12 +137,14 @@ impl Db {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Keeps what changed of these writes, and forgets those that are gone.
+    /// Keeps what changed of these writes, and forgets those that are gone. Answers those that another process has changed or
+    /// taken back meanwhile: that stays as it is.
     pub(super) async fn keep<'a>(
         &mut self,
         changed: impl Iterator<Item = (WriteId, Option<&'a Row>)>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<WriteId>, Trouble> {
         let mut tx = self.conn.begin_with("BEGIN IMMEDIATE").await?;
+        let mut others = Vec::new();
         for (id, row) in changed {
             let Some(row) = row else {
                 sqlx::query("DELETE FROM write WHERE id = ?")
@@ -142,10 +153,9 @@ impl Db {
                     .await?;
                 continue;
             };
-            // Another process may have taken it back meanwhile: then it stays gone.
-            sqlx::query(
+            let done = sqlx::query(
                 "UPDATE write SET swap = ?, over_last = ?, queued_at = ?, state = ?, attempts = ?,
-                 error_kind = ?, error_message = ?, cid = ?, sent_ms = ? WHERE id = ?",
+                 error_kind = ?, error_message = ?, cid = ?, sent_ms = ? WHERE id = ? AND key = ?",
             )
             .bind(&row.write.swap)
             .bind(row.over_last)
@@ -157,11 +167,15 @@ impl Db {
             .bind(&row.cid)
             .bind(row.sent_ms)
             .bind(id.cast_signed())
+            .bind(&row.write.key)
             .execute(&mut *tx)
             .await?;
+            if done.rows_affected() == 0 {
+                others.push(id);
+            }
         }
         tx.commit().await?;
-        Ok(())
+        Ok(others)
     }
 
     /// Remembers versions that the outbox has made.
@@ -210,9 +224,10 @@ impl Db {
         Ok(rows.iter().filter_map(read).collect())
     }
 
-    /// Forgets them.
-    pub(super) async fn forget_made(&mut self) -> Result<(), Trouble> {
-        sqlx::query("DELETE FROM made")
+    /// Forgets those of an account, or all.
+    pub(super) async fn forget_made(&mut self, account: Option<&str>) -> Result<(), Trouble> {
+        sqlx::query("DELETE FROM made WHERE ?1 IS NULL OR json_extract(record, '$[0]') = ?1")
+            .bind(account)
             .execute(&mut self.conn)
             .await?;
         Ok(())
@@ -272,19 +287,33 @@ async fn connect(options: SqliteConnectOptions) -> Result<SqliteConnection, Trou
     Ok(conn)
 }
 
-/// Sets a damaged file aside and carries over what can be read of it.
+/// What a file is called while it is made in the place of a damaged one.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".mending");
+    name.into()
+}
+
+/// Carries over what can be read of a damaged file, and only then sets it aside.
 async fn mend(path: &Path, trouble: Trouble) -> Result<Opened, Trouble> {
-    let aside = set_aside(path)?;
-    let saved = salvage(&aside).await;
-    prepare(path)?;
-    let mut conn = connect(at(path)).await?;
+    let saved = salvage(path).await;
+    let fresh = beside(path);
+    // Of an attempt that came to nothing.
+    remove_with_sides(&fresh)?;
+    prepare(&fresh)?;
+    let mut conn = connect(at(&fresh)).await?;
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     for row in &saved {
         insert(row, Some(row.write.id)).execute(&mut *tx).await?;
     }
     tx.commit().await?;
+    conn.close().await?;
+    set_aside(path)?;
+    std::fs::rename(&fresh, path)?;
     Ok(Opened {
-        db: Db { conn },
+        db: Db {
+            conn: connect(at(path)).await?,
+        },
         mended: Some((trouble, saved.len())),
     })
 }

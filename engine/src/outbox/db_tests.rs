@@ -85,7 +85,9 @@ async fn versions_that_were_made_are_remembered_the_last_records_only() {
     assert_eq!(made.len(), MOST_RECORDS);
     assert_eq!(made.last(), Some(&of(100)), "written last");
     assert!(!made.contains(&of(0)));
-    db.forget_made().await.unwrap();
+    db.forget_made(Some("bob")).await.unwrap();
+    assert_eq!(db.made().await.unwrap().len(), MOST_RECORDS);
+    db.forget_made(Some("alice")).await.unwrap();
     assert!(db.made().await.unwrap().is_empty());
 }
 

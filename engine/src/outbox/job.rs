@@ -39,7 +39,7 @@ pub(super) enum Job {
     /// Take back all that an account is about to write; answers how many.
     DiscardAll {
         account: Option<String>,
-        reply: oneshot::Sender<usize>,
+        reply: oneshot::Sender<Result<usize, WriteError>>,
     },
     /// Tell what an account is about to write.
     List {
@@ -67,7 +67,7 @@ pub(super) enum Job {
     /// This account's writes may be sent.
     SignIn { account: Option<String> },
     /// Nobody's may.
-    SignOut,
+    SignOut { reply: oneshot::Sender<()> },
     /// A follower of this query sends for its account.
     Lend {
         account: Option<String>,

@@ -113,10 +113,13 @@ impl Outbox {
         asked.unwrap_or_default()
     }
 
-    /// Takes back all that this account is about to write, as after a logout; `None` for all accounts. Says how many.
-    pub async fn discard_all(&self, account: Option<String>) -> usize {
-        let asked = self.ask(|reply| Job::DiscardAll { account, reply }).await;
-        asked.unwrap_or_default()
+    /// Takes back all that this account is about to write, as after a logout; `None` for all accounts. Says how many there
+    /// were. What a sender has at the moment is taken back if the attempt fails.
+    ///
+    /// # Errors
+    /// The file cannot be read or changed now, or the engine has ended.
+    pub async fn discard_all(&self, account: Option<String>) -> Result<usize, WriteError> {
+        self.ask(|reply| Job::DiscardAll { account, reply }).await?
     }
 
     /// Waits until something of this account's writes has changed after the revision `after`; 0 gives all of them at once.
@@ -189,7 +192,8 @@ impl Outbox {
     }
 
     pub(crate) async fn sign_out(&self) {
-        self.tell(Job::SignOut).await;
+        // From here on none of their writes goes out.
+        let _ = self.ask(|reply| Job::SignOut { reply }).await;
     }
 
     pub(crate) async fn lend(

@@ -24,11 +24,15 @@ use crate::{
 };
 
 /// What a watch is told of a record: it shows what its last write makes of it, and as failed if one of them has.
-pub(super) fn news(queue: &Queue, record: &RecordKey) -> News {
+pub(super) fn news(queue: &Queue, record: &RecordKey, now: Duration, confirmed: bool) -> News {
     let space = record.1.as_deref().map(Arc::from);
     let Some(last) = queue.of_record(record).last() else {
         return match AtUri::parse(record.2.clone()) {
-            Some(uri) => News::Over { uri, space },
+            Some(uri) => News::Over {
+                uri,
+                space,
+                confirmed,
+            },
             // Only parsed URIs are queued.
             None => News::Nothing,
         };
@@ -45,7 +49,7 @@ pub(super) fn news(queue: &Queue, record: &RecordKey) -> News {
             sent: last.state.is_sent(),
             cid: last.cid.clone(),
             over: last.write.swap.clone(),
-            past: queue.past(record),
+            past: queue.past(now, record),
         },
         uri: last.write.uri.clone(),
         space,
@@ -89,6 +93,8 @@ pub(super) fn reconcile(
             None if !sends && state != WriteState::Failed => queue.forget(id),
             None => queue.discard(id),
             Some(row) if !sends => queue.refresh(now, row),
+            // It was changed there before it was tried here.
+            Some(row) if queue.is_stale(&row) => queue.refresh(now, row),
             Some(row) => {
                 if state == WriteState::Failed && row.state == WriteState::Queued {
                     queue.retry(now_ms, id);
@@ -101,6 +107,4 @@ pub(super) fn reconcile(
     for row in new {
         queue.insert(now, row);
     }
-    // All of it came from the disk.
-    queue.take_dirty();
 }

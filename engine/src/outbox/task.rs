@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fs::{File, TryLockError},
+    io::ErrorKind,
     path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
@@ -25,7 +26,10 @@ use super::{
     told::Told,
 };
 use crate::{
-    cache::{CacheWarning, WarningKind, files::Trouble},
+    cache::{
+        CacheWarning, WarningKind,
+        files::{Trouble, remove_aside},
+    },
     clock::now_ms,
     pure::outbox::{
         queue::{Place, Queue},
@@ -76,6 +80,10 @@ pub(super) struct Task {
     attempts: HashMap<Id, WriteId>,
     /// What could not be kept on disk yet.
     owed: BTreeSet<WriteId>,
+    /// Why the file could not be opened, as was told already.
+    unusable: Option<WarningKind>,
+    /// When it was looked last at what grew too old.
+    ticked: Duration,
     epoch: Instant,
 }
 
@@ -100,6 +108,8 @@ impl Task {
             sending: JoinSet::new(),
             attempts: HashMap::new(),
             owed: BTreeSet::new(),
+            unusable: None,
+            ticked: Duration::ZERO,
             epoch: Instant::now(),
             around,
         }
@@ -133,7 +143,7 @@ impl Task {
                 () = sleep(due.unwrap_or(LOOK_EVERY)), if due.is_some() => {
                     self.queue.tick(self.now(), now_ms());
                 }
-                _ = look.tick(), if self.db.is_some() && self.path().is_some() => self.look().await,
+                _ = look.tick(), if self.path().is_some() => self.look().await,
             }
             self.pump().await;
         }
@@ -174,19 +184,12 @@ impl Task {
                 let known = self.queue.get(id).is_some();
                 self.queue.discard(id);
                 self.pump().await;
-                let _ = reply.send(known.then_some(()).ok_or(WriteError::Unknown));
+                let done = known.then_some(()).ok_or(WriteError::Unknown);
+                let _ = reply.send(done.and_then(|()| self.is_kept(&[id])));
             }
             Job::DiscardAll { account, reply } => {
-                let ids = self.of_account(&account);
-                for id in &ids {
-                    self.queue.discard(*id);
-                }
-                self.pump().await;
-                if let Some(db) = &mut self.db {
-                    // Whose they are is nobody's business any more.
-                    let _ = db.forget_made().await;
-                }
-                let _ = reply.send(ids.len());
+                let discarded = self.discard_all(&account).await;
+                let _ = reply.send(discarded);
             }
             Job::List { account, reply } => {
                 let rows = self.queue.rows().filter(|it| is_of(it, &account));
@@ -205,7 +208,12 @@ impl Task {
             Job::SignIn { account } => {
                 self.signed_in.insert(account);
             }
-            Job::SignOut => self.signed_in.clear(),
+            Job::SignOut { reply } => {
+                self.signed_in.clear();
+                // They would go on with whoever's credentials are there by then.
+                self.sending.abort_all();
+                let _ = reply.send(());
+            }
             Job::Lend {
                 account,
                 view,
@@ -221,6 +229,38 @@ impl Task {
             Job::Wake => self.queue.wake(),
             // The loop is over with it.
             Job::Close { .. } => {}
+        }
+    }
+
+    /// Takes back what an account is about to write. Says how many.
+    async fn discard_all(&mut self, account: &Option<String>) -> Result<usize, WriteError> {
+        let disk = |trouble: Trouble| WriteError::Disk(trouble.message);
+        if self.db.is_none() && self.path().is_some_and(|it| it.exists()) {
+            self.open().await.map_err(disk)?;
+        }
+        let mut ids = self.of_account(account);
+        ids.retain(|id| self.queue.get(*id).is_some_and(|it| !it.state.is_sent()));
+        for id in &ids {
+            self.queue.discard(*id);
+        }
+        self.queue.forget_made(account);
+        self.pump().await;
+        if let Some(db) = &mut self.db {
+            db.forget_made(account.as_deref()).await.map_err(disk)?;
+        }
+        if let Some(path) = self.path() {
+            // What a damaged file had is nobody's any more, either.
+            remove_aside(path).map_err(|error| WriteError::Disk(error.to_string()))?;
+        }
+        self.is_kept(&ids)?;
+        Ok(ids.len())
+    }
+
+    /// Whether the disk knows what became of these.
+    fn is_kept(&self, ids: &[WriteId]) -> Result<(), WriteError> {
+        match ids.iter().any(|id| self.owed.contains(id)) {
+            true => Err(WriteError::Disk("the file cannot be changed now".into())),
+            false => Ok(()),
         }
     }
 
@@ -244,7 +284,7 @@ impl Task {
             return Err(WriteError::NoSender(message));
         }
         let disk = |trouble: Trouble| WriteError::Disk(trouble.message);
-        let place = self.queue.place(&new)?;
+        let place = self.queue.place(self.now(), &new)?;
         let Some(db) = &mut self.db else {
             return Err(WriteError::Ended);
         };
@@ -285,7 +325,18 @@ impl Task {
     /// Opens the file and takes what waits there.
     async fn open(&mut self) -> Result<(), Trouble> {
         let opened = Db::open(self.around.config.path.as_deref()).await;
-        let opened = opened.inspect_err(|trouble| self.warn(trouble.kind, &trouble.message))?;
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(trouble) => {
+                // Once is enough: it is tried again and again.
+                if self.unusable != Some(trouble.kind) {
+                    self.unusable = Some(trouble.kind);
+                    self.warn(trouble.kind, &trouble.message);
+                }
+                return Err(trouble);
+            }
+        };
+        self.unusable = None;
         if let Some((trouble, saved)) = opened.mended {
             let message = format!(
                 "the outbox was damaged and is set aside, {saved} writes were carried over ({})",
@@ -294,12 +345,12 @@ impl Task {
             self.warn(trouble.kind, &message);
         }
         let mut db = opened.db;
+        self.version = db.version().await?;
         let (rows, damaged) = db.load().await?;
         if damaged > 0 {
             let message = format!("{damaged} writes were not what had been written");
             self.warn(WarningKind::DamagedRows, &message);
         }
-        self.version = db.version().await?;
         for (record, versions) in db.made().await? {
             self.queue.restore_made(record, versions);
         }
@@ -325,32 +376,52 @@ impl Task {
         };
         let mut name = path.clone().into_os_string();
         name.push(".lock");
-        let options = File::options()
+        let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(name);
-        match options.map(|file| file.try_lock().map(|()| file)) {
-            Ok(Ok(file)) => self.lock = Some(file),
-            Ok(Err(TryLockError::WouldBlock)) => debug!("another process sends"),
+        // What goes wrong with the file itself is tried again at the next look.
+        let Ok(file) = file else { return };
+        match file.try_lock() {
+            Ok(()) => self.lock = Some(file),
+            Err(TryLockError::WouldBlock) => debug!("another process sends"),
             // Without locks there is nothing to tell processes apart by.
-            Ok(Err(TryLockError::Error(_))) | Err(_) => self.alone = true,
+            Err(TryLockError::Error(error)) => self.alone = error.kind() == ErrorKind::Unsupported,
         }
     }
 
     /// Looks at whether another process has written, or has ended.
     async fn look(&mut self) {
-        self.elect();
-        let Some(db) = &mut self.db else { return };
-        match db.version().await {
-            Ok(version) if version != self.version => self.version = version,
-            _ => return,
+        if self.db.is_none() {
+            if self.path().is_some_and(|it| it.exists()) {
+                // It says by itself what is wrong, and is tried again.
+                let _ = self.open().await;
+            }
+            return;
         }
-        let Ok((rows, _)) = db.load().await else {
+        // What the process that sent until now has left behind is still its word.
+        let sent = self.sends();
+        self.elect();
+        self.keep().await;
+        if self.owed.is_empty() {
+            self.reconcile(sent, false).await;
+        }
+    }
+
+    /// Takes what another process has made of the file, if it has changed it, or if it is to be read in any case.
+    async fn reconcile(&mut self, sends: bool, in_any_case: bool) {
+        let Some(db) = &mut self.db else { return };
+        let Ok(version) = db.version().await else {
             return;
         };
-        let sends = self.sends();
-        shown::reconcile(&mut self.queue, rows, sends, self.epoch.elapsed(), now_ms());
+        if version == self.version && !in_any_case {
+            return;
+        }
+        if let Ok((rows, _)) = db.load().await {
+            self.version = version;
+            shown::reconcile(&mut self.queue, rows, sends, self.epoch.elapsed(), now_ms());
+        }
     }
 
     fn sends(&self) -> bool {
@@ -377,6 +448,10 @@ impl Task {
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
         let (task, outcome) = match ended {
             Ok(ended) => ended,
+            Err(error) if error.is_cancelled() => (
+                error.id(),
+                Outcome::later("signed-out", "the account has signed out"),
+            ),
             Err(error) => (
                 error.id(),
                 Outcome::later("sender-failed", "the sender panicked"),
@@ -390,11 +465,22 @@ impl Task {
 
     /// Does what follows from what has changed: keeps it, tells it, and sends what may be sent now.
     async fn pump(&mut self) {
+        if self.now().saturating_sub(self.ticked) >= Duration::from_secs(1) {
+            self.ticked = self.now();
+            self.queue.tick(self.now(), now_ms());
+        }
         // Before anything that takes the disk's time.
         self.tell().await;
         loop {
             let next = self.next();
-            self.keep().await;
+            let others = self.keep().await;
+            if let Some((write, _)) = &next
+                && others.contains(&write.id)
+            {
+                self.queue.unclaim(write.id);
+                self.reconcile(true, true).await;
+                continue;
+            }
             self.tell().await;
             let Some((write, reason)) = next else { break };
             self.send(write, reason);
@@ -433,11 +519,14 @@ impl Task {
         self.attempts.insert(attempt.id(), id);
     }
 
-    /// Writes what changed to the disk. What cannot be written now is tried again with the next change.
-    async fn keep(&mut self) {
+    /// Writes what changed to the disk. What cannot be written now is tried again with the next change. Answers what another
+    /// process has changed meanwhile.
+    async fn keep(&mut self) -> Vec<WriteId> {
         self.owed.append(&mut self.queue.take_dirty());
         let made = self.queue.take_made();
-        let Some(db) = &mut self.db else { return };
+        let Some(db) = &mut self.db else {
+            return Vec::new();
+        };
         if !made.is_empty()
             && let Err(trouble) = db.keep_made(&made).await
         {
@@ -445,19 +534,25 @@ impl Task {
             debug!(message = trouble.message, "versions were not kept");
         }
         if self.owed.is_empty() {
-            return;
+            return Vec::new();
         }
         let changed = self.owed.iter().map(|id| (*id, self.queue.get(*id)));
         match db.keep(changed).await {
-            Ok(()) => self.owed.clear(),
-            Err(trouble) => self.warn(trouble.kind, &trouble.message),
+            Ok(others) => {
+                self.owed.clear();
+                others
+            }
+            Err(trouble) => {
+                self.warn(trouble.kind, &trouble.message);
+                Vec::new()
+            }
         }
     }
 
     /// Tells watches and those who ask.
     async fn tell(&mut self) {
-        for record in self.queue.take_touched() {
-            let news = shown::news(&self.queue, &record);
+        for (record, confirmed) in self.queue.take_touched() {
+            let news = shown::news(&self.queue, &record, self.now(), confirmed);
             self.watches.retain(|it| !it.commands.is_closed());
             for watch in self.watches.iter().filter(|it| it.account == record.0) {
                 let _ = watch.commands.send(Command::Written(news.clone())).await;
@@ -470,7 +565,9 @@ impl Task {
     async fn attach(&mut self, watch: WatchRef) {
         let of_account = |it: &&RecordKey| it.0 == watch.account;
         let records = self.queue.records().filter(of_account);
-        let news: Vec<_> = records.map(|it| shown::news(&self.queue, it)).collect();
+        let news: Vec<_> = records
+            .map(|it| shown::news(&self.queue, it, self.now(), false))
+            .collect();
         for news in news {
             let _ = watch.commands.send(Command::Written(news)).await;
         }

@@ -138,6 +138,10 @@ pub struct WriteInfo {
     /// The space that holds the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
+    /// DID of the account whose write it is, where the app named one.
+    #[serde(skip)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    pub account: Option<String>,
     /// Whether it puts the record or deletes it.
     pub action: ActionKind,
     /// How far it has come.
@@ -182,6 +186,7 @@ impl From<&Row> for WriteInfo {
             collection: uri.collection().to_owned(),
             rkey: uri.rkey().to_owned(),
             space: row.write.space.clone(),
+            account: row.write.account.clone(),
             action: (&row.write.action).into(),
             state: row.state,
             error: row.error.clone(),

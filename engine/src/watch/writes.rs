@@ -39,7 +39,12 @@ pub(crate) enum News {
         overlay: Box<Overlay>,
     },
     /// Nothing is written to this record any more.
-    Over { uri: AtUri, space: Option<Arc<str>> },
+    Over {
+        uri: AtUri,
+        space: Option<Arc<str>>,
+        /// A watch has shown what became of it.
+        confirmed: bool,
+    },
     /// None after all.
     Nothing,
 }
@@ -106,9 +111,13 @@ impl Watch {
                 }
             }
             News::Nothing => {}
-            News::Over { uri, space } => {
+            News::Over {
+                uri,
+                space,
+                confirmed,
+            } => {
                 let store = self.replica.store_mut();
-                store.withdraw_write(uri.as_str(), space.as_ref());
+                store.withdraw_write(uri.as_str(), space.as_ref(), confirmed);
             }
         }
     }

@@ -45,6 +45,8 @@ pub(crate) struct Client {
     texts: u64,
     /// Writes that were taken back before any server saw them.
     never: HashSet<u64>,
+    /// A write was taken back that may have arrived: what became of it is nobody's to know.
+    lost_sight: bool,
     /// Versions that this process was told it made.
     made: HashSet<String>,
     /// Writes that must arrive, by the number that they have now.
@@ -84,6 +86,7 @@ impl Client {
             rng,
             texts: 0,
             never: HashSet::new(),
+            lost_sight: false,
             made: HashSet::new(),
             owed: BTreeSet::new(),
         };
@@ -120,7 +123,7 @@ impl Client {
             sent_by: SentBy::Name("pds".into()),
             queued_at: self.wall,
         };
-        match self.queue.place(&new).unwrap() {
+        match self.queue.place(self.now, &new).unwrap() {
             Place::Known(_) => unreachable!("each key is another one"),
             Place::InPlaceOf(id) => {
                 self.queue.replace(id, &new);
@@ -162,6 +165,8 @@ impl Client {
         let row = self.queue.get(id).unwrap();
         if row.write.attempt == 0 {
             self.never.insert(id);
+        } else {
+            self.lost_sight = true;
         }
         self.owed.remove(&id);
         self.queue.discard(id);
@@ -221,7 +226,7 @@ impl Client {
                 let now = server.records.get(write.uri.rkey());
                 let is_own = now.is_some_and(|it| self.made.contains(&it.cid));
                 // An old list with a version of somebody else's that was never seen cannot be told from a new one.
-                let may_be_told = server.others == 0;
+                let may_be_told = server.others == 0 && !self.lost_sight;
                 assert!(
                     !is_own || !may_be_told,
                     "{} conflicts with the own {now:?}",
@@ -346,9 +351,9 @@ impl Client {
     }
 
     fn show(&mut self) {
-        for key in self.queue.take_touched() {
+        for (key, confirmed) in self.queue.take_touched() {
             let Some(last) = self.queue.of_record(&key).last() else {
-                self.store.withdraw_write(&key.2, None);
+                self.store.withdraw_write(&key.2, None, confirmed);
                 continue;
             };
             let failed = self
@@ -363,7 +368,7 @@ impl Client {
                     sent: last.state.is_sent(),
                     cid: last.cid.clone(),
                     over: last.write.swap.clone(),
-                    past: self.queue.past(&key),
+                    past: self.queue.past(self.now, &key),
                 },
                 uri: last.write.uri.clone(),
                 space: None,

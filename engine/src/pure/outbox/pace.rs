@@ -19,6 +19,8 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct Pause {
     until: Duration,
+    /// Until when the server wants to hear nothing.
+    asked: Duration,
     failures: u32,
 }
 
@@ -51,6 +53,9 @@ impl Pace {
         let delay = self.delay(failures, asked);
         if let Some(pause) = self.pauses.get_mut(account) {
             pause.until = pause.until.max(now.saturating_add(delay));
+            if asked.is_some() {
+                pause.asked = pause.until;
+            }
         }
     }
 
@@ -59,9 +64,11 @@ impl Pace {
         self.pauses.remove(account);
     }
 
-    /// The network may be back.
+    /// The network may be back. That does not shorten what a server has asked for.
     pub(super) fn clear_all(&mut self) {
-        self.pauses.clear();
+        for pause in self.pauses.values_mut() {
+            (pause.until, pause.failures) = (pause.asked, 0);
+        }
     }
 
     /// The delay after this many failures in a row; not below what the server asked for.

@@ -2,7 +2,7 @@
 //! since the Unix epoch.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -20,6 +20,12 @@ use super::{
 const STEPS_ASIDE_AFTER: u32 = 5;
 /// Longest time between two looks at what grew too old.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Time until another look at what could be sent and is not.
+const SOON: Duration = Duration::from_secs(2);
+/// Keys of writes that are over and are remembered.
+const REMEMBERED: usize = 1000;
+/// Longest content hash, in bytes.
+const MAX_CID: usize = 256;
 
 /// Bounds of the queue.
 #[derive(Debug, Clone)]
@@ -100,8 +106,11 @@ pub struct Queue {
     dirty: BTreeSet<WriteId>,
     /// Rows to tell about, with those that are over as they were at the end.
     told: BTreeMap<WriteId, Row>,
-    /// Records whose rows changed.
-    touched: HashSet<RecordKey>,
+    /// Records whose rows changed, and whether a watch has shown what became of the last one that ended.
+    touched: HashMap<RecordKey, bool>,
+    /// Keys of writes that are over or were changed, and what they are the keys of.
+    known: HashMap<String, WriteId>,
+    known_order: VecDeque<String>,
 }
 
 impl Queue {
@@ -116,7 +125,9 @@ impl Queue {
             history: History::default(),
             dirty: BTreeSet::new(),
             told: BTreeMap::new(),
-            touched: HashSet::new(),
+            touched: HashMap::new(),
+            known: HashMap::new(),
+            known_order: VecDeque::new(),
         }
     }
 
@@ -134,8 +145,9 @@ impl Queue {
     ///
     /// # Errors
     /// Its account has as many writes waiting as it may, or as large ones.
-    pub fn place(&self, new: &NewWrite) -> Result<Place, QueueFull> {
-        if let Some(id) = self.keys.get(&new.key) {
+    pub fn place(&self, now: Duration, new: &NewWrite) -> Result<Place, QueueFull> {
+        let known = self.keys.get(&new.key).or_else(|| self.known.get(&new.key));
+        if let Some(id) = known {
             return Ok(Place::Known(*id));
         }
         let record = (
@@ -173,7 +185,7 @@ impl Queue {
                     Some(last) if last.state.is_sent() => last.cid.clone(),
                     Some(_) => None,
                     // The list may be older than what was sent last.
-                    None => self.history.newest(&record, new.swap.as_ref()),
+                    None => self.history.newest(now, &record, new.swap.as_ref()),
                 },
             },
         })
@@ -205,13 +217,41 @@ impl Queue {
         let Some(row) = self.rows.get_mut(&id) else {
             return;
         };
-        self.keys.remove(&row.write.key);
-        row.write.key.clone_from(&new.key);
+        let old = std::mem::replace(&mut row.write.key, new.key.clone());
+        self.keys.remove(&old);
         row.write.action = new.action.clone();
         row.write.queued_at = new.queued_at;
         row.view.clone_from(&new.view);
         self.keys.insert(new.key.clone(), id);
+        self.remember(old, id);
         self.note(id);
+    }
+
+    /// Commands may be repeated: whoever asks for this key again means that write.
+    fn remember(&mut self, key: String, id: WriteId) {
+        self.known.insert(key.clone(), id);
+        self.known_order.push_back(key);
+        if self.known_order.len() > REMEMBERED
+            && let Some(oldest) = self.known_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// Another process has what was to be sent, in another form: it was not sent from here.
+    pub fn unclaim(&mut self, id: WriteId) {
+        let sending = |it: &&mut Row| it.state == WriteState::Sending;
+        if let Some(row) = self.rows.get_mut(&id).filter(sending) {
+            row.state = WriteState::Queued;
+            row.write.attempt = row.write.attempt.saturating_sub(1);
+            self.note(id);
+        }
+    }
+
+    /// Whether this is another form of a write that was not tried here.
+    pub fn is_stale(&self, row: &Row) -> bool {
+        let known = self.rows.get(&row.write.id);
+        known.is_some_and(|it| it.is_untried() && it.write.key != row.write.key)
     }
 
     /// The next write to send, if one may be sent now; it counts as sent to its sender. `can_send`: whether there is a sender
@@ -308,9 +348,10 @@ impl Queue {
         let Some(row) = self.rows.get_mut(&id) else {
             return;
         };
+        let cid = cid.filter(|it| it.len() <= MAX_CID);
         if let Some(cid) = &cid {
-            self.history
-                .note(&row.record(), row.write.swap.as_ref(), cid);
+            let over = row.write.swap.as_ref();
+            self.history.note(now, &row.record(), over, cid);
         }
         row.state = WriteState::Sent;
         row.error = None;
@@ -383,6 +424,8 @@ impl Queue {
     fn give_up(&mut self, id: WriteId, why: Option<SendError>) {
         match self.rows.get_mut(&id) {
             Some(row) if row.state == WriteState::Sending => row.ends = Some(why),
+            // The server has it: there is nothing to take back.
+            Some(row) if row.state.is_sent() => self.end(id, WriteState::Confirmed, None),
             Some(_) => self.end(id, WriteState::Discarded, why),
             None => {}
         }
@@ -390,9 +433,12 @@ impl Queue {
 
     /// The watch shows what became of it.
     pub fn confirm(&mut self, id: WriteId) {
-        if self.rows.get(&id).is_some_and(|it| it.state.is_sent()) {
-            self.end(id, WriteState::Confirmed, None);
-        }
+        let Some(row) = self.rows.get(&id).filter(|it| it.state.is_sent()) else {
+            return;
+        };
+        let record = row.record();
+        self.end(id, WriteState::Confirmed, None);
+        self.touched.insert(record, true);
     }
 
     /// Takes what another process, the one that sends, has made of a write.
@@ -478,7 +524,9 @@ impl Queue {
             (WriteState::Sent, Some(at)) => at.saturating_add(self.limits.unconfirmed_after),
             _ => Duration::MAX,
         });
-        let next = times.filter(|it| *it > now).min();
+        // What is due already waits for something else, or has become due at this moment.
+        let soon = now.saturating_add(SOON);
+        let next = times.map(|it| if it > now { it } else { soon }).min();
         let look = now.saturating_add(LOOK_EVERY);
         (!self.rows.is_empty()).then(|| next.map_or(look, |it| it.min(look)))
     }
@@ -507,16 +555,17 @@ impl Queue {
             }
         }
         self.keys.remove(&row.write.key);
+        self.remember(row.write.key.clone(), id);
         row.state = state;
         row.error = why;
         self.dirty.insert(id);
-        self.touched.insert(record);
+        self.touched.insert(record, false);
         self.told.insert(id, row);
     }
 
     fn note(&mut self, id: WriteId) {
         if let Some(row) = self.rows.get(&id) {
-            self.touched.insert(row.record());
+            self.touched.insert(row.record(), false);
             self.told.insert(id, row.clone());
         }
     }
@@ -531,8 +580,8 @@ impl Queue {
         std::mem::take(&mut self.told)
     }
 
-    /// Records whose rows changed since the last call.
-    pub fn take_touched(&mut self) -> HashSet<RecordKey> {
+    /// Records whose rows changed since the last call, and whether a watch has shown what became of the last one that ended.
+    pub fn take_touched(&mut self) -> HashMap<RecordKey, bool> {
         std::mem::take(&mut self.touched)
     }
 
@@ -543,8 +592,13 @@ impl Queue {
     }
 
     /// Content hashes of versions of a record that the server had before the one that was sent last.
-    pub fn past(&self, record: &RecordKey) -> Vec<String> {
-        self.history.past(record)
+    pub fn past(&self, now: Duration, record: &RecordKey) -> Vec<String> {
+        self.history.past(now, record)
+    }
+
+    /// Forgets which versions this account has made, or all.
+    pub fn forget_made(&mut self, account: &Option<String>) {
+        self.history.forget(account);
     }
 
     /// Takes what an earlier process remembered of the versions that it made.

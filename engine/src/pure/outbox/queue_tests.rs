@@ -32,7 +32,7 @@ fn queue(limits: Limits) -> Queue {
 }
 
 fn put(queue: &mut Queue, id: WriteId, new: NewWrite) {
-    let Place::Own { over_last, swap } = queue.place(&new).unwrap() else {
+    let Place::Own { over_last, swap } = queue.place(Duration::ZERO, &new).unwrap() else {
         panic!("a row of its own");
     };
     queue.insert(
@@ -77,15 +77,15 @@ fn one_that_waits_is_changed_in_its_place_and_the_same_key_is_the_same_write() {
     let mut all = queue(Limits::default());
     put(&mut all, 1, new("a", "alice", "a", "one"));
     let changed = new("a2", "alice", "a", "two");
-    assert_eq!(all.place(&changed), Ok(Place::InPlaceOf(1)));
+    assert_eq!(all.place(Duration::ZERO, &changed), Ok(Place::InPlaceOf(1)));
     all.replace(1, &changed);
-    assert_eq!(all.place(&changed), Ok(Place::Known(1)));
+    assert_eq!(all.place(Duration::ZERO, &changed), Ok(Place::Known(1)));
     assert!(matches!(
-        all.place(&new("b", "bob", "a", "x")),
+        all.place(Duration::ZERO, &new("b", "bob", "a", "x")),
         Ok(Place::Own { .. })
     ));
     next(&mut all, SECOND);
-    let tried = all.place(&new("a3", "alice", "a", "three"));
+    let tried = all.place(Duration::ZERO, &new("a3", "alice", "a", "three"));
     assert_eq!(
         tried,
         Ok(Place::Own {
@@ -231,15 +231,22 @@ fn more_than_may_wait_is_refused_by_number_and_by_size() {
     let mut all = queue(limits);
     put(&mut all, 1, new("a", "alice", "a", "text"));
     let large = new("b", "alice", "b", &"x".repeat(90));
-    assert_eq!(all.place(&large), Err(QueueFull::Bytes { limit: 100 }));
+    assert_eq!(
+        all.place(Duration::ZERO, &large),
+        Err(QueueFull::Bytes { limit: 100 })
+    );
     assert!(
-        all.place(&new("b", "bob", "b", "x")).is_ok(),
+        all.place(Duration::ZERO, &new("b", "bob", "b", "x"))
+            .is_ok(),
         "bounds are of one account"
     );
     put(&mut all, 2, new("c", "alice", "c", "text"));
     let third = new("d", "alice", "d", "text");
-    assert_eq!(all.place(&third), Err(QueueFull::Writes { limit: 2 }));
-    let again = all.place(&new("a2", "alice", "a", "changed"));
+    assert_eq!(
+        all.place(Duration::ZERO, &third),
+        Err(QueueFull::Writes { limit: 2 })
+    );
+    let again = all.place(Duration::ZERO, &new("a2", "alice", "a", "changed"));
     assert_eq!(
         again,
         Ok(Place::InPlaceOf(1)),

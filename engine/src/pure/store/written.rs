@@ -61,17 +61,29 @@ pub struct Target {
     pub time_us: i64,
 }
 
+/// Space and URI.
+type Place = (Option<Arc<str>>, Arc<str>);
+
+impl Overlay {
+    fn place(&self) -> Place {
+        (self.space.clone(), self.uri.shared().clone())
+    }
+}
+
 /// What is shown of an outbox, and what of it the server has confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
-    /// Deletions of records that are not here, by URI: they may come yet.
-    deletions: HashMap<Arc<str>, Overlay>,
+    /// Deletions of records that are not here, by space and URI: they may come yet.
+    deletions: HashMap<Place, Overlay>,
     confirmed: Vec<u64>,
+    /// Entries that still show what another list has confirmed.
+    settled: Vec<u64>,
 }
 
 impl Writes {
     pub(super) fn clear(&mut self) {
         self.deletions.clear();
+        self.settled.clear();
     }
 
     pub(super) fn purge_space(&mut self, space: &str) {
@@ -84,8 +96,9 @@ impl Store {
     /// Shows what a write makes of its record. Nothing that a page edits by itself is touched.
     pub fn show_write(&mut self, overlay: Overlay, now_us: i64) {
         let id = overlay.written.id;
-        self.writes.deletions.remove(overlay.uri.as_str());
+        let had = self.writes.deletions.remove(&overlay.place()).is_some();
         let known = self.written_entry(&overlay.uri, overlay.space.as_ref());
+        let was_known = known.is_some();
         let was = known.as_ref().is_some_and(|it| it.written().is_some());
         let fits = was || self.optimistic.len() < MAX_OPTIMISTIC;
         match (&overlay.value, known) {
@@ -99,17 +112,19 @@ impl Store {
             (None, None) if self.synced && overlay.written.sent => {}
             (None, None) => {
                 if self.writes.deletions.len() < MAX_OPTIMISTIC {
-                    let uri = overlay.uri.shared().clone();
-                    self.writes.deletions.insert(uri, overlay.clone());
+                    let place = overlay.place();
+                    self.writes.deletions.insert(place, overlay.clone());
                 }
             }
         }
+        // One that has nothing to do with the record has no say.
+        let is_concerned = overlay.adds || had || was_known;
         let is_here = self.optimistic.iter().any(|it| {
             let entry = self.entries.get(*it);
             entry.is_some_and(|it| it.written().is_some_and(|it| it.id == id))
         });
-        let waits = is_here || self.writes.deletions.contains_key(overlay.uri.as_str());
-        if overlay.written.sent && !waits {
+        let waits = is_here || self.writes.deletions.contains_key(&overlay.place());
+        if overlay.written.sent && is_concerned && !waits {
             self.writes.confirmed.push(id);
         }
     }
@@ -192,14 +207,23 @@ impl Store {
         );
     }
 
-    /// Nothing is written to this record any more: shows what the server has.
-    pub fn withdraw_write(&mut self, uri: &str, space: Option<&Arc<str>>) {
-        self.writes.deletions.remove(uri);
+    /// Nothing is written to this record any more: shows what the server has. If that was `confirmed`, by this list or
+    /// another one, what was sent stays until this list has it, or comes whole without it.
+    pub fn withdraw_write(&mut self, uri: &str, space: Option<&Arc<str>>, confirmed: bool) {
+        self.writes.deletions.remove(&(space.cloned(), uri.into()));
         let written =
             |it: &&Arc<Entry>| it.written().is_some() && it.record.space.as_ref() == space;
         let Some(entry) = self.entries.of(uri).find(written).cloned() else {
             return;
         };
+        if confirmed && entry.written().is_some_and(|it| it.sent) {
+            self.writes.settled.push(entry.id);
+            return;
+        }
+        self.take_back(entry);
+    }
+
+    fn take_back(&mut self, entry: Arc<Entry>) {
         match entry.confirmed().cloned() {
             Some(base) => self.put(Some(&entry), base.record.clone(), base.live_time, None),
             None => self.remove(entry),
@@ -233,7 +257,8 @@ impl Store {
         let is_meant = |it: &&Arc<Entry>| {
             it.record.rkey() == rkey && did.is_none_or(|did| it.record.did() == did)
         };
-        if let Some(entry) = self.entries.iter().find(is_meant) {
+        // The first of the list: by default the newest.
+        if let Some(entry) = self.order.iter(&self.entries).find(is_meant) {
             let cid = entry.confirmed().and_then(|it| it.record.cid.as_deref());
             return Some(Target {
                 uri: entry.record.uri.clone(),
@@ -278,11 +303,11 @@ impl Store {
             value: None,
             time_us: entry.record.time_us,
             failed: entry.optimistic.as_ref().and_then(|it| it.failed.clone()),
-            adds: false,
+            // It was here.
+            adds: true,
         };
         if self.writes.deletions.len() < MAX_OPTIMISTIC {
-            let uri = overlay.uri.shared().clone();
-            self.writes.deletions.insert(uri, overlay);
+            self.writes.deletions.insert(overlay.place(), overlay);
         }
     }
 
@@ -291,27 +316,23 @@ impl Store {
         if self.writes.deletions.is_empty() {
             return;
         }
-        let uri = entry.record.uri.as_str();
-        let waiting = self.writes.deletions.get(uri);
-        if waiting.is_none_or(|it| it.space != entry.record.space) {
-            return;
-        }
-        if let Some(overlay) = self.writes.deletions.remove(uri) {
+        let record = &entry.record;
+        let place = (record.space.clone(), record.uri.shared().clone());
+        if let Some(overlay) = self.writes.deletions.remove(&place) {
             self.show_deletion(&overlay, entry);
         }
     }
 
     /// A record was deleted that the server never showed here: a write may wait for that.
     pub(super) fn deleted_unseen(&mut self, uri: &str) {
-        if let Some(overlay) = self.writes.deletions.remove(uri) {
-            match overlay.written.sent {
-                true => self.writes.confirmed.push(overlay.written.id),
-                false => {
-                    let uri = overlay.uri.shared().clone();
-                    self.writes.deletions.insert(uri, overlay);
-                }
+        let confirmed = &mut self.writes.confirmed;
+        self.writes.deletions.retain(|(_, it), overlay| {
+            let is_over = &**it == uri && overlay.written.sent;
+            if is_over && overlay.adds {
+                confirmed.push(overlay.written.id);
             }
-        }
+            !is_over
+        });
         let waits = |it: &&Arc<Entry>| it.written().is_some_and(|it| it.deletes && it.sent);
         let waiting = self.entries.of(uri).find(waits).cloned();
         if let Some(entry) = waiting {
@@ -324,11 +345,17 @@ impl Store {
     pub(super) fn confirm_deletions(&mut self) {
         let confirmed = &mut self.writes.confirmed;
         self.writes.deletions.retain(|_, it| {
-            if it.written.sent {
+            if it.written.sent && it.adds {
                 confirmed.push(it.written.id);
             }
             !it.written.sent
         });
+        for id in std::mem::take(&mut self.writes.settled) {
+            let entry = self.entries.get(id).cloned();
+            if let Some(entry) = entry.filter(|it| it.written().is_some_and(|it| it.sent)) {
+                self.take_back(entry);
+            }
+        }
         let gone = |it: &Arc<Entry>| {
             it.optimistic.as_ref().is_some_and(|it| it.base.is_none())
                 && it.written().is_some_and(|it| it.deletes && it.sent)

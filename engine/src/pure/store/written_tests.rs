@@ -132,7 +132,7 @@ fn a_refused_deletion_is_shown_again_and_what_is_withdrawn_is_as_the_server_has_
     assert!(!entry.is_going() && entry.optimistic.is_some());
     store.show_write(overlay(2, "new", Some(BODY)), 0);
     for rkey in ["k", "new"] {
-        store.withdraw_write(&format!("at://did:plc:a/c/{rkey}"), None);
+        store.withdraw_write(&format!("at://did:plc:a/c/{rkey}"), None, false);
     }
     assert_eq!(shown(&store), [(r#"{"text":"old"}"#.to_owned(), false)]);
     let told: Vec<Change> = store.take_changes().collect();
@@ -144,8 +144,14 @@ fn a_page_takes_no_write_back_and_a_watch_that_lacks_the_record_shows_none() {
     let mut store = with(&[]);
     let mut elsewhere = overlay(1, "k", Some(BODY));
     elsewhere.adds = false;
-    store.show_write(elsewhere, 0);
+    store.show_write(elsewhere.clone(), 0);
     assert!(store.is_empty());
+    // Nor has it a say in whether it is confirmed.
+    store.show_write(sent(elsewhere, None), 0);
+    let mut deletion = overlay(2, "k", None);
+    deletion.adds = false;
+    store.show_write(sent(deletion, None), 0);
+    assert!(store.take_confirmed().is_empty());
     store.show_write(overlay(1, "k", Some(BODY)), 0);
     let edit = crate::pure::store::edit::Edit::Remove {
         rkey: "k".into(),
@@ -166,4 +172,16 @@ fn a_conflict_is_told_with_the_servers_version() {
     assert_eq!(told["write"], 7);
     assert_eq!(told["serverValue"]["text"], "theirs");
     assert_eq!(told["value"]["text"], "mine");
+}
+
+#[test]
+fn what_another_list_has_confirmed_is_shown_until_this_one_has_it_or_comes_whole_without_it() {
+    let mut store = with(&[record("k", "old", None, 10)]);
+    store.show_write(sent(overlay(1, "k", Some(BODY)), None), 0);
+    store.withdraw_write("at://did:plc:a/c/k", None, true);
+    assert_eq!(shown(&store), [(BODY.to_owned(), true)]);
+    store.begin_snapshot();
+    store.confirm(record("k", "old", None, 10));
+    store.end_snapshot(None);
+    assert_eq!(shown(&store), [(r#"{"text":"old"}"#.to_owned(), false)]);
 }
