@@ -185,7 +185,7 @@ pub(crate) async fn retry_write<R: Runtime>(
     bridge.retry(webview.label(), &session, handle, id).await
 }
 
-/// Takes a write back.
+/// Takes a write back. Answers whether it is out: not if a sender has it at the moment.
 #[tauri::command]
 pub(crate) async fn discard_write<R: Runtime>(
     webview: Webview<R>,
@@ -193,7 +193,7 @@ pub(crate) async fn discard_write<R: Runtime>(
     session: String,
     handle: u32,
     id: u64,
-) -> Result<()> {
+) -> Result<bool> {
     let bridge = plugin.bridge();
     bridge.discard(webview.label(), &session, handle, id).await
 }

@@ -50,6 +50,8 @@ export function written(answer: unknown, account: string | undefined, actor: Act
   // One that is known already may have been told of since.
   const write = find(told.id) ?? queueOf(account).make(told, actor);
   write.actor = actor;
+  // It may be one that waits, in another form.
+  write.tell(told);
   return write.handle;
 }
 

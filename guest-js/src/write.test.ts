@@ -223,7 +223,7 @@ describe("retry", () => {
   test("disturbs nobody who does not await it, and shows in the state", async () => {
     const write = await failed();
     plugin.intercept = ({ command }) => {
-      if (command === "retry_write") throw { kind: "not-found", message: "no such write" };
+      if (command === "retry_write") throw { kind: "not-written", message: "no such write" };
     };
     void write.retry();
     await settled();
@@ -255,7 +255,7 @@ describe("discard", () => {
     const write = await put();
     settle(write.id, "confirmed");
     await becomes(write, "confirmed");
-    await expect(write.discard()).rejects.toMatchObject({ name: "WatchError", kind: "not-found" });
+    await expect(write.discard()).rejects.toMatchObject({ name: "WatchError", kind: "not-written" });
     expect(write.state).toBe("confirmed");
   });
 });
@@ -314,4 +314,27 @@ test("a write that is made while everything is being told is not lost for not be
   await becomes(first, "discarded");
   await vi.waitFor(() => expect(polls().length).toBeGreaterThan(1));
   expect(second.state).toBe("queued");
+});
+
+test("a write that a sender has is out only once that has come to nothing", async () => {
+  for (const end of ["sent", "discarded"] as const) {
+    const write = await put(end);
+    settle(write.id, "sending");
+    let isOver = false;
+    const discarded = write.discard().then(() => (isOver = true));
+    await vi.waitFor(() => expect(plugin.handles("discard_write").length).toBeGreaterThan(0));
+    await settled();
+    expect([write.state, isOver]).toEqual(["sending", false]);
+    settle(write.id, end);
+    await discarded;
+    expect(write.state).toBe(end);
+  }
+});
+
+test("a write that was changed in its place is another action", async () => {
+  const write = await put();
+  plugin.writes.rows.get(write.id)!.told.action = "delete";
+  settle(write.id, "sending");
+  await becomes(write, "sending");
+  expect(write.action).toBe("delete");
 });

@@ -81,8 +81,10 @@ export class LiveWrite {
 
   discard = async (): Promise<void> => {
     if (this.#now.state === "discarded") return;
-    await this.actor.act("discard_write", this.#now.id);
-    this.tell({ ...this.#now, state: "discarded", error: null });
+    const isOut = await this.actor.act("discard_write", this.#now.id);
+    if (isOut !== false) return this.tell({ ...this.#now, state: "discarded", error: null });
+    // A sender has it: it is taken back if that comes to nothing.
+    await this.#whenDecided();
   };
 
   /**
@@ -129,6 +131,18 @@ export class LiveWrite {
     return this.done;
   }
 
+  /** Fulfilled once it has left the queue, or the server has taken it. */
+  #whenDecided(): Promise<void> {
+    return new Promise((resolve) => {
+      const end = this.subscribe(() => {
+        if (!this.isGone && !isTaken(this.#now.state)) return;
+        resolve();
+        // The first call comes before there is anything to end.
+        queueMicrotask(() => end());
+      });
+    });
+  }
+
   #observe(): void {
     this.isObserved = true;
     if (!this.isGone) this.#keeper.observed(this);
@@ -161,9 +175,13 @@ export class LiveWrite {
 
 function handleOf(write: LiveWrite): Write {
   const { subscribe, retry, discard } = write;
-  const { id, uri, did, collection, rkey, action } = write.now;
+  const { id, uri, did, collection, rkey } = write.now;
   const handle = {
-    ...{ id, uri, did, collection, rkey, action, subscribe, retry, discard },
+    ...{ id, uri, did, collection, rkey, subscribe, retry, discard },
+    /** One that was not tried yet may have been changed. */
+    get action() {
+      return write.now.action;
+    },
     get state() {
       return write.now.state;
     },

@@ -50,16 +50,19 @@ impl Bridge {
         Ok(self.outbox()?.retry(id).await?)
     }
 
-    /// Takes a write of a handle's account back.
+    /// Takes a write of a handle's account back. Says whether it is out: not if a sender has it at the moment.
     pub(crate) async fn discard(
         &self,
         label: &str,
         session: &str,
         handle: u32,
         id: u64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.check_own(label, session, handle, id).await?;
-        Ok(self.outbox()?.discard(id).await?)
+        let outbox = self.outbox()?;
+        outbox.discard(id).await?;
+        let left = outbox.info(id).await;
+        Ok(left.is_none_or(|it| it.state.is_over()))
     }
 
     /// A page decides about the writes of the accounts whose watches it has.

@@ -53,7 +53,7 @@ export class FakeWrites {
   /** What becomes of a write. */
   settle(id: number, state: WritePayload["state"], error?: WriteFailure, serverValue?: unknown): Row {
     const row = this.rows.get(id);
-    if (!row) throw { kind: "not-found", message: `there is no write ${id}` };
+    if (!row) throw { kind: "not-written", message: `there is no write ${id}` };
     const { error: _, ...told } = row.told;
     const attempts = told.attempts + Number(state === "sending");
     row.told = { ...told, state, attempts, ...(error && { error }) };
@@ -64,17 +64,18 @@ export class FakeWrites {
 
   retry(id: number): null {
     const row = this.rows.get(id);
-    if (row?.told.state !== "failed") throw { kind: "not-found", message: `no write ${id} has failed` };
+    if (row?.told.state !== "failed") throw { kind: "not-written", message: `no write ${id} has failed` };
     this.settle(id, "queued");
     return null;
   }
 
-  discard(id: number): null {
-    if (!this.rows.has(id) || isOver(this.rows.get(id)!)) {
-      throw { kind: "not-found", message: `there is no write ${id}` };
-    }
+  /** Whether it is out: not if a sender has it. */
+  discard(id: number): boolean {
+    const row = this.rows.get(id);
+    if (!row || isOver(row)) throw { kind: "not-written", message: `there is no write ${id}` };
+    if (row.told.state === "sending") return false;
     this.settle(id, "discarded");
-    return null;
+    return true;
   }
 
   discardAll(account?: string): number {
