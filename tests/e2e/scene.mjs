@@ -2,7 +2,7 @@
 // Takes the programs from E2E_APPVIEW and E2E_CHAT, pictures of failures go to E2E_ARTIFACTS. The app's files are in
 // a folder of the scene's own, its tickets in the keyring of the session, where there is one.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -108,7 +108,11 @@ export class Scene {
     const createdAt = this.#times.get(rkey) ?? Date.now();
     this.#times.set(rkey, createdAt);
     const record = { ...body, createdAt: new Date(createdAt).toISOString() };
-    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record });
+    // Public records have a version, by which a write over another one is told.
+    const cid = this.isPublic
+      ? `bafyrei${createHash("sha256").update(JSON.stringify(record)).digest("hex")}`
+      : undefined;
+    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record, cid });
   }
 
   remove(rkey, did) {
