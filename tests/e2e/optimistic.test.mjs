@@ -116,14 +116,14 @@ describe("a message under way", { timeout: 300_000 }, () => {
   after(() => scene?.strike());
 
   step("is shown before the server has it, and then becomes the real one in the same element", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "I do";
     const rkey = await scene.write(text);
     await scene.is(rkey, "pending");
     await scene.watch(rkey);
     assert.ok(!(await onServer()).includes(rkey), "the server does not have it yet");
     assert.equal(await scene.window.run(() => document.querySelector("[data-testid=composer]").value), "");
-    scene.door.release();
+    await scene.takeWrites();
     await scene.is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
@@ -132,7 +132,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("stays where it is while others write, and arrives after what was written before it", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const first = ["18:42, and one at 20:10", await scene.write("18:42, and one at 20:10")];
     const second = ["Who books?", await scene.write("Who books?")];
     await scene.watch(second[1]);
@@ -140,7 +140,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     await scene.put(...other);
     await scene.window.until("bob's message is shown", () => document.querySelector("[data-rkey=m30]"));
     await scene.is(first[1], "pending");
-    scene.door.release();
+    await scene.takeWrites();
     await scene.is(second[1], "sent");
     await scene.went("pending", "sent");
     list = [...list, ...[first, second].map(([text, rkey]) => [rkey, ALICE, text]), other];
@@ -150,18 +150,18 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("that cannot be sent says so with the reason, and is sent when it is tried again", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "I book it tonight";
     const rkey = await scene.write(text);
     await scene.is(rkey, "pending");
     await scene.watch(rkey);
-    scene.door.lock();
+    await scene.refuse("a message needs a language");
     await scene.is(rkey, "failed");
-    assert.match(await scene.text("unsent"), /Not sent: the appview cannot be reached/);
+    assert.match(await scene.text("unsent"), /Not sent: a message needs a language/);
     await scene.shows("live", [...list, [rkey, ALICE, text]]);
     await scene.press("again");
     await scene.window.until("it has failed again", () => globalThis.watched.states.length === 4);
-    await scene.door.unlock();
+    await scene.takeWrites();
     await scene.press("again");
     await scene.is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
@@ -170,26 +170,25 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("that cannot be sent is gone for good when it is discarded", async () => {
-    scene.door.lock();
+    await scene.refuse("a message needs a language", 1);
     const rkey = await scene.write("Or rather not");
     await scene.is(rkey, "failed");
     await scene.press("discard");
     await scene.shows("live", list);
-    await scene.door.unlock();
     assert.ok(!(await onServer()).includes(rkey));
     const focused = await scene.window.run(() => document.activeElement.dataset.testid);
     assert.equal(focused, "composer");
   });
 
   step("outlives a reload of the page, and is sent", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "Two seats by the window";
     const rkey = await scene.write(text);
     await scene.is(rkey, "pending");
     await scene.window.reload();
     await scene.is(rkey, "pending");
     await scene.watch(rkey);
-    scene.door.release();
+    await scene.takeWrites();
     await scene.is(rkey, "sent");
     await scene.went("pending", "sent");
     list = [...list, [rkey, ALICE, text]];
@@ -197,11 +196,10 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("outlives a change of the transport, as one that failed does", async () => {
-    scene.door.lock();
+    await scene.refuse("a message needs a language", 1);
     const failed = await scene.write("And the sleeper back");
     await scene.is(failed, "failed");
-    await scene.door.unlock();
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "Booked";
     const rkey = await scene.write(text);
     await scene.is(rkey, "pending");
@@ -210,7 +208,7 @@ describe("a message under way", { timeout: 300_000 }, () => {
     const picture = await scene.window.screenshot();
     if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
     await scene.click("transport-ws");
-    scene.door.release();
+    await scene.takeWrites();
     await scene.is(rkey, "sent");
     await scene.is(failed, "failed");
     await scene.went("pending", "sent");

@@ -206,6 +206,16 @@ export class Scene {
     assert.deepEqual(await this.window.run(() => globalThis.watched), { states, wrong: [] });
   }
 
+  /** The server takes no write for now. */
+  holdWrites() {
+    return this.appview.control("fault", { on: "write", status: 503 });
+  }
+
+  /** Ends what `holdWrites` and `refuse` began. */
+  takeWrites() {
+    return this.appview.control("fault", {});
+  }
+
   /** The server takes no write, and says why; `times`: how many. */
   refuse(message, times) {
     const body = JSON.stringify({ error: "InvalidRecord", message });

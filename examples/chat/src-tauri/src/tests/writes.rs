@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tauri::{Manager, async_runtime};
-use tauri_plugin_contrail_sync::ContrailSync;
+use tauri_plugin_contrail_sync::{ContrailSync, engine::Secret};
 
 use super::{ALICE, Chat, SESSION};
 
@@ -89,8 +89,10 @@ fn a_session_that_has_ended_is_replaced_and_one_that_was_given_up_is_not() {
     page.sign("in", ALICE).unwrap();
     let expired = page.chat.server.pds_session_for(ALICE, 0).unwrap();
     let sync = page.chat.app.state::<ContrailSync>();
-    let name = format!("session:{ALICE}");
-    async_runtime::block_on(sync.set_secret(&name, expired)).unwrap();
+    let store = sync
+        .engine()
+        .store_secret("session:did:plc:alice", Secret::new(expired));
+    async_runtime::block_on(store).unwrap();
     let id = page.put(ALICE, "m2");
     page.arrives(id);
 
