@@ -1,12 +1,7 @@
 // What one writes shows before the server has it, and older messages come when they are asked for.
-// With E2E_SCREENSHOTS=1 the picture of messages under way goes to docs/optimistic.png.
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, Scene, step as stepOf } from "./scene.mjs";
-
-const PICTURE = join(import.meta.dirname, "../../docs/optimistic.png");
 
 /** Two pages and some more of older messages, the oldest first: the chat asks for 50 at a time. */
 const OLD = Array.from({ length: 110 }, (_, i) => [
@@ -204,9 +199,6 @@ describe("a message under way", { timeout: 300_000 }, () => {
     const rkey = await scene.write(text);
     await scene.is(rkey, "pending");
     await scene.watch(rkey);
-    await scene.window.still();
-    const picture = await scene.window.screenshot();
-    if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
     await scene.click("transport-ws");
     await scene.takeWrites();
     await scene.is(rkey, "sent");

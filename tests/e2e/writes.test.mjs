@@ -177,7 +177,7 @@ describe("what the server does with a write", { timeout: 300_000 }, () => {
     await scene.waiting(3);
     await scene.window.run(() => document.activeElement.blur());
     await scene.window.still();
-    const picture = await scene.window.screenshot();
+    const picture = await scene.window.screenshot("main");
     if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
   });
 });

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::config::{ChatConfig, Room};
 
 const ALICE: &str = "did:plc:alice";
+const BOB: &str = "did:plc:bob";
 const SESSION: &str = "0c8f5a3e-9f6d-4b1a-8c2d-0123456789ab";
 /// Longer than anything here takes.
 const LATE: Duration = Duration::from_secs(20);
@@ -32,7 +33,7 @@ struct Chat {
     space: String,
     app: App<MockRuntime>,
     /// Where its writes wait.
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Chat {
@@ -57,7 +58,7 @@ impl Chat {
             room: Some(Room::Space {
                 space_uri: space.clone(),
             }),
-            people: vec![ALICE.into()],
+            people: vec![ALICE.into(), BOB.into()],
             did: None,
             ticket_ttl_ms: None,
             poll_ms: None,
@@ -77,7 +78,7 @@ impl Chat {
             server,
             space,
             app,
-            _files: files,
+            files,
         }
     }
 
@@ -251,12 +252,12 @@ fn another_window_than_the_main_one_may_nothing() {
 #[test]
 fn a_kick_ends_the_watch_and_takes_the_records() {
     let chat = Chat::start("main");
-    chat.server.add_member(&chat.space, "did:plc:bob").unwrap();
+    chat.server.add_member(&chat.space, BOB).unwrap();
     let events = chat.events();
-    let options = json!({ "url": chat.messages(), "minter": "appview", "account": "did:plc:bob" });
+    let options = json!({ "url": chat.messages(), "minter": "appview", "account": BOB });
     chat.open(options).unwrap();
     chat.until(&events, |state| state["status"] == "live");
-    chat.server.kick(&chat.space, "did:plc:bob").unwrap();
+    chat.server.kick(&chat.space, BOB).unwrap();
     let state = chat.until(&events, |state| state["status"] == "closed");
     assert_eq!(state["error"]["kind"], "access-lost");
     assert_eq!(state["records"], json!([]));
