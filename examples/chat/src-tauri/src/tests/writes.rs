@@ -1,10 +1,12 @@
 //! What a page writes goes out as who wrote it, with a session that is in the vault.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use tauri::{Manager, async_runtime};
 use tauri_plugin_contrail_sync::{ContrailSync, engine::Secret};
 
-use super::{ALICE, Chat, SESSION};
+use super::{ALICE, Chat, LATE, SESSION};
 
 /// A page in the main window that follows the messages as alice, and has the sender for what she writes.
 struct Page {
@@ -33,7 +35,8 @@ impl Page {
 
     /// The write once `wanted` is true of it.
     fn until(&mut self, id: u64, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..100 {
+        let end = Instant::now() + LATE;
+        while Instant::now() < end {
             let args = json!({ "account": ALICE, "after": self.rev });
             let changes = self.chat.invoke("plugin:contrail-sync|watch_writes", args);
             let changes = changes.unwrap();
