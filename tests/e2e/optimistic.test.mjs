@@ -1,12 +1,7 @@
 // What one writes shows before the server has it, and older messages come when they are asked for.
-// With E2E_SCREENSHOTS=1 the picture of messages under way goes to docs/optimistic.png.
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, Scene, step as stepOf } from "./scene.mjs";
-
-const PICTURE = join(import.meta.dirname, "../../docs/optimistic.png");
 
 /** Two pages and some more of older messages, the oldest first: the chat asks for 50 at a time. */
 const OLD = Array.from({ length: 110 }, (_, i) => [
@@ -21,52 +16,6 @@ const SEED = [
 
 let scene;
 const step = (promise, run) => stepOf(() => scene, promise, run);
-
-/** Writes a message in the window; its rkey, once it is shown. */
-async function write(text) {
-  await scene.window.type("[data-testid=composer]", text);
-  await scene.click("send");
-  return scene.window.until(
-    `"${text}" is shown`,
-    (text) =>
-      [...document.querySelectorAll("[data-testid=message]")].find(
-        (message) => message.querySelector("[data-testid=text]").textContent.trim() === text,
-      )?.dataset.rkey,
-    [text],
-  );
-}
-
-/** Clicks what stands still. */
-async function press(testid) {
-  await scene.text(testid);
-  await scene.window.still();
-  await scene.click(testid);
-}
-
-/** Waits until a message is `sent`, `pending` or `failed`. */
-function is(rkey, state) {
-  const look = (rkey, state) => document.querySelector(`[data-rkey="${rkey}"]`)?.dataset.state === state;
-  return scene.window.until(`${rkey} is ${state}`, look, [rkey, state]);
-}
-
-/** From now on every change of the page is checked: the message is there once, in the same element. */
-function watch(rkey) {
-  return scene.window.run((rkey) => {
-    const find = () => [...document.querySelectorAll(`[data-rkey="${rkey}"]`)];
-    const [element] = find();
-    const seen = (globalThis.watched = { states: [element.dataset.state], wrong: [] });
-    new MutationObserver(() => {
-      const found = find();
-      if (found.length !== 1 || found[0] !== element) seen.wrong.push(`${found.length} elements`);
-      if (seen.states.at(-1) !== element.dataset.state) seen.states.push(element.dataset.state);
-    }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-  }, rkey);
-}
-
-/** The message that is watched was in these states one after the other, and never absent, doubled or replaced. */
-async function went(...states) {
-  assert.deepEqual(await scene.window.run(() => globalThis.watched), { states, wrong: [] });
-}
 
 /** What the server has, the newest first, as rkeys. */
 async function onServer() {
@@ -111,7 +60,7 @@ describe("older messages", { timeout: 300_000 }, () => {
       const [first] = list.at(-shown);
       await goUp();
       const before = await top(first);
-      await press("earlier");
+      await scene.press("earlier");
       await scene.shows("live", list.slice(-next));
       assert.equal(await top(first), before);
     }
@@ -140,8 +89,8 @@ describe("older messages", { timeout: 300_000 }, () => {
   });
 
   step("are left for one's own message as soon as it is written", async () => {
-    const rkey = await write("Thanks!");
-    await is(rkey, "sent");
+    const rkey = await scene.write("Thanks!");
+    await scene.is(rkey, "sent");
     const bottom = await scene.window.run(() => {
       const { clientHeight, scrollHeight, scrollTop } = document.querySelector("[role=region]");
       return scrollHeight - scrollTop - clientHeight < 2;
@@ -162,33 +111,33 @@ describe("a message under way", { timeout: 300_000 }, () => {
   after(() => scene?.strike());
 
   step("is shown before the server has it, and then becomes the real one in the same element", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "I do";
-    const rkey = await write(text);
-    await is(rkey, "pending");
-    await watch(rkey);
+    const rkey = await scene.write(text);
+    await scene.is(rkey, "pending");
+    await scene.watch(rkey);
     assert.ok(!(await onServer()).includes(rkey), "the server does not have it yet");
     assert.equal(await scene.window.run(() => document.querySelector("[data-testid=composer]").value), "");
-    scene.door.release();
-    await is(rkey, "sent");
+    await scene.takeWrites();
+    await scene.is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
     assert.ok((await onServer()).includes(rkey), "the server has it");
-    await went("pending", "sent");
+    await scene.went("pending", "sent");
   });
 
   step("stays where it is while others write, and arrives after what was written before it", async () => {
-    scene.door.hold();
-    const first = ["18:42, and one at 20:10", await write("18:42, and one at 20:10")];
-    const second = ["Who books?", await write("Who books?")];
-    await watch(second[1]);
+    await scene.holdWrites();
+    const first = ["18:42, and one at 20:10", await scene.write("18:42, and one at 20:10")];
+    const second = ["Who books?", await scene.write("Who books?")];
+    await scene.watch(second[1]);
     const other = ["m30", BOB, "I can ask at the counter"];
     await scene.put(...other);
     await scene.window.until("bob's message is shown", () => document.querySelector("[data-rkey=m30]"));
-    await is(first[1], "pending");
-    scene.door.release();
-    await is(second[1], "sent");
-    await went("pending", "sent");
+    await scene.is(first[1], "pending");
+    await scene.takeWrites();
+    await scene.is(second[1], "sent");
+    await scene.went("pending", "sent");
     list = [...list, ...[first, second].map(([text, rkey]) => [rkey, ALICE, text]), other];
     await scene.shows("live", list);
     const [newest, before] = await onServer();
@@ -196,71 +145,66 @@ describe("a message under way", { timeout: 300_000 }, () => {
   });
 
   step("that cannot be sent says so with the reason, and is sent when it is tried again", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "I book it tonight";
-    const rkey = await write(text);
-    await is(rkey, "pending");
-    await watch(rkey);
-    scene.door.lock();
-    await is(rkey, "failed");
-    assert.match(await scene.text("unsent"), /Not sent: the appview cannot be reached/);
+    const rkey = await scene.write(text);
+    await scene.is(rkey, "pending");
+    await scene.watch(rkey);
+    await scene.refuse("a message needs a language");
+    await scene.is(rkey, "failed");
+    assert.match(await scene.text("unsent"), /Not sent: a message needs a language/);
     await scene.shows("live", [...list, [rkey, ALICE, text]]);
-    await press("again");
+    await scene.press("again");
     await scene.window.until("it has failed again", () => globalThis.watched.states.length === 4);
-    await scene.door.unlock();
-    await press("again");
-    await is(rkey, "sent");
+    await scene.takeWrites();
+    await scene.press("again");
+    await scene.is(rkey, "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
-    await went("pending", "failed", "pending", "failed", "pending", "sent");
+    await scene.went("pending", "failed", "pending", "failed", "pending", "sent");
   });
 
   step("that cannot be sent is gone for good when it is discarded", async () => {
-    scene.door.lock();
-    const rkey = await write("Or rather not");
-    await is(rkey, "failed");
-    await press("discard");
+    await scene.refuse("a message needs a language", 1);
+    const rkey = await scene.write("Or rather not");
+    await scene.is(rkey, "failed");
+    await scene.press("discard");
     await scene.shows("live", list);
-    await scene.door.unlock();
     assert.ok(!(await onServer()).includes(rkey));
     const focused = await scene.window.run(() => document.activeElement.dataset.testid);
     assert.equal(focused, "composer");
   });
 
   step("outlives a reload of the page, and is sent", async () => {
-    scene.door.hold();
+    await scene.holdWrites();
     const text = "Two seats by the window";
-    const rkey = await write(text);
-    await is(rkey, "pending");
+    const rkey = await scene.write(text);
+    await scene.is(rkey, "pending");
     await scene.window.reload();
-    await is(rkey, "pending");
-    await watch(rkey);
-    scene.door.release();
-    await is(rkey, "sent");
-    await went("pending", "sent");
+    await scene.is(rkey, "pending");
+    await scene.watch(rkey);
+    await scene.takeWrites();
+    await scene.is(rkey, "sent");
+    await scene.went("pending", "sent");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
   });
 
   step("outlives a change of the transport, as one that failed does", async () => {
-    scene.door.lock();
-    const failed = await write("And the sleeper back");
-    await is(failed, "failed");
-    await scene.door.unlock();
-    scene.door.hold();
+    await scene.refuse("a message needs a language", 1);
+    const failed = await scene.write("And the sleeper back");
+    await scene.is(failed, "failed");
+    await scene.holdWrites();
     const text = "Booked";
-    const rkey = await write(text);
-    await is(rkey, "pending");
-    await watch(rkey);
-    await scene.window.still();
-    const picture = await scene.window.screenshot();
-    if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
+    const rkey = await scene.write(text);
+    await scene.is(rkey, "pending");
+    await scene.watch(rkey);
     await scene.click("transport-ws");
-    scene.door.release();
-    await is(rkey, "sent");
-    await is(failed, "failed");
-    await went("pending", "sent");
-    await press("discard");
+    await scene.takeWrites();
+    await scene.is(rkey, "sent");
+    await scene.is(failed, "failed");
+    await scene.went("pending", "sent");
+    await scene.press("discard");
     list = [...list, [rkey, ALICE, text]];
     await scene.shows("live", list);
   });

@@ -1,7 +1,8 @@
 // What the end-to-end tests have in common: a space on a real appview behind a door, and the chat in a window on it.
 // Takes the programs from E2E_APPVIEW and E2E_CHAT, pictures of failures go to E2E_ARTIFACTS. The app's files are in
 // a folder of the scene's own, its tickets in the keyring of the session, where there is one.
-import { randomBytes } from "node:crypto";
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -107,7 +108,11 @@ export class Scene {
     const createdAt = this.#times.get(rkey) ?? Date.now();
     this.#times.set(rkey, createdAt);
     const record = { ...body, createdAt: new Date(createdAt).toISOString() };
-    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record });
+    // Public records have a version, by which a write over another one is told.
+    const cid = this.isPublic
+      ? `bafyrei${createHash("sha256").update(JSON.stringify(record)).digest("hex")}`
+      : undefined;
+    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record, cid });
   }
 
   remove(rkey, did) {
@@ -123,6 +128,104 @@ export class Scene {
   text(testid) {
     const find = (id) => document.querySelector(`[data-testid=${id}]`)?.textContent.trim();
     return this.window.until(`there is ${testid}`, find, [testid]);
+  }
+
+  /** Writes a message in the window; its rkey, once it is shown. */
+  async write(text) {
+    await this.window.type("[data-testid=composer]", text);
+    await this.click("send");
+    return this.window.until(
+      `"${text}" is shown`,
+      (text) =>
+        [...document.querySelectorAll("[data-testid=message]")].find(
+          (message) => message.querySelector("[data-testid=text]").textContent.trim() === text,
+        )?.dataset.rkey,
+      [text],
+    );
+  }
+
+  /** Chooses `edit` or `delete` in a message's own menu. */
+  async choose(rkey, act) {
+    const message = `[data-rkey="${rkey}"]`;
+    await this.window.until(`${rkey} has a menu`, (it) => document.querySelector(it), [
+      `${message} [data-testid=more]`,
+    ]);
+    await this.window.still();
+    await this.window.click(`${message} [data-testid=more]`);
+    await this.window.click(`${message} [data-testid=${act}]`);
+  }
+
+  /** Gives a message another text in the window, once that is shown. */
+  async edit(rkey, text) {
+    await this.choose(rkey, "edit");
+    await this.text("editing");
+    await this.window.run(() => document.querySelector("[data-testid=composer]").select());
+    await this.window.type("[data-testid=composer]", text);
+    await this.click("send");
+    const shows = (rkey, text) =>
+      document.querySelector(`[data-rkey="${rkey}"] [data-testid=text]`)?.textContent.trim() === text;
+    await this.window.until(`${rkey} says ${text}`, shows, [rkey, text]);
+  }
+
+  /** Clicks what stands still. */
+  async press(testid) {
+    await this.text(testid);
+    await this.window.still();
+    await this.click(testid);
+  }
+
+  /** Waits until a message is `sent`, `pending` or `failed`. */
+  is(rkey, state) {
+    const look = (rkey, state) => document.querySelector(`[data-rkey="${rkey}"]`)?.dataset.state === state;
+    return this.window.until(`${rkey} is ${state}`, look, [rkey, state]);
+  }
+
+  /** Waits until the badge says that so many writes wait; none: that it is not there. */
+  waiting(count, ms) {
+    const look = (count) =>
+      Number(document.querySelector("[data-testid=waiting]")?.dataset.count ?? 0) === count;
+    return this.window.until(`${count} writes wait`, look, [count], ms);
+  }
+
+  /** From now on every change of the page is checked: the message is there once, in the same element. */
+  watch(rkey) {
+    return this.window.run((rkey) => {
+      const find = () => [...document.querySelectorAll(`[data-rkey="${rkey}"]`)];
+      const [element] = find();
+      const seen = (globalThis.watched = { states: [element.dataset.state], wrong: [] });
+      new MutationObserver(() => {
+        const found = find();
+        if (found.length !== 1 || found[0] !== element) seen.wrong.push(`${found.length} elements`);
+        if (seen.states.at(-1) !== element.dataset.state) seen.states.push(element.dataset.state);
+      }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    }, rkey);
+  }
+
+  /** The message that is watched was in these states one after the other, and never absent, doubled or replaced. */
+  async went(...states) {
+    assert.deepEqual(await this.window.run(() => globalThis.watched), { states, wrong: [] });
+  }
+
+  /** The server takes no write for now. */
+  holdWrites() {
+    return this.appview.control("fault", { on: "write", status: 503 });
+  }
+
+  /** Ends what `holdWrites` and `refuse` began. */
+  takeWrites() {
+    return this.appview.control("fault", {});
+  }
+
+  /** The server takes no write, and says why; `times`: how many. */
+  refuse(message, times) {
+    const body = JSON.stringify({ error: "InvalidRecord", message });
+    return this.appview.control("fault", { on: "write", status: 400, body, times });
+  }
+
+  /** What the server was asked to write, in order: `[method, rkey, whether it changed anything]`. */
+  async writesOnServer() {
+    const log = await this.appview.control("pdsLog", {});
+    return log.map(({ method, rkey, applied }) => [method.split(".").at(-1), rkey, applied]);
   }
 
   /** Waits until the app's cache holds this many records. */

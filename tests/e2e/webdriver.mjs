@@ -207,9 +207,10 @@ export class Window {
     });
   }
 
-  /** The page as a PNG. */
-  async screenshot() {
-    return Buffer.from(await call(this.#base, "GET", "/screenshot"), "base64");
+  /** The page as a PNG, or the first element in it that matches `selector`. */
+  async screenshot(selector) {
+    const of = selector ? `/element/${await this.#find(selector)}` : "";
+    return Buffer.from(await call(this.#base, "GET", `${of}/screenshot`), "base64");
   }
 
   /** Closes the window as its user would; resolves once the app has ended by itself. */

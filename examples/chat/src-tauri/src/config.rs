@@ -6,6 +6,9 @@ use tauri::{State, Url};
 /// Who may be signed in where nothing else is said.
 const PEOPLE: &str = "did:plc:alice,did:plc:bob,did:plc:carol,did:plc:dave";
 
+/// More windows than this nobody needs.
+const MAX_WINDOWS: u8 = 4;
+
 /// Who can use this chat, where it lives and which space it shows.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +27,9 @@ pub(crate) struct ChatConfig {
     /// `CHAT_POLL_MS`: how often to look for news where there are lists only, in milliseconds.
     #[serde(skip)]
     pub poll_ms: Option<u64>,
+    /// `CHAT_WINDOWS`: how many windows show the room; one by default, four at most.
+    #[serde(skip)]
+    pub windows: u8,
 }
 
 /// Where the messages are.
@@ -45,14 +51,6 @@ impl Room {
         match text.trim() {
             "public" => Self::Public,
             _ => Self::Space { space_uri: text },
-        }
-    }
-
-    /// The space to write to, if it is one.
-    pub(crate) fn space_uri(&self) -> Option<&str> {
-        match self {
-            Self::Public => None,
-            Self::Space { space_uri } => Some(space_uri),
         }
     }
 }
@@ -82,6 +80,9 @@ impl ChatConfig {
             did: signed_in,
             ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", var)?,
             poll_ms: number("CHAT_POLL_MS", var)?,
+            windows: number("CHAT_WINDOWS", var)?
+                .unwrap_or(1)
+                .clamp(1, MAX_WINDOWS),
         })
     }
 }
@@ -125,6 +126,13 @@ mod tests {
         assert_eq!(config.people.join(","), PEOPLE);
         assert_eq!(config.did, None);
         assert_eq!(config.appview.as_str(), "http://127.0.0.1:8788/");
+        assert_eq!(config.windows, 1);
+    }
+
+    #[test]
+    fn the_windows_have_a_bound() {
+        let windows = |number| read(&[("CHAT_WINDOWS", number)]).unwrap().windows;
+        assert_eq!(["0", "2", "200"].map(windows), [1, 2, MAX_WINDOWS]);
     }
 
     #[test]
@@ -166,6 +174,7 @@ mod tests {
             ("CHAT_PEOPLE", "did:plc:bob,carol"),
             ("CHAT_TICKET_TTL_MS", "soon"),
             ("CHAT_POLL_MS", "-1"),
+            ("CHAT_WINDOWS", "many"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("{name}: ")), "{error}");

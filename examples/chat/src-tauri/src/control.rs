@@ -1,4 +1,4 @@
-//! The development appview's control calls: where messages go, and where tickets come from.
+//! The development appview's control calls: where tickets and sessions come from.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Appview {
     }
 
     /// `POST <base>/control/<call>`; the answer's JSON.
-    pub(crate) async fn control(&self, call: &str, body: &Value) -> Result<Value, AppviewError> {
+    async fn control(&self, call: &str, body: &Value) -> Result<Value, AppviewError> {
         let base = self.base.as_str().trim_end_matches('/');
         let request = self
             .client
@@ -82,8 +82,19 @@ impl Appview {
             "hydrate": ["reactions"],
             "ttlMs": ttl_ms,
         });
-        match self.control("ticket", &ask).await?.get("ticket") {
-            Some(Value::String(ticket)) => Ok(ticket.clone()),
+        self.text("ticket", "ticket", &ask).await
+    }
+
+    /// A session of `did` with the PDS that the appview plays.
+    pub(crate) async fn session(&self, did: &str) -> Result<String, AppviewError> {
+        let ask = json!({ "did": did });
+        self.text("pdsSession", "accessJwt", &ask).await
+    }
+
+    /// A text in a call's answer.
+    async fn text(&self, call: &str, field: &str, body: &Value) -> Result<String, AppviewError> {
+        match self.control(call, body).await?.get(field) {
+            Some(Value::String(text)) => Ok(text.clone()),
             _ => Err(AppviewError::NoSense),
         }
     }

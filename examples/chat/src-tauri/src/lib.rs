@@ -1,5 +1,5 @@
-//! A chat over a contrail appview: the messages come through `tauri-plugin-contrail-sync`, what one writes
-//! goes to the development appview's control port, which mints the tickets, too.
+//! A chat over a contrail appview: messages come and go through `tauri-plugin-contrail-sync`. The development appview
+//! plays the PDS that they are written to; its control port gives tickets and sessions.
 
 mod config;
 mod control;
@@ -9,12 +9,17 @@ mod tests;
 
 use std::{error::Error, time::Duration};
 
-use tauri::{Context, Runtime};
-use tauri_plugin_contrail_sync::{Builder, tickets::MintRequest};
+use tauri::{App, Context, Runtime, WebviewUrl, WebviewWindowBuilder};
+use tauri_plugin_contrail_sync::{
+    Builder,
+    tickets::MintRequest,
+    writing::{Limits, SendRequest},
+};
 use tracing_subscriber::EnvFilter;
 
 use config::ChatConfig;
 use control::Appview;
+use send::Pds;
 
 /// Runs the app until its last window is closed.
 ///
@@ -44,21 +49,43 @@ fn set_up<R: Runtime>(
         Some(millis) => plugin.poll_interval(Duration::from_millis(millis)),
         None => plugin,
     };
-    let plugin =
-        plugin
-            .base_url(config.appview.clone())
-            .minter("appview", move |request: MintRequest| {
-                let appview = minter.clone();
-                async move { appview.mint(&request, ttl_ms).await }
-            });
+    let pds = Pds::new(appview, &config);
+    let (sender, windows) = (pds.clone(), config.windows);
+    // One at a time: messages arrive in the order in which they were written.
+    let mut limits = Limits::default();
+    limits.parallel = 1;
+    let plugin = plugin
+        .base_url(config.appview.clone())
+        .minter("appview", move |request: MintRequest| {
+            let appview = minter.clone();
+            async move { appview.mint(&request, ttl_ms).await }
+        })
+        .sender("pds", move |request: SendRequest| {
+            sender.clone().send(request)
+        })
+        .outbox_limits(limits);
     Ok(app
         .plugin(plugin.build())
-        .manage(appview)
+        .manage(pds)
         .manage(config)
+        .setup(move |app| Ok(open_more(app, windows)?))
         .invoke_handler(tauri::generate_handler![
             config::chat_config,
-            send::send_message
+            send::sign_in,
+            send::sign_out
         ]))
+}
+
+/// Opens further windows beside the first one, so that there are `windows`.
+fn open_more<R: Runtime>(app: &App<R>, windows: u8) -> tauri::Result<()> {
+    for number in 2..=windows {
+        WebviewWindowBuilder::new(app, format!("main-{number}"), WebviewUrl::default())
+            .title(format!("Contrail chat {number}"))
+            .inner_size(1000.0, 720.0)
+            .min_inner_size(420.0, 480.0)
+            .build()?;
+    }
+    Ok(())
 }
 
 /// The app's configuration, capabilities and front end.

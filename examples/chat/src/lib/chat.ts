@@ -38,15 +38,26 @@ export interface ChatConfig {
 
 export const chatConfig = (): Promise<ChatConfig> => invoke("chat_config");
 
+/** Gives `did` a session to write with, which stays in Rust. Rejects with a text for people. */
+export const signIn = (did: string): Promise<void> => invoke("sign_in", { did });
+
+/** Ends it. Rejects with a text for people. */
+export const signOut = (did: string): Promise<void> => invoke("sign_out", { did });
+
+/** What is written goes out through Rust, and what is being deleted shows until it is gone. */
+const WRITES = { sender: { sender: "pds" }, showDeleted: true };
+
 /**
  * The live list of what everybody writes for all to see, with the handles of those who do. There is no ticket: whatever the
  * appview's version is, `auto` finds the way that it knows.
  */
-function watchEverybody(transport: Transport): WatchStore<MessageBody> {
+function watchEverybody(did: string, transport: Transport): WatchStore<MessageBody> {
   const query = new URLSearchParams({ ...HYDRATED, profiles: "true" });
   return createWatchStore<MessageBody>({
+    ...WRITES,
     url: `/xrpc/com.example.message.listRecords?${query}`,
     transport,
+    account: did,
     sort: { by: "value.createdAt", order: "desc" },
     logger: console,
   });
@@ -54,7 +65,7 @@ function watchEverybody(transport: Transport): WatchStore<MessageBody> {
 
 /** The live list of a room's messages, newest first. */
 export function watchMessages(room: Room, did: string, transport: Transport): WatchStore<MessageBody> {
-  return room.kind === "public" ? watchEverybody(transport) : watchSpace(room.spaceUri, did, transport);
+  return room.kind === "public" ? watchEverybody(did, transport) : watchSpace(room.spaceUri, did, transport);
 }
 
 /**
@@ -68,6 +79,7 @@ function watchSpace(spaceUri: string, did: string, transport: Transport): WatchS
     spaceUri,
   });
   return createWatchStore<MessageBody>({
+    ...WRITES,
     url: `/xrpc/com.example.message.watchRecords?${query}`,
     transport,
     sort: { by: "value.createdAt", order: "desc" },
@@ -75,21 +87,4 @@ function watchSpace(spaceUri: string, did: string, transport: Transport): WatchS
     mintTicket: { minter: "appview" },
     logger: console,
   });
-}
-
-/** Stores a message of `did`; it shows up when the watch brings it. Rejects with a text for people. */
-export function postMessage(did: string, rkey: string, record: MessageBody): Promise<void> {
-  return invoke("send_message", { did, rkey, record });
-}
-
-const SORTABLE = "234567abcdefghijklmnopqrstuvwxyz";
-
-/** A record key that sorts by time: 53 bits of microseconds and 10 random bits, 13 characters of base 32. */
-export function recordKey(now = Date.now()): string {
-  const random = crypto.getRandomValues(new Uint16Array(2));
-  const micros = BigInt(now) * 1000n + BigInt((random[0] ?? 0) % 1000);
-  let bits = (micros << 10n) | BigInt((random[1] ?? 0) % 1024);
-  let key = "";
-  for (let i = 0; i < 13; i++, bits >>= 5n) key = SORTABLE.charAt(Number(bits & 31n)) + key;
-  return key;
 }

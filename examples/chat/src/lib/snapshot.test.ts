@@ -1,6 +1,6 @@
 import { WatchError } from "tauri-plugin-contrail-sync-api";
 import { describe, expect, test } from "vitest";
-import { absent, accessLost, follow, type Messages, NOTHING, without } from "./snapshot.js";
+import { accessLost, follow, type Messages, NOTHING, without } from "./snapshot.js";
 
 const records = [{ rkey: "m1" }] as unknown as Messages["records"];
 const live: Messages = { ...NOTHING, records, status: "live" };
@@ -38,15 +38,8 @@ describe("what was just written", () => {
     expect(follow(list("live", b, a), list("connecting", c, again))).toEqual(list("connecting", c, again, a));
   });
 
-  test("stays in its place while another store is still to show it", () => {
-    const { records } = list("live", c, b);
-    const carried = absent(records, list("snapshot", c, a).records);
-    expect(follow(list("live", c, b, a), list("snapshot", c, a), carried).records).toEqual([c, b, a]);
-    expect(absent(carried, list("snapshot", c, b, a).records)).toEqual([]);
-  });
-
   test("goes with the rest when the watch is over", () => {
-    expect(follow(list("live", c, a), list("closed"), list("live", c).records).records).toEqual([]);
+    expect(follow(list("live", c, a), list("closed")).records).toEqual([]);
   });
 
   test("is nothing but what the store says once that is live", () => {

@@ -16,26 +16,16 @@ export const NOTHING: Messages = {
 /**
  * What to show after a store's `next` snapshot: a new store of the same person, over another transport, begins
  * with nothing but what that person has just written, and the messages on screen stay until it has its own.
- * `carried` are messages that the store is about to show: they stay on screen, too.
  */
-export function follow(shown: Messages, next: Messages, carried: readonly MessageRecord[] = []): Messages {
+export function follow(shown: Messages, next: Messages): Messages {
   const { records, status } = next;
-  if (status === "closed") return next;
-  const begins = status !== "live" && records.every((it) => it.optimistic);
-  const kept = absent(begins ? shown.records : carried, records);
+  const begins = status !== "closed" && status !== "live" && records.every((it) => it.optimistic);
+  if (!begins) return next;
+  const there = new Set(records.map((it) => it.uri));
+  const kept = shown.records.filter((it) => !there.has(it.uri));
   if (kept.length === 0) return next;
   const profiles = { ...shown.profiles, ...next.profiles };
   return { ...next, profiles, records: [...records, ...kept].sort((a, b) => writtenAt(b) - writtenAt(a)) };
-}
-
-/** Those of `messages` that are not among `records`. */
-export function absent(
-  messages: readonly MessageRecord[],
-  records: readonly MessageRecord[],
-): readonly MessageRecord[] {
-  if (messages.length === 0) return messages;
-  const there = new Set(records.map((it) => it.uri));
-  return messages.filter((it) => !there.has(it.uri));
 }
 
 /** The same without one message. */

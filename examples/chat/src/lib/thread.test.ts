@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type MessageRecord, recordKey } from "./chat.js";
+import type { MessageRecord } from "./chat.js";
 import { dayName } from "./dates.js";
 import { person, spaceName } from "./people.js";
 import { arrivals, people, thread } from "./thread.js";
@@ -111,6 +111,26 @@ describe("a thread", () => {
     ]);
   });
 
+  test("says what is being deleted, and what the server has where that was changed meanwhile", () => {
+    const conflict = { name: "conflict", message: "it was changed" };
+    const failed = { optimistic: "failed", optimisticError: conflict };
+    const rows = thread(
+      [
+        message("bob", "d", 3, failed),
+        message("bob", "c", 2, { ...failed, serverValue: { text: "theirs" } }),
+        message("bob", "b", 1, { optimistic: "pending", deleted: true }),
+        message("bob", "a", 0),
+      ],
+      "",
+    );
+    expect(rows.map(({ deleted, conflict }) => [deleted, conflict])).toEqual([
+      [false, null],
+      [true, null],
+      [false, { theirs: "theirs" }],
+      [false, { theirs: null }],
+    ]);
+  });
+
   test("tells what came in from what is merely older", () => {
     const [a, b, c, d] = ["a", "b", "c", "d"].map((rkey, i) => message("bob", rkey, i));
     const rows = thread([d!, c!, b!, a!], "");
@@ -132,12 +152,6 @@ test("a did and a space have names", () => {
   expect(person("did:plc:alice")).toMatchObject({ name: "Alice", initial: "A" });
   expect(person("did:web:example.com").name).toBe("Example com");
   expect(spaceName("ats://did:plc:alice/com.example.space/river-house")).toBe("River house");
-});
-
-test("a record key has 13 characters and sorts by time", () => {
-  const keys = [0, 1, 1000, NOON, NOON + 1].map((now) => recordKey(now));
-  expect(keys.every((key) => /^[2-7a-z]{13}$/.test(key))).toBe(true);
-  expect([...keys].sort()).toEqual(keys);
 });
 
 test("days near today go by their relation to it", () => {

@@ -20,6 +20,10 @@ export interface Row {
   state: "sent" | "pending" | "failed";
   /** Why it failed. */
   reason: string;
+  /** Is being deleted, or could not be. */
+  deleted: boolean;
+  /** Why it failed, if it is that the message was changed meanwhile: the text that it has there, or nothing if it is gone. */
+  conflict: { theirs: string | null } | null;
 }
 
 /** What a message answers; without an author if it is not to be had any more. */
@@ -64,6 +68,8 @@ export function thread(records: readonly MessageRecord[], me: string): Row[] {
       reactions: reactions(record["reactions"], me),
       state: record.optimistic ?? "sent",
       reason: record.optimisticError?.message ?? "",
+      deleted: record.deleted === true,
+      conflict: conflict(record),
     });
   }
   return rows;
@@ -95,6 +101,11 @@ function quote(record: MessageRecord, byUri: Map<string, MessageRecord>): Quote 
   const did = field(parent, "did");
   if (typeof did !== "string") return { uri, author: null, text: "This message is gone." };
   return { uri, author: person(did), text: textOf(field(parent, "value")) };
+}
+
+function conflict({ optimisticError, serverValue }: MessageRecord): Row["conflict"] {
+  if (optimisticError?.name !== "conflict") return null;
+  return { theirs: serverValue === undefined ? null : textOf(serverValue) };
 }
 
 function reactions(children: unknown, me: string): Reaction[] {

@@ -13,6 +13,19 @@ use super::{ALICE, Chat, SESSION, invoke_in, kind};
 
 const OTHER_SESSION: &str = "7d1b2c3e-0f6d-4b1a-8c2d-0123456789ab";
 
+/// Every command that the permission to write allows.
+const WRITES: [&str; 9] = [
+    "put_record",
+    "delete_record",
+    "retry_write",
+    "discard_write",
+    "watch_writes",
+    "pending_writes",
+    "discard_writes",
+    "next_tid",
+    "answer_send",
+];
+
 /// Every command that the plugin has, by the permissions made for them.
 fn commands() -> Vec<String> {
     let made = concat!(
@@ -41,7 +54,8 @@ fn arguments(chat: &Chat) -> Value {
     json!({
         "session": SESSION,
         "handle": 1,
-        "options": { "url": chat.messages(), "minter": "appview", "account": ALICE },
+        "options": { "url": chat.messages(), "minter": "appview", "account": ALICE,
+            "sender": { "sender": "pds" } },
         "rev": 1,
         "nonce": 1,
         "edit": { "op": "remove", "rkey": "m1" },
@@ -49,7 +63,22 @@ fn arguments(chat: &Chat) -> Value {
         "ticket": "x",
         "name": "x",
         "value": "x",
+        "write": { "did": ALICE, "value": { "text": "hi" } },
+        "id": 1,
+        "did": ALICE,
+        "rkey": "m1",
+        "after": 1,
+        "outcome": { "sent": true },
     })
+}
+
+/// The same for one command: a write's nonce is a text.
+fn arguments_of(command: &str, all: &Value) -> Value {
+    let mut args = all.clone();
+    if WRITES.contains(&command) {
+        args["nonce"] = "n1".into();
+    }
+    args
 }
 
 fn call(window: &WebviewWindow<MockRuntime>, command: &str, args: &Value) -> Result<Value, Value> {
@@ -83,6 +112,24 @@ fn the_default_permission_stores_no_secrets() {
         let answer = call(&chat.window, command, &arguments(&chat));
         assert!(is_denied(&answer, command), "{command}: {answer:?}");
     }
+}
+
+#[test]
+fn the_default_permission_writes_nothing() {
+    let chat = Chat::start("main");
+    let reader = window(
+        &chat,
+        "reader",
+        json!(["core:default", {
+            "identifier": "contrail-sync:default",
+            "allow": [{ "url": "http://127.0.0.1:*/*" }],
+        }]),
+    );
+    for command in WRITES {
+        let answer = call(&reader, command, &arguments(&chat));
+        assert!(is_denied(&answer, command), "{command}: {answer:?}");
+    }
+    assert!(chat.server.pds_log().is_empty());
 }
 
 #[test]
@@ -186,7 +233,7 @@ fn another_windows_session_and_handle_are_of_no_use() {
         json!(["core:default", {
             "identifier": "contrail-sync:default",
             "allow": [{ "url": "http://127.0.0.1:*/*" }],
-        }]),
+        }, "contrail-sync:allow-writes"]),
     );
     // All that the app's events bring to this window, whoever they are for.
     let (sender, overheard) = mpsc::channel();
@@ -207,13 +254,18 @@ fn another_windows_session_and_handle_are_of_no_use() {
         "edit_watch",
         "load_more",
         "refresh_watch",
+        "put_record",
+        "delete_record",
+        "retry_write",
+        "discard_write",
     ] {
-        let refused = kind(call(&side, command, &args));
+        let refused = kind(call(&side, command, &arguments_of(command, &args)));
         assert_eq!(refused, "unknown-watch", "{command}");
     }
     assert_eq!(call(&side, "renew_session", &args), Ok(json!([])));
     assert_eq!(call(&side, "close_watch", &args), Ok(Value::Null));
     assert_eq!(call(&side, "answer_mint", &args), Ok(Value::Null));
+    assert_eq!(call(&side, "answer_send", &args), Ok(Value::Null));
     // The main window's watch is as it was, and tells it alone.
     let rev = live["rev"].clone();
     let message = Put {
@@ -374,16 +426,20 @@ fn whatever_a_page_sends_the_app_lives_and_answers() {
     let mut rng = Rng::with_seed(seed);
     let (honest, commands) = (arguments(&chat), commands());
     for _ in 0..number("ATTACK_CASES").unwrap_or(4_000) {
-        let mut args = honest.clone();
+        let command = &*commands[rng.usize(..commands.len())];
+        let mut args = arguments_of(command, &honest);
         args["options"]["url"] = "http://127.0.0.1:9/xrpc/com.example.message.watchRecords".into();
         spoil(&mut rng, &mut args);
         if !args.is_object() {
             continue;
         }
-        let command = &*commands[rng.usize(..commands.len())];
         // A watch that is there makes one a second.
         if command == "refresh_watch" && rng.u32(..32) > 0 {
             continue;
+        }
+        // It waits for news, unless it is to tell all that there is.
+        if command == "watch_writes" && args["after"].is_number() {
+            args["after"] = 0.into();
         }
         if let Err(error) = call(&chat.window, command, &args) {
             // Tauri's own words, or ours.

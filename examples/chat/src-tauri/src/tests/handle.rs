@@ -56,6 +56,7 @@ fn windowless() -> (App<MockRuntime>, Server, OpenSpace) {
         appview: server.url().parse().unwrap(),
         room: None,
         poll_ms: None,
+        windows: 1,
         people: vec![ALICE.into()],
         did: None,
         ticket_ttl_ms: None,

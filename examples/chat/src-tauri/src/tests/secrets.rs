@@ -13,16 +13,15 @@ use serde_json::json;
 use tauri::{Listener, Manager, async_runtime};
 use tauri_plugin_contrail_sync::{Builder, ContrailSync, tickets::HttpMinter};
 
-use super::{ALICE, Chat, SESSION};
+use super::{ALICE, BOB, Chat, SESSION};
 use session::{Machine, Session, on};
 
-const BOB: &str = "did:plc:bob";
 /// What every ticket for a space begins with: `{"topics":["space:` in base64.
 const TICKET: &str = "eyJ0b3BpY3MiOlsic3BhY2U6";
 const SECRET: &str = "hush-this-is-the-session-secret";
 
 #[test]
-fn a_ticket_is_found_in_the_keyring_and_nowhere_else() {
+fn tickets_and_sessions_are_found_in_the_keyring_and_nowhere_else() {
     on(Machine::Keyring, async |session| {
         // Tauri has a runtime of its own, which cannot be entered from within this one.
         std::thread::scope(|threads| {
@@ -62,14 +61,27 @@ fn from_sign_in_to_kick(session: &Session) {
     )
     .unwrap();
 
-    let options =
-        json!({ "url": chat.messages(), "minter": "appview", "account": BOB, "transport": "ws" });
+    // What every session with the PDS begins with.
+    let session_of_bob = chat.server.pds_session(BOB).unwrap();
+    let (pds, _) = session_of_bob.split_once('.').unwrap();
+    let signed_in = chat.invoke("sign_in", json!({ "did": BOB })).unwrap();
+    let options = json!({ "url": chat.messages(), "minter": "appview", "account": BOB, "transport": "ws",
+        "sender": { "sender": "pds" } });
     let opened = chat.invoke(
         "plugin:contrail-sync|open_watch",
         json!({ "session": SESSION, "handle": 2, "options": options }),
     );
     opened.unwrap();
-    let live = until(&chat, &events, |state| state["status"] == "live");
+    until(&chat, &events, |state| state["status"] == "live");
+    let write = json!({ "did": BOB, "rkey": "m2", "value": { "text": "hi" } });
+    let args = json!({ "session": SESSION, "handle": 2, "nonce": "n", "write": write });
+    let written = chat
+        .invoke("plugin:contrail-sync|put_record", args)
+        .unwrap();
+    let live = until(&chat, &events, |state| {
+        let mut records = state["records"].as_array().into_iter().flatten();
+        records.any(|it| it["rkey"] == "m2" && it["optimistic"].is_null())
+    });
     async_runtime::block_on(sync.engine().flush(super::LATE));
     let kept = keyring();
     assert!(
@@ -77,6 +89,10 @@ fn from_sign_in_to_kick(session: &Session) {
         "the ticket is in the keyring"
     );
     assert!(kept.iter().any(|it| it == SECRET), "so is the secret");
+    assert!(
+        kept.iter().any(|it| it.starts_with(pds)),
+        "and the session with the PDS"
+    );
     let files = found_in(dir.path(), TICKET);
 
     chat.server.kick(&chat.space, BOB).unwrap();
@@ -97,11 +113,13 @@ fn from_sign_in_to_kick(session: &Session) {
     );
     let log = session.log();
     assert!(log.contains("contrail_sync_engine"), "the engine logged");
-    for secret in [TICKET, SECRET] {
+    for secret in [TICKET, SECRET, pds] {
         for (what, text) in [
             ("the log", &log),
             ("an event", &said),
             ("an error", &failed.to_string()),
+            ("a sign-in", &signed_in.to_string()),
+            ("a write", &written.to_string()),
             ("a state", &live.to_string()),
             ("the last state", &closed.to_string()),
         ] {
@@ -111,6 +129,7 @@ fn from_sign_in_to_kick(session: &Session) {
             assert_eq!(place, None, "{what} holds a secret");
         }
         assert_eq!(found_in(dir.path(), secret), Vec::<String>::new());
+        assert_eq!(found_in(chat.files.path(), secret), Vec::<String>::new());
         assert_eq!(
             found_in(Path::new(&std::env::var("HOME").unwrap()), secret),
             Vec::<String>::new()
