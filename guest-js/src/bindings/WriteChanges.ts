@@ -10,7 +10,7 @@ export type WriteChanges = {
  */
 rev: number, 
 /**
- * These are all that there are, not only those that changed.
+ * These are all that there are, and those that are over since a moment ago; not only those that changed.
  */
 whole: boolean, 
 /**
