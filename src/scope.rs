@@ -29,6 +29,8 @@ pub(crate) enum PatternError {
     Syntax(urlpattern::Error),
     /// A `]` without a `[`, which the parser of patterns does not survive.
     Bracket,
+    /// A `(` that opens no group. The parser goes on in the middle of it, where nothing is what it seems.
+    Group,
     /// A colon before a word, as in `did:plc:alice`: the standard reads a group there that any text fits.
     NamedGroup(String),
 }
@@ -38,6 +40,9 @@ impl fmt::Display for PatternError {
         match self {
             Self::Syntax(error) => error.fmt(f),
             Self::Bracket => f.write_str("a `]` in it has no `[` before"),
+            Self::Group => f.write_str(
+                "a `(` in it opens no group: one is not empty, is closed, and has plain ASCII inside",
+            ),
             Self::NamedGroup(name) => write!(
                 f,
                 "`:{name}` in it is a named group, which allows any text: write `\\:{name}` for a colon, `\\\\:{name}` in JSON, and `*` for any text"
@@ -77,6 +82,9 @@ impl std::str::FromStr for Entry {
     /// Parses a pattern of the URL Pattern standard. A pattern without a path allows every path, one
     /// without a query every query, as in Tauri's HTTP plugin.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !has_whole_groups(text) {
+            return Err(PatternError::Group);
+        }
         if closes_what_is_not_open(text) {
             return Err(PatternError::Bracket);
         }
@@ -111,6 +119,40 @@ impl std::str::FromStr for Entry {
             pattern: UrlPattern::parse(init, Default::default())?,
         })
     }
+}
+
+/// Whether each `(` opens a group as the standard has them.
+fn has_whole_groups(pattern: &str) -> bool {
+    let mut chars = pattern.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '(' if !ends_a_group(&mut chars) => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+/// Reads a group from behind its `(` to its end, if it is one.
+fn ends_a_group(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    if matches!(chars.peek(), Some('?' | ')')) {
+        return false;
+    }
+    let mut depth = 1_usize;
+    while let Some(char) = chars.next() {
+        match char {
+            _ if !char.is_ascii() => return false,
+            '\\' if !chars.next().is_some_and(|it| it.is_ascii()) => return false,
+            // Groups within are such as name or capture nothing.
+            '(' if chars.peek() != Some(&'?') => return false,
+            '(' => depth += 1,
+            ')' if depth == 1 => return true,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Whether a bracket is closed that was not opened since the host began. Those in groups are no brackets.
@@ -360,6 +402,32 @@ mod tests {
             ] {
                 assert!(!allows(&scope, url), "{pattern} {url}");
             }
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_none_is_refused_and_brackets_in_it_harm_nobody() {
+        for bad in [
+            "https://(.emh=]d",
+            "https://()]",
+            "https://(?]",
+            "https://(é])",
+            r"https://(\é])",
+            r"https://(]\",
+            "https://(a(b)])",
+            "https://(a(",
+            "https://a.example/(",
+        ] {
+            let error = bad.parse::<Entry>().unwrap_err();
+            assert!(matches!(error, PatternError::Group), "{bad}: {error}");
+        }
+        for good in [
+            "https://a.example/([a-z]+)",
+            r"https://a.example/\(x",
+            "https://a.example/(a(?:b)c)",
+            r"https://a.example/(\)x)",
+        ] {
+            good.parse::<Entry>().unwrap();
         }
     }
 
