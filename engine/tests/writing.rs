@@ -476,3 +476,70 @@ async fn more_than_may_wait_is_refused_and_nothing_is_dropped() {
     app.say("2", "the same record again").await;
     assert_eq!(app.waiting().await.len(), 3);
 }
+
+#[tokio::test]
+async fn what_one_process_changes_or_takes_back_the_other_does_not_send() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outbox.sqlite");
+    let (lounge, pds) = (Lounge::open().await, Pds::default());
+    pds.offline(true);
+    let first = App::start(&lounge, &pds, Some(&file)).await;
+    until_live(&first.watch).await;
+    // The first one is tried, and its account waits then.
+    for rkey in ["tried", "changed", "gone"] {
+        first.say(rkey, "as it was").await;
+    }
+    let second = App::start(&lounge, &pds, Some(&file)).await;
+    until_live(&second.watch).await;
+    while second.waiting().await.len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let changed = second.say("changed", "as it is").await;
+    let writes = second.engine.outbox().unwrap().writes(None).await;
+    let gone = writes.iter().find(|it| it.rkey == "gone").unwrap().id;
+    second.engine.outbox().unwrap().discard(gone).await.unwrap();
+    pds.offline(false);
+    first.engine.wake().await;
+    changed.done().await.unwrap();
+    first.until_empty().await;
+    let arrived: Vec<_> = pds
+        .arrived()
+        .into_iter()
+        .map(|it| (it.0, it.1.unwrap()))
+        .collect();
+    let expected = [("tried", "as it was"), ("changed", "as it is")];
+    assert_eq!(
+        arrived,
+        expected.map(|(rkey, text)| (rkey.to_owned(), text.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn another_watch_of_the_account_has_no_say_in_what_it_does_not_list() {
+    let (lounge, pds) = (Lounge::open().await, Pds::default());
+    let app = App::start(&lounge, &pds, None).await;
+    until_live(&app.watch).await;
+    let mut reactions = spec(&lounge);
+    reactions.url = lounge.url("reaction", "");
+    let ticket = appview::TicketFor {
+        space_uri: Some(lounge.space.clone()),
+        actor: None,
+        collection: "reaction".into(),
+        did: ALICE.into(),
+        ttl_ms: Some(3_600_000),
+        hydrate: Vec::new(),
+    };
+    let ticket = lounge.server.ticket(ticket).unwrap();
+    let ticket = contrail_sync_engine::Ticket::parse(&ticket).unwrap();
+    reactions.tickets = contrail_sync_engine::TicketSource::Static(ticket);
+    let other = app.engine.watch(reactions).await;
+    until_live(&other).await;
+    // It is taken, and nothing of it comes.
+    pds.next(Outcome::SENT);
+    let write = app.say("1", "hello").await;
+    write.done().await.unwrap();
+    app.engine.flush(Duration::from_secs(1)).await;
+    let state = write.info().await.unwrap().state;
+    assert_eq!(state, WriteState::Sent);
+    assert_eq!(pending(&app.watch.state().await.unwrap()), 1);
+}

@@ -103,9 +103,10 @@ impl Watch {
         match news {
             News::Shown { views, mut overlay } => {
                 overlay.adds = views.contains(&keys::cache_key(self.spec.url.as_str()));
-                let sent = overlay.written.sent;
+                // Both are about what the server has now.
+                let is_news = overlay.written.sent || overlay.failed.is_some();
                 self.replica.store_mut().show_write(*overlay, now_us());
-                if sent {
+                if is_news {
                     // What a server without a stream has now is only in its next list.
                     self.polling.hurry();
                 }

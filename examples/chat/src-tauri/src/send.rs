@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 use tauri::{AppHandle, Runtime, State};
 use tauri_plugin_contrail_sync::{
     ContrailSyncExt,
-    engine::{Engine, Secret, VaultError, XrpcSender},
-    writing::{Outcome, SendRequest, Sender},
+    engine::{Engine, Secret, VaultError},
+    writing::{Outcome, SendRequest, Sender, XrpcSender},
 };
 use tracing::warn;
 
