@@ -198,7 +198,7 @@ describe("the app", { timeout: 300_000 }, () => {
     await grewNot(t, before);
     const { watches, sse } = await appview.stats();
     assert.deepEqual({ watches, sse }, { watches: 1, sse: 1 });
-    assert.equal(names.length, RELOADS, "two of every other page");
+    assert.equal(names.length, (3 * RELOADS) / 2, "three of every other page");
     assert.deepEqual(await heard([...names, "control"]), ["control"]);
   });
 
