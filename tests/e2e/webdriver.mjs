@@ -154,6 +154,19 @@ export class Window {
 
   /** Waits until `fn(...args)`, looked at after every change of the page, is true there; its value. */
   async until(what, fn, args = [], ms = 15_000) {
+    const end = Date.now() + ms;
+    for (;;) {
+      try {
+        return await this.#until(what, fn, args, ms);
+      } catch (error) {
+        // The page that was asked went away for another one.
+        const wentAway = /no such frame|unload event/.test(error.message);
+        if (!wentAway || Date.now() > end) throw error;
+      }
+    }
+  }
+
+  async #until(what, fn, args, ms) {
     const outcome = await this.#post("/execute/async", {
       script: `
         const args = Array.from(arguments), done = args.pop(), ms = args.pop();

@@ -103,10 +103,9 @@ impl Watch {
         match news {
             News::Shown { views, mut overlay } => {
                 overlay.adds = views.contains(&keys::cache_key(self.spec.url.as_str()));
-                // Both are about what the server has now.
-                let is_news = overlay.written.sent || overlay.failed.is_some();
+                let sent = overlay.written.sent;
                 self.replica.store_mut().show_write(*overlay, now_us());
-                if is_news {
+                if sent {
                     // What a server without a stream has now is only in its next list.
                     self.polling.hurry();
                 }
