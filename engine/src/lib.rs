@@ -89,7 +89,7 @@ pub use pure::{
     },
     lifecycle::{backoff::BackoffPolicy, machine::Status},
     outbox::{
-        queue::{Limits, QueueFull},
+        limits::{Limits, QueueFull},
         write::{Action, CONFLICT, Outcome, SendError, SendReason, Write, WriteId, WriteState},
     },
     protocol::{

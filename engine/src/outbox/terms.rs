@@ -10,7 +10,7 @@ use crate::{
     failure::{ErrorKind, ErrorPayload},
     pure::{
         outbox::{
-            queue::{Limits, QueueFull},
+            limits::{Limits, QueueFull},
             row::Row,
             write::{Action, SendError, WriteId, WriteState},
         },

@@ -10,7 +10,8 @@ use contrail_sync_engine::{
     Action, AtUri, Limits, Outcome, Record, SendError, View, Write, WriteState,
     pure::{
         outbox::{
-            queue::{Place, Queue},
+            limits::Place,
+            queue::Queue,
             row::{NewWrite, RecordKey, Row, SentBy},
         },
         store::{

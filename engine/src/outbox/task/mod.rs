@@ -1,9 +1,10 @@
 //! The outbox's task: it alone owns the queue and its file. It asks senders and tells watches.
 
+mod disk;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    fs::{File, TryLockError},
-    io::ErrorKind,
+    fs::File,
     path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
@@ -14,7 +15,7 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     OutboxConfig, Sender,
@@ -32,7 +33,8 @@ use crate::{
     },
     clock::now_ms,
     pure::outbox::{
-        queue::{Place, Queue},
+        limits::Place,
+        queue::Queue,
         row::{NewWrite, RecordKey, Row, SentBy},
         write::{Outcome, SendReason, Write, WriteId},
     },
@@ -256,14 +258,6 @@ impl Task {
         Ok(ids.len())
     }
 
-    /// Whether the disk knows what became of these.
-    fn is_kept(&self, ids: &[WriteId]) -> Result<(), WriteError> {
-        match ids.iter().any(|id| self.owed.contains(id)) {
-            true => Err(WriteError::Disk("the file cannot be changed now".into())),
-            false => Ok(()),
-        }
-    }
-
     fn of_account(&self, account: &Option<String>) -> Vec<WriteId> {
         let rows = self.queue.rows();
         rows.filter(|it| is_of(it, account))
@@ -320,112 +314,6 @@ impl Task {
                 .insert(self.epoch.elapsed(), Row::new(id, new, over_last));
         }
         Ok(id)
-    }
-
-    /// Opens the file and takes what waits there.
-    async fn open(&mut self) -> Result<(), Trouble> {
-        let opened = Db::open(self.around.config.path.as_deref()).await;
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(trouble) => {
-                // Once is enough: it is tried again and again.
-                if self.unusable != Some(trouble.kind) {
-                    self.unusable = Some(trouble.kind);
-                    self.warn(trouble.kind, &trouble.message);
-                }
-                return Err(trouble);
-            }
-        };
-        self.unusable = None;
-        if let Some((trouble, saved)) = opened.mended {
-            let message = format!(
-                "the outbox was damaged and is set aside, {saved} writes were carried over ({})",
-                trouble.message
-            );
-            self.warn(trouble.kind, &message);
-        }
-        let mut db = opened.db;
-        self.version = db.version().await?;
-        let (rows, damaged) = db.load().await?;
-        if damaged > 0 {
-            let message = format!("{damaged} writes were not what had been written");
-            self.warn(WarningKind::DamagedRows, &message);
-        }
-        for (record, versions) in db.made().await? {
-            self.queue.restore_made(record, versions);
-        }
-        for row in rows {
-            self.queue.insert(self.epoch.elapsed(), row);
-        }
-        self.db = Some(db);
-        self.elect();
-        Ok(())
-    }
-
-    fn warn(&self, kind: WarningKind, message: &str) {
-        warn!(?kind, message, "outbox");
-        let warning = CacheWarning::new(kind, message);
-        // Nobody listens: then nobody wants to know.
-        let _ = self.around.warnings.send(warning);
-    }
-
-    /// Of several processes one sends. The system gives the lock back when that one ends, however it does.
-    fn elect(&mut self) {
-        let Some(path) = self.path().filter(|_| self.lock.is_none() && !self.alone) else {
-            return;
-        };
-        let mut name = path.clone().into_os_string();
-        name.push(".lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(name);
-        // What goes wrong with the file itself is tried again at the next look.
-        let Ok(file) = file else { return };
-        match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(TryLockError::WouldBlock) => debug!("another process sends"),
-            // Without locks there is nothing to tell processes apart by.
-            Err(TryLockError::Error(error)) => self.alone = error.kind() == ErrorKind::Unsupported,
-        }
-    }
-
-    /// Looks at whether another process has written, or has ended.
-    async fn look(&mut self) {
-        if self.db.is_none() {
-            if self.path().is_some_and(|it| it.exists()) {
-                // It says by itself what is wrong, and is tried again.
-                let _ = self.open().await;
-            }
-            return;
-        }
-        // What the process that sent until now has left behind is still its word.
-        let sent = self.sends();
-        self.elect();
-        self.keep().await;
-        if self.owed.is_empty() {
-            self.reconcile(sent, false).await;
-        }
-    }
-
-    /// Takes what another process has made of the file, if it has changed it, or if it is to be read in any case.
-    async fn reconcile(&mut self, sends: bool, in_any_case: bool) {
-        let Some(db) = &mut self.db else { return };
-        let Ok(version) = db.version().await else {
-            return;
-        };
-        if version == self.version && !in_any_case {
-            return;
-        }
-        if let Ok((rows, _)) = db.load().await {
-            self.version = version;
-            shown::reconcile(&mut self.queue, rows, sends, self.epoch.elapsed(), now_ms());
-        }
-    }
-
-    fn sends(&self) -> bool {
-        self.alone || self.lock.is_some()
     }
 
     /// What watches have told.
@@ -517,36 +405,6 @@ impl Task {
             sent.unwrap_or_else(|_| Outcome::later("timeout", "the sender took too long"))
         });
         self.attempts.insert(attempt.id(), id);
-    }
-
-    /// Writes what changed to the disk. What cannot be written now is tried again with the next change. Answers what another
-    /// process has changed meanwhile.
-    async fn keep(&mut self) -> Vec<WriteId> {
-        self.owed.append(&mut self.queue.take_dirty());
-        let made = self.queue.take_made();
-        let Some(db) = &mut self.db else {
-            return Vec::new();
-        };
-        if !made.is_empty()
-            && let Err(trouble) = db.keep_made(&made).await
-        {
-            // It saves a question to the user after a restart, no more.
-            debug!(message = trouble.message, "versions were not kept");
-        }
-        if self.owed.is_empty() {
-            return Vec::new();
-        }
-        let changed = self.owed.iter().map(|id| (*id, self.queue.get(*id)));
-        match db.keep(changed).await {
-            Ok(others) => {
-                self.owed.clear();
-                others
-            }
-            Err(trouble) => {
-                self.warn(trouble.kind, &trouble.message);
-                Vec::new()
-            }
-        }
     }
 
     /// Tells watches and those who ask.
