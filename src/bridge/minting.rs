@@ -1,26 +1,12 @@
 //! Tickets minted by a function in a webview, at the engine's request.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use contrail_sync_engine::{
-    MintReason, MintRequest, Minter, Ticket, TicketError, internals::Secrets,
-};
+use contrail_sync_engine::{MintReason, MintRequest, Minter, Ticket, TicketError};
 use futures_util::{FutureExt, future::BoxFuture};
-use regex::Regex;
 use serde::Serialize;
-use tokio::sync::oneshot;
 
-use crate::bounds;
-
-/// What may be a ticket or token in the words of an app, which knows more kinds of them than ours.
-static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let parts = r"[[:word:]-]{12,}(?:\.[[:word:]-]{12,})+";
-    let named = r"(?i:ticket|token|secret)=[^&\s]+";
-    Regex::new(&format!("{parts}|{named}")).ok()
-});
+use super::questions::{Questions, failure};
 
 /// What a page is asked for.
 #[derive(Debug, Serialize)]
@@ -44,14 +30,7 @@ type Ask = Box<dyn Fn(MintAsk) -> bool + Send + Sync>;
 pub(super) struct PageMinter {
     handle: u32,
     ask: Ask,
-    pending: Mutex<Pending>,
-}
-
-#[derive(Default)]
-struct Pending {
-    closed: bool,
-    last: u32,
-    answers: HashMap<u32, oneshot::Sender<MintAnswer>>,
+    questions: Questions<MintAnswer>,
 }
 
 impl PageMinter {
@@ -60,43 +39,18 @@ impl PageMinter {
         Self {
             handle,
             ask: Box::new(ask),
-            pending: Mutex::default(),
+            questions: Questions::default(),
         }
     }
 
     /// The page's answer. One that nobody waits for any more is dropped.
     pub(super) fn answer(&self, request: u32, answer: MintAnswer) {
-        let waiting = self.pending().answers.remove(&request);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(answer);
-        }
-    }
-
-    /// The page is gone: whoever waits for it should ask another one.
-    pub(super) fn close(&self) {
-        let mut pending = self.pending();
-        pending.closed = true;
-        pending.answers.clear();
-    }
-
-    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.questions.answer(request, answer);
     }
 
     async fn ask(&self, reason: MintReason) -> Result<Ticket, TicketError> {
-        let (answered, answer) = oneshot::channel();
-        let request = {
-            let mut pending = self.pending();
-            if pending.closed {
-                return Err(TicketError::NobodyMints);
-            }
-            pending.last = pending.last.wrapping_add(1);
-            // An earlier question that timed out is not waited for: only one is ever open.
-            pending.answers.clear();
-            let request = pending.last;
-            pending.answers.insert(request, answered);
-            request
-        };
+        let asked = self.questions.ask();
+        let (request, answer) = asked.ok_or(TicketError::NobodyMints)?;
         let asked = (self.ask)(MintAsk {
             handle: self.handle,
             request,
@@ -108,7 +62,7 @@ impl PageMinter {
         match answer.await {
             Ok(Ok(serde_json::Value::String(text))) => Ok(Ticket::parse(&text)?),
             Ok(Ok(_)) => Err(TicketError::NotATicket("something that is no string")),
-            Ok(Err(message)) => Err(TicketError::Failed(failure(&message))),
+            Ok(Err(message)) => Err(TicketError::Failed(failure("mintTicket", &message))),
             Err(_) => Err(TicketError::NobodyMints),
         }
     }
@@ -120,30 +74,19 @@ impl Minter for PageMinter {
     }
 }
 
-/// What the page's function threw, as it may stand in an error.
-fn failure(thrown: &str) -> String {
-    if thrown.len() > bounds::THROWN {
-        return bounds::too_long("what mintTicket threw", thrown.len(), bounds::THROWN);
-    }
-    let thrown = match &*TOKENS {
-        Some(tokens) if !thrown.is_empty() => tokens.replace_all(thrown, "…"),
-        _ => return "mintTicket failed".into(),
-    };
-    format!("mintTicket failed: {}", Secrets::default().quoted(&thrown))
-}
-
 /// Closes a page's minter with its handle.
 pub(super) struct Closing(pub Arc<PageMinter>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.questions.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds;
 
     fn minter(asked: bool) -> (Arc<PageMinter>, std::sync::mpsc::Receiver<MintAsk>) {
         let (sender, asks) = std::sync::mpsc::channel();
@@ -206,10 +149,10 @@ mod tests {
             let error = minted.await.unwrap().unwrap_err().to_string();
             assert_eq!(error, format!("no ticket: mintTicket failed: {told}"));
         }
-        assert_eq!(failure(""), "mintTicket failed");
+        assert_eq!(failure("mintTicket", ""), "mintTicket failed");
         let flood = "y".repeat(bounds::THROWN + 1);
         assert_eq!(
-            failure(&flood),
+            failure("mintTicket", &flood),
             "what mintTicket threw has 65537 bytes, it may have 65536"
         );
     }

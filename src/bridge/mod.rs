@@ -7,6 +7,7 @@ mod flow;
 mod minting;
 pub(crate) mod payload;
 mod pulse;
+mod questions;
 mod sending;
 mod sessions;
 mod warnings;

@@ -1,20 +1,13 @@
 //! Writes sent by a function in a webview, at the outbox's request.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use contrail_sync_engine::{
-    Action, ActionKind, Outcome, SendReason, SendRequest, Sender, Write, internals::Secrets,
-};
+use contrail_sync_engine::{Action, ActionKind, Outcome, SendReason, SendRequest, Sender, Write};
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
 
-use crate::bounds;
+use super::questions::{Questions, failure, plain};
 
 /// What a page is asked to send.
 #[derive(Debug, Serialize)]
@@ -93,14 +86,7 @@ type Ask = Box<dyn Fn(u32, &SendRequest) -> bool + Send + Sync>;
 /// The sender of one handle. Closing the handle ends what is pending.
 pub(super) struct PageSender {
     ask: Ask,
-    pending: Mutex<Pending>,
-}
-
-#[derive(Default)]
-struct Pending {
-    closed: bool,
-    last: u32,
-    answers: HashMap<u32, oneshot::Sender<SendAnswer>>,
+    questions: Questions<SendAnswer>,
 }
 
 impl PageSender {
@@ -108,49 +94,25 @@ impl PageSender {
     pub(super) fn new(ask: impl Fn(u32, &SendRequest) -> bool + Send + Sync + 'static) -> Self {
         Self {
             ask: Box::new(ask),
-            pending: Mutex::default(),
+            questions: Questions::default(),
         }
     }
 
     /// The page's answer. One that nobody waits for any more is dropped.
     pub(super) fn answer(&self, request: u32, answer: SendAnswer) {
-        let waiting = self.pending().answers.remove(&request);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(answer);
-        }
-    }
-
-    /// The page is gone: whoever waits for it should ask another one.
-    pub(super) fn close(&self) {
-        let mut pending = self.pending();
-        pending.closed = true;
-        pending.answers.clear();
-    }
-
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.questions.answer(request, answer);
     }
 
     async fn ask(&self, request: SendRequest) -> Outcome {
-        let (answered, answer) = oneshot::channel();
-        let number = {
-            let mut pending = self.pending();
-            if pending.closed {
-                return gone();
-            }
-            pending.last = pending.last.wrapping_add(1);
-            // What timed out is not waited for.
-            pending.answers.retain(|_, it| !it.is_closed());
-            let number = pending.last;
-            pending.answers.insert(number, answered);
-            number
+        let Some((number, answer)) = self.questions.ask() else {
+            return gone();
         };
         if !(self.ask)(number, &request) {
             return gone();
         }
         match answer.await {
             Ok(Ok(answer)) => outcome(answer),
-            Ok(Err(thrown)) => Outcome::later("sender-failed", failure(&thrown)),
+            Ok(Err(thrown)) => Outcome::later("sender-failed", failure("sender", &thrown)),
             Err(_) => gone(),
         }
     }
@@ -209,7 +171,11 @@ fn outcome(answer: serde_json::Value) -> Outcome {
             refused: Some(Refused { kind, message }),
             later: None,
             after: None,
-        } => Outcome::refused(kind, message),
+        } => {
+            // It is kept on disk, and shown in other windows.
+            let message = plain(&message).unwrap_or_default();
+            Outcome::refused(kind, message)
+        }
         Answer {
             sent: None,
             cid: None,
@@ -232,23 +198,12 @@ fn later_after(after: Option<Duration>) -> Outcome {
     .not_before(after)
 }
 
-/// What the page's function threw, as it may stand in an error.
-fn failure(thrown: &str) -> String {
-    if thrown.len() > bounds::THROWN {
-        return bounds::too_long("what sender threw", thrown.len(), bounds::THROWN);
-    }
-    match thrown {
-        "" => "sender failed".into(),
-        thrown => format!("sender failed: {}", Secrets::default().quoted(thrown)),
-    }
-}
-
 /// Closes a page's sender with its handle.
 pub(super) struct Closing(pub Arc<PageSender>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.questions.close();
     }
 }
 
@@ -299,10 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn what_it_threw_is_told_cut() {
-        assert_eq!(failure(""), "sender failed");
-        assert_eq!(failure("offline"), "sender failed: offline");
-        let flood = failure(&"y".repeat(bounds::THROWN + 1));
+    fn what_it_threw_or_refused_is_told_cut_and_without_what_may_be_a_token() {
+        assert_eq!(failure("sender", ""), "sender failed");
+        assert_eq!(failure("sender", "offline"), "sender failed: offline");
+        let told = failure("sender", "POST /x?token=hush refused");
+        assert_eq!(told, "sender failed: POST /x?… refused");
+        let refused = json!({ "refused": { "kind": "no", "message": "token=hush is bad" } });
+        assert_eq!(outcome(refused), Outcome::refused("no", "… is bad"));
+        let flood = failure("sender", &"y".repeat(crate::bounds::THROWN + 1));
         assert_eq!(
             flood,
             "what sender threw has 65537 bytes, it may have 65536"
