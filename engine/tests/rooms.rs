@@ -34,7 +34,7 @@ const TABLE: [(&str, &[&str]); 20] = [
         "pure/replica",
         &["pure/protocol", "pure/lifecycle", "pure/store"],
     ),
-    ("pure/outbox", &["pure/protocol"]),
+    ("pure/outbox", &["pure/protocol", "pure/store"]),
     ("transport", &["pure/protocol", "failure", "redact", "id"]),
     ("cache", &["pure/protocol", "clock", "timer"]),
     ("vault", &[]),

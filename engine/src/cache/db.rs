@@ -76,15 +76,21 @@ fn settings() -> SqliteConnectOptions {
 /// Brings the schema up to date: without a lock if it is, since another process may be writing; else under
 /// one, since another process may be doing the same.
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), Trouble> {
-    match migrate_in(conn, "BEGIN").await {
+    match migrate_in(conn, "BEGIN", APPLICATION_ID, &MIGRATOR).await {
         Err(trouble) if trouble.kind == WarningKind::Locked => {
-            migrate_in(conn, "BEGIN IMMEDIATE").await
+            migrate_in(conn, "BEGIN IMMEDIATE", APPLICATION_ID, &MIGRATOR).await
         }
         result => result,
     }
 }
 
-async fn migrate_in(conn: &mut SqliteConnection, begin: &'static str) -> Result<(), Trouble> {
+/// Brings a schema up to date, unless the file is another application's than the one of this id.
+pub(crate) async fn migrate_in(
+    conn: &mut SqliteConnection,
+    begin: &'static str,
+    application_id: i64,
+    migrator: &Migrator,
+) -> Result<(), Trouble> {
     let mut tx = conn.begin_with(begin).await?;
     let id: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *tx)
@@ -92,10 +98,10 @@ async fn migrate_in(conn: &mut SqliteConnection, begin: &'static str) -> Result<
     let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
         .fetch_one(&mut *tx)
         .await?;
-    if id != APPLICATION_ID && objects > 0 {
+    if id != application_id && objects > 0 {
         return Err(Trouble::foreign());
     }
-    MIGRATOR
+    migrator
         .run_direct(None, &mut *tx, false)
         .await
         .map_err(sqlx::Error::from)?;

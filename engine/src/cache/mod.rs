@@ -38,6 +38,7 @@ pub(crate) mod files {
     pub(crate) use super::damage::{
         Remedy, Trouble, prepare, remove_aside, remove_with_sides, set_aside,
     };
+    pub(crate) use super::db::migrate_in;
 }
 
 pub(crate) use clears::Clear;

@@ -16,7 +16,7 @@ use sqlx::{
 use twox_hash::XxHash3_64;
 
 use crate::{
-    cache::files::{Remedy, Trouble, prepare, remove_with_sides, set_aside},
+    cache::files::{Remedy, Trouble, migrate_in, prepare, remove_with_sides, set_aside},
     pure::{
         outbox::{
             history::MOST_RECORDS,
@@ -269,21 +269,7 @@ fn at(path: &Path) -> SqliteConnectOptions {
 /// Connects, and brings the schema up to date.
 async fn connect(options: SqliteConnectOptions) -> Result<SqliteConnection, Trouble> {
     let mut conn = SqliteConnection::connect_with(&options).await?;
-    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
-    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *tx)
-        .await?;
-    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-        .fetch_one(&mut *tx)
-        .await?;
-    if id != APPLICATION_ID && objects > 0 {
-        return Err(Trouble::foreign());
-    }
-    MIGRATOR
-        .run_direct(None, &mut *tx, false)
-        .await
-        .map_err(sqlx::Error::from)?;
-    tx.commit().await?;
+    migrate_in(&mut conn, "BEGIN IMMEDIATE", APPLICATION_ID, &MIGRATOR).await?;
     Ok(conn)
 }
 

@@ -11,14 +11,9 @@ use crate::{
         outbox::{
             queue::Queue,
             row::{RecordKey, Row},
-            write::{Action, CONFLICT, WriteId, WriteState},
+            write::{WriteId, WriteState},
         },
         protocol::record::AtUri,
-        store::{
-            edit::EditError,
-            entry,
-            written::{Overlay, Written},
-        },
     },
     watch::writes::News,
 };
@@ -26,7 +21,7 @@ use crate::{
 /// What a watch is told of a record: it shows what its last write makes of it, and as failed if one of them has.
 pub(super) fn news(queue: &Queue, record: &RecordKey, now: Duration, confirmed: bool) -> News {
     let space = record.1.as_deref().map(Arc::from);
-    let Some(last) = queue.of_record(record).last() else {
+    let Some(overlay) = queue.overlay(now, record) else {
         return match AtUri::parse(record.2.clone()) {
             Some(uri) => News::Over {
                 uri,
@@ -37,40 +32,10 @@ pub(super) fn news(queue: &Queue, record: &RecordKey, now: Duration, confirmed: 
             None => News::Nothing,
         };
     };
-    let failed = queue
-        .of_record(record)
-        .find(|it| it.state == WriteState::Failed);
     let views: HashSet<String> = queue.of_record(record).map(|it| it.view.clone()).collect();
-    let error = failed.and_then(|it| it.error.as_ref());
-    let overlay = Overlay {
-        written: Written {
-            id: failed.unwrap_or(last).write.id,
-            deletes: matches!(last.write.action, Action::Delete),
-            sent: last.state.is_sent(),
-            cid: last.cid.clone(),
-            over: last.write.swap.clone(),
-            past: queue.past(now, record),
-        },
-        uri: last.write.uri.clone(),
-        space,
-        value: match &last.write.action {
-            Action::Put(value) => Some(value.clone()),
-            Action::Delete => None,
-        },
-        time_us: last.time_us,
-        failed: error.map(|it| EditError::new(name(&it.kind), &*it.message)),
-        adds: false,
-    };
     News::Shown {
         views: Arc::new(views),
         overlay: Box::new(overlay),
-    }
-}
-
-fn name(kind: &str) -> &str {
-    match kind {
-        CONFLICT => entry::CONFLICT,
-        kind => kind,
     }
 }
 

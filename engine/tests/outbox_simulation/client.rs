@@ -7,18 +7,14 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    Action, AtUri, Limits, Outcome, Record, SendError, View, Write, WriteState,
+    Action, AtUri, Limits, Outcome, Record, View, Write, WriteState,
     pure::{
         outbox::{
             limits::Place,
             queue::Queue,
             row::{NewWrite, RecordKey, Row, SentBy},
         },
-        store::{
-            Store,
-            home::Home,
-            written::{Overlay, Written},
-        },
+        store::{Store, home::Home},
     },
 };
 use serde_json::value::RawValue;
@@ -353,36 +349,11 @@ impl Client {
 
     fn show(&mut self) {
         for (key, confirmed) in self.queue.take_touched() {
-            let Some(last) = self.queue.of_record(&key).last() else {
+            let Some(mut overlay) = self.queue.overlay(self.now, &key) else {
                 self.store.withdraw_write(&key.2, None, confirmed);
                 continue;
             };
-            let failed = self
-                .queue
-                .of_record(&key)
-                .find(|it| it.state == WriteState::Failed);
-            let error = failed.and_then(|it| it.error.clone());
-            let overlay = Overlay {
-                written: Written {
-                    id: failed.unwrap_or(last).write.id,
-                    deletes: matches!(last.write.action, Action::Delete),
-                    sent: last.state.is_sent(),
-                    cid: last.cid.clone(),
-                    over: last.write.swap.clone(),
-                    past: self.queue.past(self.now, &key),
-                },
-                uri: last.write.uri.clone(),
-                space: None,
-                value: match &last.write.action {
-                    Action::Put(value) => Some(value.clone()),
-                    Action::Delete => None,
-                },
-                time_us: last.time_us,
-                failed: error.map(|SendError { kind, message, .. }| {
-                    contrail_sync_engine::EditError::new(kind, message)
-                }),
-                adds: true,
-            };
+            overlay.adds = true;
             self.store.show_write(overlay, EPOCH_MS * 1000);
         }
     }

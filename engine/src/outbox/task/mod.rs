@@ -46,6 +46,9 @@ use crate::{
 /// Time between two looks at whether another process has written, or has left the sending to this one.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Writes that another process has changed, in one go.
+const MOST_SURPRISES: usize = 64;
+
 /// What an outbox needs of its engine.
 pub(super) struct Surroundings {
     pub config: OutboxConfig,
@@ -359,6 +362,7 @@ impl Task {
         }
         // Before anything that takes the disk's time.
         self.tell().await;
+        let mut surprises = 0;
         loop {
             let next = self.next();
             let others = self.keep().await;
@@ -367,6 +371,11 @@ impl Task {
             {
                 self.queue.unclaim(write.id);
                 self.reconcile(true, true).await;
+                surprises += 1;
+                if surprises > MOST_SURPRISES {
+                    // The file cannot be read now: the next look finds out.
+                    break;
+                }
                 continue;
             }
             self.tell().await;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +16,10 @@ use super::{
         ACCESS_LOST, Action, CONFLICT, EXPIRED, Outcome, SendError, SendReason, Write, WriteId,
         WriteState,
     },
+};
+use crate::pure::store::{
+    edit::EditError,
+    written::{Overlay, Written},
 };
 
 /// After so many attempts in a row that may not have arrived, a write lets others pass: the cause may be its own.
@@ -527,9 +532,32 @@ impl Queue {
         ids.into_iter().flatten().filter_map(|id| self.rows.get(id))
     }
 
-    /// Content hashes of versions of a record that the server had before the one that was sent last.
-    pub fn past(&self, now: Duration, record: &RecordKey) -> Vec<String> {
-        self.history.past(now, record)
+    /// What lists show of a record: what its last write makes of it, and as failed if one of them has. `None` without writes.
+    pub fn overlay(&self, now: Duration, record: &RecordKey) -> Option<Overlay> {
+        let last = self.of_record(record).last()?;
+        let failed = self
+            .of_record(record)
+            .find(|it| it.state == WriteState::Failed);
+        let error = failed.and_then(|it| it.error.as_ref());
+        Some(Overlay {
+            written: Written {
+                id: failed.unwrap_or(last).write.id,
+                deletes: matches!(last.write.action, Action::Delete),
+                sent: last.state.is_sent(),
+                cid: last.cid.clone(),
+                over: last.write.swap.clone(),
+                past: self.history.past(now, record),
+            },
+            uri: last.write.uri.clone(),
+            space: record.1.as_deref().map(Arc::from),
+            value: match &last.write.action {
+                Action::Put(value) => Some(value.clone()),
+                Action::Delete => None,
+            },
+            time_us: last.time_us,
+            failed: error.map(|it| EditError::new(&*it.kind, &*it.message)),
+            adds: false,
+        })
     }
 
     /// Forgets which versions this account has made, or all.

@@ -142,7 +142,7 @@ impl Outcome {
 }
 
 /// The kind of a refusal because somebody else has changed the record meanwhile.
-pub const CONFLICT: &str = "conflict";
+pub use crate::pure::store::entry::CONFLICT;
 /// The kind of the end of a write whose account may not see its records any more.
 pub const ACCESS_LOST: &str = "access-lost";
 /// The kind of a refusal of what has waited too long.
@@ -153,7 +153,7 @@ const MAX_KIND_CHARS: usize = 100;
 /// Longest message, in characters.
 const MAX_MESSAGE_CHARS: usize = 1000;
 
-/// Why a write was not taken, in the sender's words.
+/// Why a write was not taken, in the sender's words. It is kept on disk and shown in windows: no secret belongs in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[non_exhaustive]
