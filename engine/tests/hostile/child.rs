@@ -82,8 +82,10 @@ pub(crate) fn run(attack: &Attack, url: &str) {
             spec
         };
         let watch = engine.watch(spec()).await.in_parts(PART);
-        watch.state().await.unwrap();
-        while watch.next().await.unwrap().status != Status::Live {}
+        let mut status = watch.state().await.unwrap().status;
+        while status != Status::Live {
+            status = watch.next().await.unwrap().status;
+        }
         report.idle = peak();
         guard_memory(report.idle);
         let (told, start) = (log.bytes(), ProcessTime::now());

@@ -19,6 +19,11 @@ pub(crate) fn list() -> Vec<String> {
     vec![first, with("b", ""), with("c", "")]
 }
 
+/// The record that is told after the attack.
+pub(crate) fn last() -> String {
+    record_at(OLDER, "did:plc:alice", LAST, "{}", "")
+}
+
 /// The list as a stream tells it.
 pub(crate) fn snapshot(pages: bool) -> Vec<u8> {
     let end = if pages { r#"{"cursor":"1"}"# } else { "{}" };

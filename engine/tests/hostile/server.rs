@@ -1,6 +1,12 @@
 //! A server that serves a small live list until it is told to attack.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -11,7 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
     attacks::{Attack, Place},
-    feeds::{self, LAST},
+    feeds,
 };
 use contrail_sync_engine::TransportKind;
 
@@ -26,6 +32,7 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let (go, told) = watch::channel(false);
         let (struck, _) = watch::channel(false);
+        let is_last_listed = Arc::new(AtomicBool::new(false));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let peer = Peer {
@@ -33,6 +40,7 @@ impl Server {
                     attack,
                     go: told.clone(),
                     struck: struck.clone(),
+                    is_last_listed: is_last_listed.clone(),
                 };
                 // One that leaves is no fault of the server's.
                 tokio::spawn(peer.serve());
@@ -61,6 +69,8 @@ struct Peer {
     go: watch::Receiver<bool>,
     /// An answer that is an attack has been read, or refused.
     struck: watch::Sender<bool>,
+    /// The last record was told: a quiet snapshot without it would take it away again.
+    is_last_listed: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -87,7 +97,11 @@ impl Peer {
                 self.live().await
             }
             Place::Snapshot => {
-                let body = feeds::handshake(&feeds::list().join(","), self.has_pages());
+                let mut records = feeds::list();
+                if self.is_last_listed.load(Ordering::Relaxed) {
+                    records.push(feeds::last());
+                }
+                let body = feeds::handshake(&records.join(","), self.has_pages());
                 self.write(&feeds::json(&body)).await
             }
             Place::Page => self.write(&feeds::json(&feeds::handshake("", false))).await,
@@ -126,7 +140,8 @@ impl Peer {
                 }
             }
         }
-        let last = feeds::record("did:plc:alice", LAST, "{}");
+        self.is_last_listed.store(true, Ordering::Relaxed);
+        let last = format!(r#"{{"record":{}}}"#, feeds::last());
         self.write(&feeds::event(self.attack.by, "record.created", &last))
             .await?;
         drain(&mut self.socket).await
