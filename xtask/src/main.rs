@@ -45,9 +45,9 @@ cargo xtask <command>
   agree [--cases N] [--seed N] random lives of a watch: store, page and a naive model agree
   sim [--cases N] [--seed S]   random schedules of a watch against a simulated server, network and clock (200,000)
       [--mutants]              small faults put into a copy of the engine: each must be found
-  soak [--app] [--for SECONDS] the engine against the appview in its modes, or an app in three windows, with faults; each
-                               quiet time they agree
-       [--seed N]              (15 minutes by default)
+  soak [--app | --gallery]     the engine against the appview in its modes, or the chat or the gallery in three windows, with
+                               faults; each quiet time they agree
+       [--for SECONDS] [--seed N]  (15 minutes by default)
   sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
   bindings                     write guest-js/src/bindings from the Rust types
@@ -208,7 +208,8 @@ fn soak_options(args: &mut lexopt::Parser) -> Result<soak::Options> {
         match arg {
             Long("for") => options.seconds = args.value()?.parse()?,
             Long("seed") => options.seed = args.value()?.parse()?,
-            Long("app") => options.app = true,
+            Long("app") => options.app = Some(soak::App::Chat),
+            Long("gallery") => options.app = Some(soak::App::Gallery),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -3,13 +3,14 @@
 
 mod config;
 mod control;
+mod probe;
 mod send;
 #[cfg(test)]
 mod tests;
 
 use std::{error::Error, time::Duration};
 
-use tauri::{App, Context, Runtime, WebviewUrl, WebviewWindowBuilder};
+use tauri::{Context, Manager, Runtime, WebviewUrl, WebviewWindowBuilder};
 use tauri_plugin_contrail_sync::{
     Builder,
     tickets::MintRequest,
@@ -72,19 +73,25 @@ fn set_up<R: Runtime>(
         .invoke_handler(tauri::generate_handler![
             config::chat_config,
             send::sign_in,
-            send::sign_out
+            send::sign_out,
+            probe::probe_counts,
+            probe::probe_open,
+            probe::probe_close
         ]))
 }
 
 /// Opens further windows beside the first one, so that there are `windows`.
-fn open_more<R: Runtime>(app: &App<R>, windows: u8) -> tauri::Result<()> {
-    for number in 2..=windows {
-        WebviewWindowBuilder::new(app, format!("main-{number}"), WebviewUrl::default())
-            .title(format!("Contrail chat {number}"))
-            .inner_size(1000.0, 720.0)
-            .min_inner_size(420.0, 480.0)
-            .build()?;
-    }
+fn open_more<R: Runtime>(app: &impl Manager<R>, windows: u8) -> tauri::Result<()> {
+    (2..=windows).try_for_each(|number| open(app, &format!("main-{number}")))
+}
+
+/// Opens a further window.
+fn open<R: Runtime>(app: &impl Manager<R>, label: &str) -> tauri::Result<()> {
+    WebviewWindowBuilder::new(app, label, WebviewUrl::default())
+        .title("Contrail chat")
+        .inner_size(1000.0, 720.0)
+        .min_inner_size(420.0, 480.0)
+        .build()?;
     Ok(())
 }
 
