@@ -69,6 +69,10 @@ impl Authority {
 
     /// What a server has that is wrong in this way, if it is one of certificates.
     fn server(&self, wrong: Option<Wrong>) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::new(self.config(wrong)))
+    }
+
+    fn config(&self, wrong: Option<Wrong>) -> ServerConfig {
         let host = match wrong {
             Some(Wrong::OfAnotherHost) => "another.example",
             _ => "127.0.0.1",
@@ -92,8 +96,16 @@ impl Authority {
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key);
-        TlsAcceptor::from(Arc::new(config.unwrap()))
+        config.unwrap()
     }
+}
+
+/// What speaks HTTP/2 only, and the certificate to trust.
+pub(super) fn http2() -> (TlsAcceptor, CertificateDer<'static>) {
+    let authority = Authority::new();
+    let mut config = authority.config(None);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), authority.certificate)
 }
 
 /// A port before a server: everything on it goes wrong as long as this says so.

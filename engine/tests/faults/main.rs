@@ -11,6 +11,7 @@ mod cuts;
 mod exchanges;
 mod follower;
 mod heads;
+mod http2;
 mod lists;
 mod networks;
 mod proxies;

@@ -103,6 +103,9 @@ export class Chat {
       send.click();
       return true;
     });
+    const shows = (text) =>
+      [...document.querySelectorAll("[data-testid=text]")].some((it) => it.textContent.trim() === text);
+    await window.until(`${text} is shown`, shows, [text]);
   }
 
   /** Chooses `act` in the menu of one of alice's messages, if there is one that has it. */
@@ -128,10 +131,17 @@ export class Chat {
 
   /** Waits until the server has what was written here. */
   async settle(window) {
-    const isSent = () =>
-      document.querySelector("[data-testid=status]")?.dataset.status === "live" &&
-      !document.querySelector("[data-testid=waiting]");
-    await window.until("all is sent", isSent, [], 45_000);
+    await window.run(async () => {
+      const { invoke } = globalThis.__TAURI_INTERNALS__;
+      const end = Date.now() + 45_000;
+      for (;;) {
+        const writes = await invoke("plugin:contrail-sync|pending_writes", { account: null });
+        // One that is sent waits for nothing but the list to show it.
+        if (writes.every(({ state }) => state === "sent" || state === "confirmed")) return;
+        if (Date.now() > end) throw new Error(`never sent: ${JSON.stringify(writes)}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    });
   }
 
   /** What the server lists, oldest first: `[rkey, text]`. */
