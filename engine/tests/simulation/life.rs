@@ -1,5 +1,7 @@
 //! What the steps of a schedule do.
 
+use std::collections::BTreeSet;
+
 use contrail_sync_engine::{
     Edit, EditError, EditRecord,
     internals::Failure,
@@ -141,6 +143,8 @@ impl World {
         // A record that is out of sight, or cannot be read, comes without its children when it changes: the next comparison
         // has them.
         self.is_blind |= !self.server.rows.iter().all(|it| self.is_in_sight(it));
+        let parents = self.server.children.iter().map(|it| it.parent.clone());
+        let absent: BTreeSet<String> = parents.filter(|it| !self.shows(it)).collect();
         let dice = rng.u64(..);
         let follows_children = self.setup.kind != Kind::DurableObject;
         match rng.u8(..6) {
@@ -154,6 +158,9 @@ impl World {
             _ if self.setup.hydrate.is_some() && follows_children => self.talk_of_children(rng),
             _ => {}
         }
+        // So does one that was deleted and is written again.
+        let mut rows = self.server.rows.iter();
+        self.is_blind |= rows.any(|it| absent.contains(&it.uri()));
         self.advance(self.at + 4 * SECOND);
         let fits = self.server.rows.len() < self.setup.limit;
         let shows_all = !self.is_blind && fits && !self.setup.only_room;
@@ -161,9 +168,12 @@ impl World {
     }
 
     fn is_in_sight(&self, row: &Row) -> bool {
-        let uri = row.uri();
+        !row.odd && self.shows(&row.uri())
+    }
+
+    fn shows(&self, uri: &str) -> bool {
         let mut shown = self.watch.replica.store().entries();
-        !row.odd && shown.any(|it| it.record.uri.as_str() == uri)
+        shown.any(|it| it.record.uri.as_str() == uri)
     }
 
     /// The same where there are but lists: it shows when the position has moved, or when the list is asked for anyway.

@@ -88,6 +88,14 @@ impl World {
         self.check();
         self.agrees();
         (self.is_calm, self.is_blind) = (true, false);
+        self.ghosts = self.ghosts();
+    }
+
+    /// What is shown although the server has it no more.
+    fn ghosts(&self) -> BTreeSet<String> {
+        let shown = self.watch.replica.store().entries();
+        let gone = shown.filter(|it| self.row_of(it).is_none());
+        gone.map(|it| it.record.uri.as_str().to_owned()).collect()
     }
 
     fn until_live(&mut self) {
@@ -225,7 +233,8 @@ impl World {
             .collect();
         let shown = self.watch.replica.store().entries().filter(|it| {
             let is_known = self.row_of(it).is_some();
-            is_known || !self.may_outlive(it, &list)
+            let was_ghost = self.ghosts.contains(it.record.uri.as_str());
+            is_known || !(was_ghost || self.may_outlive(it, &list))
         });
         let shown: BTreeSet<String> = shown
             .map(|it| {

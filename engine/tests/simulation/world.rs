@@ -157,6 +157,8 @@ pub(crate) struct World {
     pub(crate) is_calm: bool,
     /// Something was said since the last quiet time while records were out of sight.
     pub(crate) is_blind: bool,
+    /// What outlived its deletion at a page's edge at the last quiet time: it goes with the next comparison that can tell.
+    pub(crate) ghosts: BTreeSet<String>,
     /// What was edited since the last quiet time.
     pub(crate) made: Vec<crate::server::Row>,
     /// Spaces of which the device was told that the account is out.
@@ -189,6 +191,7 @@ impl World {
             made: Vec::new(),
             is_calm: false,
             is_blind: false,
+            ghosts: BTreeSet::new(),
             forbidden: BTreeSet::new(),
             setup,
         };
