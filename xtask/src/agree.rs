@@ -27,13 +27,19 @@ impl Default for Options {
 
 /// Runs them, and stops at the first disagreement.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    counted(options, &mut counts::Counts::default())
+    let plugin = ["--package", "tauri-plugin-contrail-sync"];
+    of(&plugin, options, &mut counts::Counts::default())
 }
 
-/// Runs them as one test.
+/// Runs them as one test of the whole workspace: what was built for it serves.
 pub(crate) fn counted(options: &Options, counts: &mut counts::Counts) -> Result<()> {
+    of(&["--workspace"], options, counts)
+}
+
+fn of(packages: &[&str], options: &Options, counts: &mut counts::Counts) -> Result<()> {
     proc::run(&mut npm::script(&npm::guest(), "build"))?;
-    let mut command = build::cargo(&["test", "--package", "tauri-plugin-contrail-sync", "--lib"]);
+    let mut command = build::cargo(&["test", "--lib"]);
+    command.args(packages);
     if options.cases > MANY {
         command.arg("--release");
     }

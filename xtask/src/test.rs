@@ -195,12 +195,12 @@ fn rust(report: &mut Report, options: &Options) {
     });
     let Some(programs) = programs else { return };
     report.tests("rust: tests", cargo_test);
-    if cfg!(unix) {
-        report.tests("cache on the oldest SQLite", sqlite::test);
-    }
     report.tests("store, page and model agree", |counts| {
         agree::counted(&agree::Options::default(), counts)
     });
+    if cfg!(unix) {
+        report.tests("cache on the oldest SQLite", sqlite::test);
+    }
     report.check("generated files", generated_files_are_current);
     if options.e2e && cfg!(target_os = "linux") {
         report.tests("end to end", |counts| {
