@@ -7,8 +7,8 @@ use std::{
 };
 
 use contrail_sync_engine::{
-    Cache, CacheConfig, Engine, EngineConfig, Limits, Minter, NamedMinter, NamedSender,
-    OutboxConfig, Sender, Vault, rustls,
+    Engine, EngineConfig, Limits, Minter, NamedMinter, NamedSender, OutboxConfig, Sender, Vault,
+    rustls,
 };
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime,
@@ -22,13 +22,8 @@ use crate::{
     bridge::{Bridge, LAST_WRITE, Warnings, pulse},
     commands,
     config::Surroundings,
+    files::{self, CachePlace},
 };
-
-/// The cache's file, in the folder that [`cache_folder`] gives.
-const CACHE_FILE: &str = "contrail-sync.sqlite";
-
-/// The file of waiting writes, in the app's data directory: it is no cache that a system may clear.
-const OUTBOX_FILE: &str = "contrail-sync-outbox.sqlite";
 
 /// Sets the plugin up in code, beyond what the configuration file says.
 #[derive(Debug)]
@@ -52,18 +47,6 @@ impl Default for Builder {
             engine: EngineConfig::default(),
         }
     }
-}
-
-/// Where the cache's file is.
-#[derive(Debug, Default)]
-enum CachePlace {
-    /// See [`cache_folder`].
-    #[default]
-    Default,
-    /// Where the app wants it.
-    File(PathBuf),
-    /// Nowhere.
-    Off,
 }
 
 impl Builder {
@@ -94,7 +77,8 @@ impl Builder {
     }
 
     /// Where the SQLite file of waiting writes is; `contrail-sync-outbox.sqlite` in the app's data directory by default. It
-    /// is made with the first write.
+    /// is made with the first write. Without the feature `cache` there is none: writes end with the app, and the app does not
+    /// start with this.
     pub fn outbox_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.outbox.path = Some(path.into());
         self
@@ -112,14 +96,14 @@ impl Builder {
         self
     }
 
-    /// Keeps tickets and secrets in memory only, instead of the OS keyring.
+    /// Keeps tickets and secrets in memory only, instead of the OS keyring. So it is without the feature `keyring`.
     pub fn without_keyring(mut self) -> Self {
         self.without_keyring = true;
         self
     }
 
     /// Where the cache's SQLite file is; `contrail-sync.sqlite` in the app's data directory by default, on phones in its
-    /// cache directory.
+    /// cache directory. Without the feature `cache` there is none, and the app does not start with this.
     pub fn cache_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.cache = CachePlace::File(path.into());
         self
@@ -246,16 +230,8 @@ impl Builder {
         if !without_keyring {
             engine.vault = Vault::keyring(app.config().identifier.clone());
         }
-        let file = match cache {
-            CachePlace::Default => Some(cache_folder(app)?.join(CACHE_FILE)),
-            CachePlace::File(path) => Some(path),
-            CachePlace::Off => None,
-        };
         let warnings = Arc::new(Warnings::default());
-        if let Some(file) = file {
-            let mut config = CacheConfig::new(Some(file));
-            config.budget_bytes = cache_budget.unwrap_or(config.budget_bytes);
-            let cache = Cache::open(config, &runtime);
+        if let Some(cache) = files::open_cache(app, cache, cache_budget, &runtime)? {
             runtime.spawn(warnings.clone().pass_on(cache.warnings(), app.clone()));
             engine.cache = Some(cache);
         }
@@ -265,9 +241,7 @@ impl Builder {
             .iter()
             .map(|it| it.name().to_owned())
             .collect();
-        if outbox.path.is_none() {
-            outbox.path = Some(app.path().app_data_dir()?.join(OUTBOX_FILE));
-        }
+        outbox.path = files::of_outbox(app, outbox.path)?;
         engine.outbox = Some(outbox);
         let engine = Engine::new(runtime.clone(), engine)?;
         if let Some(outbox) = engine.outbox() {
@@ -300,14 +274,6 @@ fn wait_for(done: impl Future<Output = ()> + Send + 'static) {
     });
     // What is waited for has this bound by itself, unless the runtime is stuck.
     let _ = ended.recv_timeout(2 * LAST_WRITE);
-}
-
-/// Where the cache is: on phones, where data directories are backed up, among what the system may clear.
-fn cache_folder<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<PathBuf> {
-    match cfg!(mobile) {
-        true => app.path().app_cache_dir(),
-        false => app.path().app_data_dir(),
-    }
 }
 
 /// The plugin with its defaults.

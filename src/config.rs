@@ -311,7 +311,7 @@ impl WatchOptions {
 
     fn cache(&self, surroundings: &Surroundings) -> Result<Option<CacheOptions>> {
         if self.cache == Some(true) && !surroundings.cached {
-            let message = "the app has turned the cache off on the plugin's Builder";
+            let message = "this app has no cache: its Builder turns it off, or it was built without the feature \"cache\"";
             return Err(Error::Unsupported(message.to_owned()));
         }
         if !self.cache.unwrap_or(surroundings.cached) {

@@ -35,6 +35,8 @@ mod builder;
 mod commands;
 mod config;
 mod error;
+#[cfg_attr(not(feature = "cache"), path = "files_off.rs")]
+mod files;
 mod handle;
 mod scope;
 mod shapes;

@@ -52,6 +52,13 @@
 //! A watch that fails goes on by itself, with bounded retries: its [`State::error`] says why it is not live.
 //! [`ErrorKind`] names every kind. `ARCHITECTURE.md` of the repository tells how the parts work together.
 
+#![cfg_attr(
+    not(all(feature = "cache", feature = "keyring", feature = "ws")),
+    allow(dead_code, reason = "some of it serves one feature alone")
+)]
+
+// What a feature has on top of the rest is one file, in whose place another one stands without it.
+#[cfg_attr(not(feature = "cache"), path = "cache/off.rs")]
 mod cache;
 mod clock;
 mod engine;

@@ -8,7 +8,6 @@ use std::{
 };
 
 use serde::Serialize;
-use sqlx::migrate::MigrateError;
 use tokio::sync::broadcast;
 use tracing::warn;
 
@@ -16,10 +15,6 @@ use tracing::warn;
 const KEEP_ASIDE: usize = 2;
 /// What SQLite keeps beside a database.
 const SIDES: [&str; 2] = ["-wal", "-shm"];
-/// SQLite's extended code for a file that was renamed under its connection.
-const READONLY_DBMOVED: i32 = 1032;
-/// And for shared memory beside the file that cannot grow: how a full disk shows at an opening.
-const IOERR_SHMSIZE: i32 = 4874;
 
 /// What happened to the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -109,18 +104,6 @@ impl Trouble {
     }
 }
 
-impl From<sqlx::Error> for Trouble {
-    fn from(error: sqlx::Error) -> Self {
-        let (kind, remedy) = classify(&error);
-        Self {
-            kind,
-            remedy,
-            // SQLite's messages name tables and files, never values.
-            message: error.to_string(),
-        }
-    }
-}
-
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
@@ -132,38 +115,6 @@ impl From<io::Error> for Trouble {
             remedy: Remedy::Memory,
             message: error.to_string(),
         }
-    }
-}
-
-fn classify(error: &sqlx::Error) -> (WarningKind, Remedy) {
-    use {Remedy::*, WarningKind::*};
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
-            match code {
-                READONLY_DBMOVED => return (Unavailable, Reopen),
-                IOERR_SHMSIZE => return (DiskFull, Memory),
-                _ => {}
-            }
-            match code & 0xff {
-                // 1 and 19: tables or constraints are not what the migrations made.
-                1 | 11 | 19 => (DamagedFile, SetAside),
-                26 => (ForeignFile, SetAside),
-                5 | 6 => (Locked, Memory),
-                13 => (DiskFull, Memory),
-                3 | 8 | 14 | 23 => (NotWritable, Memory),
-                _ => (Unavailable, Memory),
-            }
-        }
-        sqlx::Error::Migrate(error) => match &**error {
-            MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => {
-                classify(inner)
-            }
-            _ => (NewerSchema, SetAside),
-        },
-        // A column of the watch table that is not of its type.
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => (DamagedFile, SetAside),
-        _ => (Unavailable, Memory),
     }
 }
 

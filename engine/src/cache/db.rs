@@ -2,23 +2,34 @@
 
 use std::{
     path::Path,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
-    migrate::Migrator,
+    ConnectOptions, Connection, SqlSafeStr, SqliteConnection,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::damage::{Trouble, WarningKind};
+use super::damage::{Remedy, Trouble, WarningKind};
 
-pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/cache/migrations");
+pub(super) static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    migrator([
+        ("cache", include_str!("migrations/0001_cache.sql")),
+        ("sources", include_str!("migrations/0002_sources.sql")),
+        ("profiles", include_str!("migrations/0003_profiles.sql")),
+    ])
+});
 
 /// As the first migration sets it.
 const APPLICATION_ID: i64 = 0x6353_796e;
 /// Pause between attempts at a step of opening that SQLite does not itself wait for.
 const PAUSE: Duration = Duration::from_millis(10);
+/// SQLite's extended code for a file that was renamed under its connection.
+const READONLY_DBMOVED: i32 = 1032;
+/// And for shared memory beside the file that cannot grow: how a full disk shows at an opening.
+const IOERR_SHMSIZE: i32 = 4874;
 
 /// The writer's and the reader's connection to a file.
 pub(super) type Pair = (SqliteConnection, SqliteConnection);
@@ -61,6 +72,16 @@ pub(super) async fn open_memory() -> Result<SqliteConnection, Trouble> {
     let mut conn = SqliteConnection::connect_with(&options).await?;
     migrate(&mut conn).await?;
     Ok(conn)
+}
+
+/// The steps of a schema from its first version on, each with its name. They are not read by sqlx's macro, which would have
+/// every app compile twenty crates more.
+pub(crate) fn migrator<const N: usize>(steps: [(&'static str, &'static str); N]) -> Migrator {
+    let steps = (1..).zip(steps).map(|(version, (name, sql))| {
+        let (kind, sql) = (MigrationType::Simple, sql.into_sql_str());
+        Migration::new(version, name.into(), kind, sql, false)
+    });
+    Migrator::with_migrations(steps.collect())
 }
 
 fn settings() -> SqliteConnectOptions {
@@ -106,4 +127,48 @@ pub(crate) async fn migrate_in(
         .await
         .map_err(sqlx::Error::from)?;
     Ok(tx.commit().await?)
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        let (kind, remedy) = classify(&error);
+        Self {
+            kind,
+            remedy,
+            // SQLite's messages name tables and files, never values.
+            message: error.to_string(),
+        }
+    }
+}
+
+fn classify(error: &sqlx::Error) -> (WarningKind, Remedy) {
+    use {Remedy::*, WarningKind::*};
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+            match code {
+                READONLY_DBMOVED => return (Unavailable, Reopen),
+                IOERR_SHMSIZE => return (DiskFull, Memory),
+                _ => {}
+            }
+            match code & 0xff {
+                // 1 and 19: tables or constraints are not what the migrations made.
+                1 | 11 | 19 => (DamagedFile, SetAside),
+                26 => (ForeignFile, SetAside),
+                5 | 6 => (Locked, Memory),
+                13 => (DiskFull, Memory),
+                3 | 8 | 14 | 23 => (NotWritable, Memory),
+                _ => (Unavailable, Memory),
+            }
+        }
+        sqlx::Error::Migrate(error) => match &**error {
+            MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => {
+                classify(inner)
+            }
+            _ => (NewerSchema, SetAside),
+        },
+        // A column of the watch table that is not of its type.
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => (DamagedFile, SetAside),
+        _ => (Unavailable, Memory),
+    }
 }

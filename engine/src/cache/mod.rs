@@ -38,15 +38,15 @@ pub(crate) mod files {
     pub(crate) use super::damage::{
         Remedy, Trouble, prepare, remove_aside, remove_with_sides, set_aside,
     };
-    pub(crate) use super::db::migrate_in;
+    pub(crate) use super::db::{migrate_in, migrator};
 }
 
 pub(crate) use clears::Clear;
 pub use clears::{Lease, Standing};
 pub use damage::{CacheWarning, WarningKind};
-pub use reader::{CacheInfo, Loaded, Rest};
+pub use reader::Rest;
 pub use row::{Cacheable, Row};
-pub use terms::{CacheConfig, CacheError, CacheKey, Changes};
+pub use terms::{CacheConfig, CacheError, CacheInfo, CacheKey, Changes, Loaded};
 
 use clears::Clears;
 use job::{Change, Job};

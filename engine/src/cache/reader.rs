@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
-    CacheError, CacheKey, CacheWarning, Inner, WarningKind,
+    CacheError, CacheInfo, CacheKey, CacheWarning, Inner, Loaded, WarningKind,
     damage::Trouble,
     job::{Change, Job},
     pages::{PAGE_ROWS, Pages},
@@ -22,22 +22,6 @@ pub(super) struct Reader {
     pub generation: u64,
     /// The file, unless the cache is in memory.
     pub file: Option<PathBuf>,
-}
-
-/// A watch as the cache has it.
-pub struct Loaded {
-    /// Where the watch's last snapshot ended, if older records exist.
-    pub cursor: Option<String>,
-    /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
-    pub synced_at: i64,
-    /// The first records, in the order of a watch: `time_us`, rkey, URI, space, each descending.
-    ///
-    /// May be fewer than asked for and still not all, if they are large.
-    pub first: Vec<Row>,
-    /// What the server told of the accounts that the list names.
-    pub profiles: Vec<Profile>,
-    /// The others.
-    pub rest: Rest,
 }
 
 /// The records after the first page, read only as they are asked for.
@@ -74,26 +58,6 @@ impl Rest {
             }
         }
     }
-}
-
-/// What the cache holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CacheInfo {
-    /// Records of all watches.
-    pub rows: u64,
-    /// Bytes of the database that are in use.
-    pub bytes: u64,
-    /// Watches.
-    pub watches: u64,
-    /// The longest and the shortest time ago that a watch was in sync, as milliseconds since the Unix epoch.
-    pub oldest_sync: Option<i64>,
-    /// See `oldest_sync`.
-    pub newest_sync: Option<i64>,
-    /// The file; `None` if the cache is in memory, by choice or because of trouble.
-    pub file: Option<PathBuf>,
-    /// Whether nothing of this outlives the process.
-    pub memory_only: bool,
 }
 
 /// See [`super::Cache::load`].

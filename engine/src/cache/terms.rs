@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::row::Cacheable;
+use super::{
+    Rest,
+    row::{Cacheable, Row},
+};
 use crate::pure::protocol::{profile::Profile, record::Identity};
 
 /// How a cache is kept.
@@ -51,6 +54,42 @@ impl CacheKey {
         let view = self.key.strip_prefix(key);
         view.is_some_and(|it| it.is_empty() || it.starts_with('.'))
     }
+}
+
+/// A watch as the cache has it.
+pub struct Loaded {
+    /// Where the watch's last snapshot ended, if older records exist.
+    pub cursor: Option<String>,
+    /// When the watch was last known to agree with the server, in milliseconds since the Unix epoch.
+    pub synced_at: i64,
+    /// The first records, in the order of a watch: `time_us`, rkey, URI, space, each descending.
+    ///
+    /// May be fewer than asked for and still not all, if they are large.
+    pub first: Vec<Row>,
+    /// What the server told of the accounts that the list names.
+    pub profiles: Vec<Profile>,
+    /// The others.
+    pub rest: Rest,
+}
+
+/// What the cache holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheInfo {
+    /// Records of all watches.
+    pub rows: u64,
+    /// Bytes of the database that are in use.
+    pub bytes: u64,
+    /// Watches.
+    pub watches: u64,
+    /// The longest and the shortest time ago that a watch was in sync, as milliseconds since the Unix epoch.
+    pub oldest_sync: Option<i64>,
+    /// See `oldest_sync`.
+    pub newest_sync: Option<i64>,
+    /// The file; `None` if the cache is in memory, by choice or because of trouble.
+    pub file: Option<PathBuf>,
+    /// Whether nothing of this outlives the process.
+    pub memory_only: bool,
 }
 
 /// What happened to a watch since the last [`Cache::write`](super::Cache::write) under the same lease.

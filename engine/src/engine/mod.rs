@@ -122,7 +122,12 @@ impl Transports {
         let (sse, ws) = (Sse::new(http.clone()), Ws::new(http.clone()));
         let poll = Poll::new(http.clone());
         Self {
-            auto: Arc::new(Auto::new(ws.clone(), sse.clone(), poll.clone())),
+            auto: Arc::new(Auto::new(
+                http.clone(),
+                ws.clone(),
+                sse.clone(),
+                poll.clone(),
+            )),
             poll: Arc::new(poll),
             sse: Arc::new(sse),
             ws: Arc::new(ws),

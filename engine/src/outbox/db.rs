@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use sqlx::{
 use twox_hash::XxHash3_64;
 
 use crate::{
-    cache::files::{Remedy, Trouble, migrate_in, prepare, remove_with_sides, set_aside},
+    cache::files::{Remedy, Trouble, migrate_in, migrator, prepare, remove_with_sides, set_aside},
     pure::{
         outbox::{
             history::MOST_RECORDS,
@@ -27,7 +27,8 @@ use crate::{
     },
 };
 
-static MIGRATOR: Migrator = sqlx::migrate!("src/outbox/migrations");
+static MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrator([("outbox", include_str!("migrations/0001_outbox.sql"))]));
 
 /// As the first migration sets it.
 const APPLICATION_ID: i64 = 0x6353_6f62;

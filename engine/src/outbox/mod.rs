@@ -3,6 +3,7 @@
 //! One task owns the queue, which decides (`pure/outbox`), and its file. A write is on the disk before anybody hears of it;
 //! then the watches of its account show it, and a sender brings it to its server.
 
+#[cfg_attr(not(feature = "cache"), path = "db_off.rs")]
 mod db;
 mod job;
 mod sender;

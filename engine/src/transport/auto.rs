@@ -11,8 +11,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    ConnectRequest, Events, Transport, TransportError, http::origin, list::stream_url, poll::Poll,
-    sse::Sse, ws::Ws,
+    ConnectRequest, Events, Transport, TransportError, handshake,
+    http::{Http, origin},
+    list::stream_url,
+    poll::Poll,
+    sse::Sse,
+    ws::{self, Ws},
 };
 
 /// How long a host that offered no socket is not asked again.
@@ -23,6 +27,7 @@ const MAX_REMEMBERED: usize = 256;
 /// Chooses at every connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Auto {
+    http: Http,
     ws: Ws,
     sse: Sse,
     poll: Poll,
@@ -66,9 +71,10 @@ impl Known {
 }
 
 impl Auto {
-    /// Chooses between these.
-    pub(crate) fn new(ws: Ws, sse: Sse, poll: Poll) -> Self {
+    /// Chooses between these, which use the given client.
+    pub(crate) fn new(http: Http, ws: Ws, sse: Sse, poll: Poll) -> Self {
         Self {
+            http,
             ws,
             sse,
             poll,
@@ -80,7 +86,7 @@ impl Auto {
     async fn over_stream(&self, request: &ConnectRequest) -> Result<Events, TransportError> {
         let origin = origin(&request.url);
         // A socket ended in a Durable Object never reports the children of a snapshot's parents.
-        if !hydrates(request) && !self.without_socket.has(&origin) {
+        if ws::IS_BUILT_IN && !hydrates(request) && !self.without_socket.has(&origin) {
             match self.over_ws(request).await? {
                 Socket::Open(events) => return Ok(events),
                 Socket::None => self.without_socket.remember(origin.clone()),
@@ -92,7 +98,8 @@ impl Auto {
     }
 
     async fn over_ws(&self, request: &ConnectRequest) -> Result<Socket, TransportError> {
-        let handshake = match self.ws.handshake(stream_url(&request.url), request).await {
+        let asked = handshake::ask(&self.http, stream_url(&request.url), request).await;
+        let handshake = match asked {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
             Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {

@@ -2,11 +2,11 @@
 
 use super::{
     Incoming,
+    handshake::Handshake,
     list::Answer,
     poll,
     position::{self, Position},
     sse_parser::{Parsed, SseParser},
-    ws::Handshake,
 };
 use crate::{
     id::WatchId,

@@ -7,7 +7,7 @@ mod client;
 pub(crate) mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod heard;
+mod handshake;
 pub(crate) mod http;
 pub(crate) mod list;
 mod own;
@@ -20,6 +20,7 @@ mod redirects;
 mod refusal;
 pub(crate) mod sse;
 mod sse_parser;
+#[cfg_attr(not(feature = "ws"), path = "ws_off.rs")]
 pub(crate) mod ws;
 
 use std::{sync::Arc, time::Duration};
@@ -296,6 +297,11 @@ pub enum TransportError {
     /// 426: this host ends no WebSockets.
     #[error("this host offers no WebSocket: use \"sse\" or \"auto\"")]
     NoWebSocket,
+    /// The program was built without the feature `ws`.
+    #[error(
+        "this app was built without WebSocket, the feature \"ws\" of its crate: use \"sse\" or \"auto\""
+    )]
+    NotBuiltIn,
     /// The server closed the WebSocket with a code.
     #[error("the server closed the connection: {}", closed(*code, reason))]
     Closed {
@@ -328,9 +334,11 @@ impl TransportError {
             Self::IdleTimeout { .. } | Self::NoSnapshot { .. } => ErrorKind::IdleTimeout,
             Self::BadHandshake { .. } => ErrorKind::BadHandshake,
             Self::BadPage { .. } => ErrorKind::BadPage,
-            Self::NoWebSocket | Self::NoPages | Self::NoStream { .. } | Self::PublicList { .. } => {
-                ErrorKind::Unsupported
-            }
+            Self::NoWebSocket
+            | Self::NotBuiltIn
+            | Self::NoPages
+            | Self::NoStream { .. }
+            | Self::PublicList { .. } => ErrorKind::Unsupported,
             Self::Closed {
                 code: close::SERVER_FAILED,
                 ..
@@ -363,9 +371,10 @@ impl TransportError {
                 code: close::ACCESS_REVOKED,
                 ..
             } => Some(Refusal::AccessLost),
-            Self::BadRequest { .. } | Self::NoPages | Self::PublicList { .. } => {
-                Some(Refusal::Final)
-            }
+            Self::BadRequest { .. }
+            | Self::NotBuiltIn
+            | Self::NoPages
+            | Self::PublicList { .. } => Some(Refusal::Final),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 
 use url::Url;
 
-use super::{ConnectRequest, TransportError, http::Http, list, ws::Ws};
+use super::{ConnectRequest, TransportError, handshake, http::Http, list};
 use crate::pure::protocol::{listed::Listed, ticket::Ticket};
 
 /// A page, and a fresh ticket in exchange for the one that was used.
@@ -16,7 +16,7 @@ pub(crate) async fn page(
     cursor: Option<&str>,
 ) -> Result<Page, TransportError> {
     let url = page_url(&list::stream_url(&request.url), cursor);
-    let answer = Ws::new(http.clone()).handshake(url, request).await;
+    let answer = handshake::ask(http, url, request).await;
     match (answer, cursor) {
         (Ok(handshake), _) => Ok(handshake.into_page(request.watch)),
         // A host that knows no handshake may know the older endpoint, which takes no tickets.

@@ -1,6 +1,8 @@
 //! WebSocket, in the protocol's two steps: a handshake that carries the snapshot, then an upgrade of a
 //! connection of the same HTTP client.
 
+mod heard;
+
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream};
@@ -11,7 +13,6 @@ use reqwest::{
         SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
-use serde::Deserialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -24,17 +25,17 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
+use heard::Heard;
+
 use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError,
     cause::cause,
-    heard::Heard,
+    handshake::{Handshake, Snapshot, ask, no_websocket},
     http::{Http, bare, check},
-    list::{self, stream_url},
+    list::stream_url,
     own::endpoint,
-    page::Page,
 };
 use crate::{
-    id::WatchId,
     pure::protocol::{
         listed::Records,
         ticket::Ticket,
@@ -43,10 +44,11 @@ use crate::{
     redact::Secrets,
 };
 
+/// Whether this program can open one.
+pub(crate) const IS_BUILT_IN: bool = true;
+
 /// Between two pings of ours: a server in a Durable Object never says anything by itself.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// A handshake carries up to 200 records: it may be this many times larger than one event.
-const HANDSHAKE_EVENTS: usize = 4;
 /// Longest URL of a socket. It is the watch's with a ticket more.
 const MAX_SOCKET_URL_BYTES: usize = 64 * 1024;
 /// Bytes read at once. The library's default would cost each idle connection 128 KiB.
@@ -81,30 +83,6 @@ impl Ws {
         of_socket.for_each(|(_, ticket)| secrets.add(&ticket));
         let socket = self.upgrade(url, request, &secrets).await?;
         Ok(events(socket, handshake, request, secrets))
-    }
-
-    /// The first step: asks for the snapshot and the socket's URL. `url` is the watch's, or that of a page of it.
-    pub(super) async fn handshake(
-        &self,
-        mut url: Url,
-        request: &ConnectRequest,
-    ) -> Result<Handshake, TransportError> {
-        url.query_pairs_mut().append_pair("mode", "ws");
-        let answer = self.http.get(url, request, "application/json").await;
-        let answer = answer.map_err(no_websocket)?;
-        let content_type = answer.content_type();
-        if content_type != "application/json" {
-            let message = format!("the answer is {content_type}");
-            return Err(TransportError::BadHandshake { message });
-        }
-        let limit = request.max_event_bytes.saturating_mul(HANDSHAKE_EVENTS);
-        let Some(body) = answer.body(limit).await? else {
-            let message = format!("the answer is larger than {limit} bytes");
-            return Err(TransportError::BadHandshake { message });
-        };
-        serde_json::from_slice(&body).map_err(|error| TransportError::BadHandshake {
-            message: wire::describe(&error),
-        })
     }
 
     async fn upgrade(
@@ -149,45 +127,10 @@ impl Ws {
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
-            let handshake = self.handshake(stream_url(&request.url), &request).await?;
+            let handshake = ask(&self.http, stream_url(&request.url), &request).await?;
             self.open(handshake, &request).await
         }
         .boxed()
-    }
-}
-
-/// The handshake's answer, as far as it matters.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Handshake {
-    snapshot: Snapshot,
-    ticket: Option<String>,
-    ws_url: String,
-    /// When it was answered.
-    #[serde(skip, default = "Instant::now")]
-    at: Instant,
-}
-
-impl Handshake {
-    /// Its snapshot alone, for one who opens no socket.
-    pub(super) fn into_page(self, watch: WatchId) -> Page {
-        let Snapshot { records, cursor } = self.snapshot;
-        let listed = list::read_page(watch, records, cursor);
-        let ticket = self.ticket.and_then(|text| Ticket::parse(&text).ok());
-        (listed, ticket)
-    }
-}
-
-#[derive(Deserialize)]
-struct Snapshot {
-    records: Records,
-    cursor: Option<String>,
-}
-
-fn no_websocket(error: TransportError) -> TransportError {
-    match error {
-        TransportError::Status { status: 426, .. } => TransportError::NoWebSocket,
-        other => other,
     }
 }
 

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use keyring_core::{CredentialStore, Entry, Error};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Reason, state::Failure};
+use super::{Reason, VaultState, state::Failure};
+
+/// Where a vault in the keyring is before the first call.
+pub(super) const AT_FIRST: VaultState = VaultState::Keyring;
 
 /// An open keyring, and whose items of it are meant.
 pub(super) struct Items {

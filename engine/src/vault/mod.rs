@@ -6,6 +6,7 @@
 //! missed; then it is in use again. A secret is never in a file.
 
 mod arrears;
+#[cfg_attr(not(feature = "keyring"), path = "items_off.rs")]
 mod items;
 mod layout;
 mod memory;
@@ -91,14 +92,15 @@ impl Shared {
 }
 
 impl Vault {
-    /// A vault in the keyring, in items of `service`: the app's identifier. Opens nothing yet.
+    /// A vault in the keyring, in items of `service`: the app's identifier. Opens nothing yet. In memory, for
+    /// [`Reason::NotBuiltIn`], where the program was built without the feature `keyring`.
     pub fn keyring(service: impl Into<String>) -> Self {
         Self::keyring_with(service, VaultOptions::default())
     }
 
     /// [`Vault::keyring`] with another layout or time-out.
     pub fn keyring_with(service: impl Into<String>, options: VaultOptions) -> Self {
-        Self::new(service.into(), options, VaultState::Keyring)
+        Self::new(service.into(), options, items::AT_FIRST)
     }
 
     /// A vault that never touches a keyring.
@@ -228,7 +230,7 @@ impl Vault {
             Ok(_) => Ok(()),
             // Nothing is known to be there; should there be after all, it is erased by then.
             Err(Failure::Unusable {
-                reason: Reason::Chosen | Reason::Absent,
+                reason: Reason::Chosen | Reason::NotBuiltIn | Reason::Absent,
                 ..
             }) => Ok(()),
             Err(failure) => Err(failure.into()),
@@ -255,7 +257,7 @@ impl Vault {
                 change = Some(late);
                 continue;
             };
-            if let (Some((write, _)), Reason::Chosen) = (late(&mut memory), reason) {
+            if let (Some((write, _)), true) = (late(&mut memory), reason.is_for_good()) {
                 memory.settle(write);
             }
             return Err(Failure::unusable(reason));

@@ -26,6 +26,9 @@ pub enum Reason {
     /// It was made by [`Vault::memory`](super::Vault::memory).
     #[error("no keyring was asked for")]
     Chosen,
+    /// The program was built without the feature `keyring`.
+    #[error("this app was built without a keyring, the feature \"keyring\" of its crate")]
+    NotBuiltIn,
     /// This machine or session has no keyring.
     #[error("there is no keyring")]
     Absent,
@@ -38,6 +41,13 @@ pub enum Reason {
     /// The keyring failed, and again after it was opened anew.
     #[error("the keyring failed")]
     Failed,
+}
+
+impl Reason {
+    /// Whether no keyring will ever be asked to make up for anything.
+    pub(super) fn is_for_good(self) -> bool {
+        matches!(self, Self::Chosen | Self::NotBuiltIn)
+    }
 }
 
 /// Why a vault could not do what it was asked. No text of it holds a name or a secret.

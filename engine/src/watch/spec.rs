@@ -10,8 +10,9 @@ use crate::{
     pure::view::{View, sort::Sort},
     tickets::TicketSource,
     transport::{
-        DEFAULT_IDLE_TIMEOUT, TicketIn, UNHEEDED, UrlGuard, list,
+        DEFAULT_IDLE_TIMEOUT, TicketIn, TransportError, UNHEEDED, UrlGuard, list,
         polling::{DEFAULT_POLL_INTERVAL, MAX_POLL_INTERVAL, MIN_POLL_INTERVAL},
+        ws,
     },
 };
 
@@ -165,11 +166,15 @@ impl WatchSpec {
         differs && self.view.sort == Sort::default()
     }
 
-    /// What of it makes no sense, if anything: a list would not heed it, and show everybody's records.
+    /// What of it makes no sense, if anything: a list would not heed it, and show everybody's records. Or this program was
+    /// built without its transport.
     ///
     /// # Errors
-    /// [`WatchError::NotForLists`].
+    /// [`WatchError::NotForLists`], [`TransportError::NotBuiltIn`].
     pub fn check(&self) -> Result<(), WatchError> {
+        if self.transport == TransportKind::Ws && !ws::IS_BUILT_IN {
+            return Err(TransportError::NotBuiltIn.into());
+        }
         if self.transport != TransportKind::Poll {
             return Ok(());
         }

@@ -1,0 +1,102 @@
+//! In the place of the outbox's file, in a program that was built without the feature `cache`: writes are in memory, where
+//! the queue has them anyway, and end with the process. All that is kept here is which of them have been queued already.
+
+use std::{collections::HashMap, path::Path};
+
+use crate::{
+    cache::{
+        WarningKind,
+        files::{Remedy, Trouble},
+    },
+    pure::outbox::{
+        row::{NewWrite, RecordKey, Row},
+        write::WriteId,
+    },
+};
+
+/// The keys of all writes that wait.
+#[derive(Debug, Default)]
+pub(super) struct Db {
+    last: WriteId,
+    keys: HashMap<WriteId, String>,
+}
+
+/// What was opened. Memory is never damaged.
+pub(super) struct Opened {
+    pub db: Db,
+    pub mended: Option<(Trouble, usize)>,
+}
+
+impl Db {
+    /// Begins with nothing.
+    ///
+    /// # Errors
+    /// A file is asked for: what an app wants to outlive it must not be kept in memory.
+    pub(super) async fn open(path: Option<&Path>) -> Result<Opened, Trouble> {
+        match path {
+            None => Ok(Opened {
+                db: Self::default(),
+                mended: None,
+            }),
+            Some(_) => Err(Trouble {
+                kind: WarningKind::Unavailable,
+                remedy: Remedy::Memory,
+                message: "this app was built without SQLite, the feature \"cache\" of its crate"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    pub(super) async fn load(&mut self) -> Result<(Vec<Row>, usize), Trouble> {
+        Ok((Vec::new(), 0))
+    }
+
+    /// Gives a new write its number; that of the write with this key, if there is one.
+    pub(super) async fn insert(&mut self, new: &NewWrite, _: bool) -> Result<WriteId, Trouble> {
+        if let Some((id, _)) = self.keys.iter().find(|(_, key)| **key == new.key) {
+            return Ok(*id);
+        }
+        self.last += 1;
+        self.keys.insert(self.last, new.key.clone());
+        Ok(self.last)
+    }
+
+    /// Puts a new write in the place of one that no server has seen.
+    pub(super) async fn replace(&mut self, row: &Row) -> Result<bool, Trouble> {
+        let key = row.write.key.clone();
+        Ok(self.keys.insert(row.write.id, key).is_some())
+    }
+
+    /// Forgets those that are gone.
+    pub(super) async fn keep<'a>(
+        &mut self,
+        changed: impl Iterator<Item = (WriteId, Option<&'a Row>)>,
+    ) -> Result<Vec<WriteId>, Trouble> {
+        for (id, _) in changed.filter(|(_, row)| row.is_none()) {
+            self.keys.remove(&id);
+        }
+        Ok(Vec::new())
+    }
+
+    pub(super) async fn keep_made(
+        &mut self,
+        _: &[(RecordKey, Vec<String>)],
+    ) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    pub(super) async fn made(&mut self) -> Result<Vec<(RecordKey, Vec<String>)>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    pub(super) async fn forget_made(&mut self, _: Option<&str>) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// No other process changes it.
+    pub(super) async fn version(&mut self) -> Result<i64, Trouble> {
+        Ok(0)
+    }
+
+    pub(super) async fn close(self) {}
+}
