@@ -67,7 +67,7 @@ pub(crate) fn bindings() -> Result<()> {
 mod tests {
     use super::*;
 
-    /// How libdbus gets into an app on Linux that depends on `package` like this.
+    /// How libdbus gets into an app on Linux that depends on `package` like this; nothing if it does not.
     fn libdbus(package: &str, how: &[&str]) -> String {
         let mut command = cargo(&["tree", "--offline", "--edges=normal,build"]);
         command
@@ -78,15 +78,22 @@ mod tests {
         assert!(output.status.success(), "{output:?}");
         let tree = String::from_utf8(output.stdout).unwrap();
         let libdbus = tree.lines().find(|it| it.starts_with("libdbus-sys "));
-        libdbus.unwrap().to_owned()
+        libdbus.unwrap_or_default().to_owned()
     }
 
     #[test]
     fn libdbus_is_built_in_unless_the_app_wants_the_one_of_the_system() {
         for package in ["tauri-plugin-contrail-sync", "contrail-sync-engine"] {
             assert!(libdbus(package, &[]).contains("vendored"));
-            let of_the_system = libdbus(package, &["--no-default-features"]);
+            let how = ["--no-default-features", "--features=keyring"];
+            let of_the_system = libdbus(package, &how);
+            assert!(of_the_system.starts_with("libdbus-sys "));
             assert!(!of_the_system.contains("vendored"), "{of_the_system}");
+            if package == "contrail-sync-engine" {
+                // Tauri itself may bring one.
+                let alone = ["--no-default-features", "--features=vendored-dbus"];
+                assert_eq!(libdbus(package, &alone), "");
+            }
         }
     }
 }

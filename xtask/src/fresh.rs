@@ -112,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup::packages(&setup::Need::all())?;
     npm::install(&[])?;
     proc::run(&mut build::cargo(&["build", "--package", "appview"]))?;
-    in_folder(|folder| {
+    in_folder("contrail-fresh", |folder| {
         let packages = packages::pack(folder)?;
         for framework in &options.frameworks {
             let server = Server::start(&build::built().appview)?;
@@ -126,7 +126,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What is part of the tests: one app as a whole, of the others what they have of their own, the page.
 pub(crate) fn test(programs: &build::Programs) -> Result<()> {
-    in_folder(|folder| {
+    in_folder("contrail-fresh", |folder| {
         let packages = packages::pack(folder)?;
         let server = Server::start(&programs.appview)?;
         let make = |framework| scaffold::make(folder, framework, &packages, &server);
@@ -138,17 +138,24 @@ pub(crate) fn test(programs: &build::Programs) -> Result<()> {
 }
 
 /// Lets `act` work in an empty folder outside the repository, and removes it unless something failed.
-fn in_folder(act: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn in_folder<T>(name: &str, act: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     // Always the same for this repository: what Cargo compiled for another folder would stay in the target directory.
     let mut hasher = DefaultHasher::new();
     crate::root().hash(&mut hasher);
-    let folder = std::env::temp_dir().join(format!("contrail-fresh-{:016x}", hasher.finish()));
+    let folder = std::env::temp_dir().join(format!("{name}-{:016x}", hasher.finish()));
     if folder.exists() {
         remove(&folder)?;
     }
     keyring::private_dir(&folder)?;
-    act(&folder).with_context(|| format!("what was made so far is in {}", folder.display()))?;
-    remove(&folder)
+    let done = act(&folder);
+    let done = done.with_context(|| format!("what was made so far is in {}", folder.display()))?;
+    remove(&folder)?;
+    Ok(done)
+}
+
+/// A path in TOML.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display())
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -8,6 +8,7 @@ mod counts;
 mod cross;
 mod demo;
 mod display;
+mod features;
 mod fresh;
 mod fuzz;
 mod gallery;
@@ -20,6 +21,7 @@ mod soak;
 mod sqlite;
 mod talk;
 mod test;
+mod weigh;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ cargo xtask <command>
   sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
   bindings                     write guest-js/src/bindings from the Rust types
+  features                     lint both crates with each feature alone and with none, and test what is left out then
+  weigh [--small]              what the plugin adds to an app as it is shipped: bytes, crates, time to build and to start
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
 
@@ -108,6 +112,11 @@ fn dispatch() -> Result<ExitCode> {
             no_more(&mut args)?;
             build::bindings()?;
         }
+        "features" => {
+            no_more(&mut args)?;
+            features::check()?;
+        }
+        "weigh" => weigh::run(weigh_options(&mut args)?)?,
         "cross-check" => {
             let mut targets = Vec::new();
             while let Some(arg) = args.next()? {
@@ -221,6 +230,17 @@ fn fuzz_options(args: &mut lexopt::Parser) -> Result<fuzz::Options> {
     while let Some(arg) = args.next()? {
         match arg {
             Long("for") => options.seconds = args.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn weigh_options(args: &mut lexopt::Parser) -> Result<weigh::Options> {
+    let mut options = weigh::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("small") => options.small = true,
             other => return Err(other.unexpected().into()),
         }
     }

@@ -390,3 +390,5 @@ impl Engine {
 
 #[cfg(test)]
 mod log_tests;
+#[cfg(test)]
+mod off_tests;

@@ -30,6 +30,9 @@ use crate::{
 static MIGRATOR: LazyLock<Migrator> =
     LazyLock::new(|| migrator([("outbox", include_str!("migrations/0001_outbox.sql"))]));
 
+/// Whether this program can keep one.
+pub(super) const HAS_FILES: bool = true;
+
 /// As the first migration sets it.
 const APPLICATION_ID: i64 = 0x6353_6f62;
 /// Longest wait for another process that writes.

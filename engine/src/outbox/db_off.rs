@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, path::Path};
 
+use super::terms::WriteError;
 use crate::{
     cache::{
         WarningKind,
@@ -13,6 +14,9 @@ use crate::{
         write::WriteId,
     },
 };
+
+/// Whether this program can keep a file.
+pub(super) const HAS_FILES: bool = false;
 
 /// The keys of all writes that wait.
 #[derive(Debug, Default)]
@@ -41,8 +45,7 @@ impl Db {
             Some(_) => Err(Trouble {
                 kind: WarningKind::Unavailable,
                 remedy: Remedy::Memory,
-                message: "this app was built without SQLite, the feature \"cache\" of its crate"
-                    .to_owned(),
+                message: WriteError::NoFiles.to_string(),
             }),
         }
     }

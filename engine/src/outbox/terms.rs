@@ -27,6 +27,7 @@ pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
 #[non_exhaustive]
 pub struct OutboxConfig {
     /// The SQLite file; `None` keeps writes in memory, so that they end with the process. It is made with the first write.
+    /// Without the feature `cache` only memory is there: with a file every write is refused.
     pub path: Option<PathBuf>,
     /// The senders that watches may name.
     pub senders: Vec<NamedSender>,
@@ -234,6 +235,11 @@ pub enum WriteError {
     /// The engine has no outbox.
     #[error("this engine keeps no writes: its configuration has no outbox")]
     NoOutbox,
+    /// The outbox is to have a file, and the program was built without the feature `cache`.
+    #[error(
+        "this app was built without SQLite, the feature \"cache\" of its crate: writes can wait in memory only"
+    )]
+    NoFiles,
     /// The watch names no sender, or one that does not exist.
     #[error("{0}")]
     NoSender(String),
@@ -269,7 +275,7 @@ impl WriteError {
         match self {
             Self::Watch(error) => error.kind(),
             Self::Invalid(_) | Self::NoSender(_) => ErrorKind::InvalidOptions,
-            Self::NoOutbox => ErrorKind::Unsupported,
+            Self::NoOutbox | Self::NoFiles => ErrorKind::Unsupported,
             Self::Full(_) => ErrorKind::TooMany,
             Self::Disk(_) | Self::Ended => ErrorKind::Outbox,
             Self::Failed(_) | Self::Discarded | Self::Unknown => ErrorKind::NotWritten,

@@ -4,7 +4,7 @@ use super::*;
 
 /// A vault on a keyring that does what it is asked at once, and what that keyring holds in the end.
 fn on_a_map() -> (Vault, std::thread::JoinHandle<BTreeMap<String, Secret>>) {
-    let vault = Vault::keyring("test");
+    let vault = Vault::new("test".into(), VaultOptions::default(), VaultState::Keyring);
     let (commands, mut queue) = mpsc::channel::<Command>(QUEUE);
     vault.inner.owner.set(commands).unwrap();
     let keyring = std::thread::spawn(move || {

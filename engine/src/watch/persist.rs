@@ -361,6 +361,6 @@ impl Persist {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cache"))]
 #[path = "persist_tests.rs"]
 mod tests;

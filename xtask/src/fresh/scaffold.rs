@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::packages::Packages;
 use super::readme::{Readme, replaced};
-use super::{Framework, Server};
+use super::{Framework, Server, quoted};
 use crate::{npm, proc};
 
 /// The newest `create-tauri-app` that this was tried with.
@@ -156,9 +156,4 @@ fn with_sql(mut capability: Value) -> Result<String> {
         .context("the README's capability has no permissions")?
         .push(json!("sql:default"));
     Ok(capability.to_string())
-}
-
-/// A path in TOML.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display())
 }

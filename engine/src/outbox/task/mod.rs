@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::{
     OutboxConfig, Sender,
-    db::Db,
+    db::{Db, HAS_FILES},
     job::{Job, WatchRef},
     sender::SendRequest,
     shown,
@@ -270,6 +270,9 @@ impl Task {
 
     /// Keeps a write on disk, then takes it into the queue.
     async fn put(&mut self, new: NewWrite) -> Result<WriteId, WriteError> {
+        if !HAS_FILES && self.path().is_some() {
+            return Err(WriteError::NoFiles);
+        }
         if self.db.is_none() {
             let opened = self.open().await;
             opened.map_err(|trouble| WriteError::Disk(trouble.message))?;
