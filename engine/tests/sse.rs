@@ -69,7 +69,7 @@ fn snapshot_records(numbers: std::ops::Range<i64>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_begins_to_show_with_more_than_a_usual_page_and_its_status_with_it() {
+async fn a_list_begins_to_show_with_more_than_a_usual_list_and_its_status_with_it() {
     let _clock = stop_the_clock();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap();
@@ -86,7 +86,7 @@ async fn a_list_begins_to_show_with_more_than_a_usual_page_and_its_status_with_i
         }
     });
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: snapshot.start\ndata: {}\n\n";
-    for (sent, len) in [(head.to_owned(), 0), (snapshot_records(0..200), 200)] {
+    for (sent, len) in [(head.to_owned(), 0), (snapshot_records(0..1000), 1000)] {
         socket.write_all(sent.as_bytes()).await.unwrap();
         let arrived = |it: State| it.status == Status::Snapshot && it.entries.len() == len;
         while !arrived(witness.state().await.unwrap()) {
@@ -97,9 +97,9 @@ async fn a_list_begins_to_show_with_more_than_a_usual_page_and_its_status_with_i
             tokio::task::yield_now().await;
         }
     }
-    let more = snapshot_records(200..210);
+    let more = snapshot_records(1000..1010);
     socket.write_all(more.as_bytes()).await.unwrap();
-    assert!(told.await > 200);
+    assert!(told.await > 1000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::timer::Timer;
 
-/// While a snapshot arrives and there are at most as many records as a query gives by the protocol, those who follow
-/// hear of it …
-const USUAL: usize = 200;
+/// While a snapshot arrives and there are at most so many records, those who follow hear of it … A page takes a list of
+/// this length in the frame in which it would show its first rows.
+const USUAL: usize = 1000;
 /// … this long, half a frame, after it began, and then after its first record. Both are news of one moment, mostly, and a
 /// page that is told the first of them is not ready for the other.
 const GATHER: Duration = Duration::from_millis(8);

@@ -128,9 +128,10 @@ impl FollowerLedger {
                 was_live,
             })
         });
+        let first = first_part(machine, store, budget);
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for entry in store.entries() {
-            if bytes < budget.div_ceil(FIRST_PART) {
+            if bytes < first {
                 bytes += entry.size();
                 entries.push(entry.clone());
             } else {
@@ -200,7 +201,7 @@ impl FollowerLedger {
             return None;
         }
         let budget = match self.fresh {
-            true => budget.div_ceil(FIRST_PART),
+            true => first_part(machine, store, budget),
             false => budget,
         };
         let changed = self.changed(store, budget);
@@ -286,6 +287,14 @@ impl FollowerLedger {
     }
 }
 
+/// Bytes of the first part with records. A second one would come only after the frame that shows the first.
+fn first_part(machine: &Machine, store: &Store, budget: usize) -> usize {
+    match machine.status() == Status::Live && store.bytes() <= budget {
+        true => budget,
+        false => budget.div_ceil(FIRST_PART),
+    }
+}
+
 fn note(touches: &mut Touches, gone: &mut FastSet<u64>, change: &Change) {
     match change {
         Change::Set(entry, touch) => touches.merge(entry.slot, *touch),
@@ -298,7 +307,7 @@ fn note(touches: &mut Touches, gone: &mut FastSet<u64>, change: &Change) {
     }
 }
 
-/// The first part with records is by this factor smaller than the others.
+/// The first part with records is by this factor smaller than the others, unless one part has the whole list.
 const FIRST_PART: usize = 4;
 /// Steps of a walk along the order that take as long as looking one record up.
 const STEPS: usize = 64;
@@ -355,6 +364,31 @@ mod tests {
         let mut late = FollowerLedger::default();
         let told = late.state(0, &machine, &store, budget);
         assert_eq!(told.entries.len(), first);
+    }
+
+    #[test]
+    fn a_list_that_fits_into_one_part_comes_whole_once_it_is_live() {
+        let (mut machine, mut store) = (connecting(), Store::default());
+        (0..300).for_each(|n| drop(store.upsert(record(n))));
+        let end = ServerEvent::SnapshotEnd { cursor: None };
+        let told = |machine: &Machine, store: &Store, budget| {
+            let told = FollowerLedger::default().state(0, machine, store, budget);
+            (told.entries.len(), told.status)
+        };
+        let (whole, less) = (store.bytes(), store.bytes() - 1);
+        // More of it may be about to arrive.
+        let (first, status) = told(&machine, &store, whole);
+        assert!(first < 100 && status == Status::Connecting, "{first}");
+        machine.step(Duration::ZERO, Input::Event(end), &mut Vec::new());
+        assert_eq!(told(&machine, &store, whole), (300, Status::Live));
+        assert_eq!(told(&machine, &store, less), (first, Status::Snapshot));
+        // As a delta, too.
+        let mut early = FollowerLedger::default();
+        let empty = early.state(0, &machine, &Store::default(), whole);
+        hear(&mut store, &mut early);
+        early.rewind(empty.rev);
+        let delta = early.delta(&machine, &store, whole).unwrap();
+        assert_eq!((delta.changed.len(), delta.status), (300, Status::Live));
     }
 
     fn record(n: i64) -> Record {

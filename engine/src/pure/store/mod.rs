@@ -118,6 +118,11 @@ impl Store {
         self.order.len().min(self.shown)
     }
 
+    /// About how many bytes of JSON are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
