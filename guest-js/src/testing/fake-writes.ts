@@ -1,9 +1,22 @@
 import type { WireRecord } from "../record.js";
+import { copy } from "./copy.js";
+import { nextTid } from "./tid.js";
 import type { NewWrite, WriteChanges, WriteFailure, WritePayload } from "../wire-writes.js";
+
+/** What a write that names no more than it must is completed with. */
+export interface Home {
+  /** The watch that it goes through: shows it, though its list may not have it. */
+  readonly through?: object | undefined;
+  readonly collection?: string | undefined;
+  readonly space?: string | undefined;
+  /** When it is made, in microseconds since the Unix epoch. */
+  readonly time_us?: number | undefined;
+}
 
 /** A row on Rust's disk. */
 export interface Row {
   readonly nonce: string;
+  readonly through: object | undefined;
   readonly account: string | undefined;
   told: WritePayload;
   /** What the list shows of it. */
@@ -23,12 +36,19 @@ export class FakeWrites {
   /** Polls that hang. */
   readonly polls = new Set<() => void>();
   /** Counts changes. */
-  #rev = 1;
+  #rev: number;
+  readonly #before: number;
+  #isEnded = false;
   readonly #shown: () => void;
 
-  /** @param shown - called when the list shows something else */
-  constructor(shown: () => void) {
+  /**
+   * @param shown - called when a list shows something else
+   * @param before - numbers that a page may know from before
+   */
+  constructor(shown: () => void, before = 0) {
     this.#shown = shown;
+    this.#before = before;
+    this.#rev = before + 1;
   }
 
   /** The rows that wait, the oldest first. */
@@ -38,16 +58,17 @@ export class FakeWrites {
       .map(({ told }) => told);
   }
 
-  put(nonce: string, account: string | undefined, write: NewWrite): WritePayload {
-    const { collection = "com.example.chat.message", did, space, value, time_us = 0 } = write;
-    const rkey = write.rkey ?? `tid${this.rows.size + 1}`;
+  put(nonce: string, account: string | undefined, write: NewWrite, home: Home = {}): WritePayload {
+    const { did, value, rkey = nextTid() } = write;
+    const { collection = home.collection ?? "com.example.chat.message" } = write;
+    const { space = home.space, time_us = home.time_us ?? 0 } = write;
     const uri = `at://${did}/${collection}/${rkey}`;
     const record = { uri, did, collection, rkey, value, time_us, cid: null, ...(space && { space }) };
-    return this.#make(nonce, account, "put", record);
+    return this.#make(nonce, account, "put", record, home);
   }
 
-  delete(nonce: string, account: string | undefined, record: WireRecord): WritePayload {
-    return this.#make(nonce, account, "delete", record);
+  delete(nonce: string, account: string | undefined, record: WireRecord, home: Home = {}): WritePayload {
+    return this.#make(nonce, account, "delete", record, home);
   }
 
   /** What becomes of a write. */
@@ -78,6 +99,14 @@ export class FakeWrites {
     return true;
   }
 
+  /** Nothing is left: those who follow are told so. */
+  end(): void {
+    this.#isEnded = true;
+    this.rows.clear();
+    this.#rev += 1;
+    for (const wake of [...this.polls]) wake();
+  }
+
   discardAll(account?: string): number {
     const ids = this.pending(account).map(({ id }) => id);
     for (const id of ids) this.settle(id, "discarded");
@@ -91,9 +120,9 @@ export class FakeWrites {
         (row) => row.rev > after && (account === undefined || row.account === account),
       );
     // What is over by now is told as well, as far as it is known: who had it before would not know why it is gone.
-    if (after === 0) return { rev: this.#rev, whole: true, writes: structuredClone(news().map(told)) };
+    if (after === 0) return { rev: this.#rev, whole: true, writes: copy(news().map(told)) };
     const until = Date.now() + HANG_MS;
-    while (news().length === 0 && Date.now() < until) {
+    while (news().length === 0 && Date.now() < until && !this.#isEnded) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(wake, until - Date.now());
         const { polls } = this;
@@ -105,14 +134,15 @@ export class FakeWrites {
         polls.add(wake);
       });
     }
-    return { rev: this.#rev, whole: false, writes: structuredClone(news().map(told)) };
+    return { rev: this.#rev, whole: this.#isEnded, writes: copy(news().map(told)) };
   }
 
-  /** `records` with what waits for the server, the newest write of each first. */
-  over(records: readonly WireRecord[]): WireRecord[] {
+  /** `records` of a watch with what waits for the server, the newest write of each first. */
+  over(records: readonly WireRecord[], watch?: object): WireRecord[] {
+    const known = new Set(records.map(({ uri }) => uri));
     const shown = new Map<string, WireRecord>();
     for (const row of this.rows.values()) {
-      if (isOver(row)) continue;
+      if (isOver(row) || (row.through !== watch && row.through && !known.has(row.told.uri))) continue;
       const { id, action, state, error } = row.told;
       const failed = state === "failed" && { kind: "internal", message: "", ...error };
       shown.set(row.told.uri, {
@@ -125,7 +155,6 @@ export class FakeWrites {
       });
     }
     if (shown.size === 0) return [...records];
-    const known = new Set(records.map(({ uri }) => uri));
     const added = [...shown.values()].filter(({ uri }) => !known.has(uri));
     return [...added.reverse(), ...records.map((it) => shown.get(it.uri) ?? it)];
   }
@@ -135,20 +164,21 @@ export class FakeWrites {
     account: string | undefined,
     action: WritePayload["action"],
     record: WireRecord,
+    { through }: Home,
   ): WritePayload {
     const known = [...this.rows.values()].find((row) => row.nonce === nonce);
-    if (known) return structuredClone(known.told);
+    if (known) return copy(known.told);
     const { uri, did, collection, rkey, space } = record;
-    const id = this.rows.size + 1;
+    const id = this.#before + this.rows.size + 1;
     const told: WritePayload = {
       ...{ id, uri, did, collection, rkey, action },
       ...(space !== undefined && { space }),
       ...{ state: "queued", attempts: 0, queuedAt: 1_700_000_000_000 + id },
     };
-    const row = { nonce, account, told, record, rev: 0 };
+    const row = { nonce, through, account, told, record, rev: 0 };
     this.rows.set(id, row);
     this.#changed(row);
-    return structuredClone(told);
+    return copy(told);
   }
 
   #changed(row: Row): void {
@@ -158,7 +188,8 @@ export class FakeWrites {
   }
 }
 
-function isOver({ told }: Row): boolean {
+/** Whether it has left the queue. */
+export function isOver({ told }: Pick<Row, "told">): boolean {
   return told.state === "confirmed" || told.state === "discarded";
 }
 
