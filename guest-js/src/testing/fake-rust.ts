@@ -50,16 +50,16 @@ export class FakeRust implements Surroundings {
   };
   /** Told after a command was carried out. */
   done: (call: Call) => void = () => {};
-  /** Watches whose edits count as told. */
-  readonly #past: readonly number[];
   readonly #before: number;
-  #begun = 0;
+  readonly #past: readonly number[];
+  /** The numbers of its own watches. */
+  readonly begun: number[] = [];
   readonly #asked = new Map<number, (answer: Answered & SendAnswered) => void>();
   #lastRequest = 0;
 
   /**
    * @param before - numbers that a page may know from before: its own are above them
-   * @param past - numbers of watches of which it may know
+   * @param past - numbers of watches whose edits it need not tell again
    */
   constructor(before = 0, past: readonly number[] = []) {
     this.#before = before;
@@ -70,7 +70,9 @@ export class FakeRust implements Surroundings {
   }
 
   begin(): Origin {
-    return { watch: this.#before + ++this.#begun, inherited: [...this.#past] };
+    const watch = this.#before + this.begun.length + 1;
+    this.begun.push(watch);
+    return { watch, inherited: [...this.#past] };
   }
 
   emit(event: string, payload: unknown): Promise<void> {

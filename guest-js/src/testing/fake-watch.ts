@@ -140,6 +140,14 @@ export class FakeWatch {
     await this.tell();
   }
 
+  /** Closes the watch at once, whatever pages have acknowledged, and leaves them nothing of it. */
+  shut(error: ErrorPayload): void {
+    for (const open of this.opens.values()) open.inFlight = false;
+    this.#optimistic.clear();
+    void this.push({ status: "closed", error, records: [] });
+    this.forget();
+  }
+
   /** Sends `payload` as it is on the event of `handle`'s session. */
   send(handle: number, payload: unknown): Promise<void> {
     return this.#around.emit(`${this.opens.get(handle)?.session}`, payload);
@@ -162,8 +170,11 @@ export class FakeWatch {
       return this.#around.writes.put(nonce, account, args["write"] as NewWrite, this.home());
     }
     if (name === "delete_record") return this.#delete(nonce, account, args);
-    if (name === "load_more") return this.#loadMore(open);
-    if (name === "refresh_watch") return this.#refresh(open);
+    if (name === "load_more" || name === "refresh_watch") {
+      if (name === "load_more") this.loadMore();
+      else this.refresh();
+      return this.#toldFrom(open);
+    }
     if (name === "edit_watch") return this.#edit(open, nonce, args["edit"] as SentEdit, args["inherits"]);
     return this.#ack(open, handle, args["rev"] as number);
   }
@@ -188,6 +199,18 @@ export class FakeWatch {
   /** What a record that a page makes is completed with. */
   protected home(): Home {
     return { through: this };
+  }
+
+  /** Fetches older records. */
+  protected loadMore(): void {
+    this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
+    this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
+  }
+
+  /** Fetches what the server has by now. */
+  protected refresh(): void {
+    this.records = this.unseen ?? this.records;
+    this.unseen = undefined;
   }
 
   #delete(nonce: string, account: string | undefined, { rkey, did }: Record<string, unknown>): unknown {
@@ -223,7 +246,7 @@ export class FakeWatch {
     open.nonce = nonce;
     if (op === "add") return this.#add(record);
     const mine = [...this.#optimistic.values()].filter((it) => it.rkey === rkey && (!did || it.did === did));
-    const newest = mine.at(-1);
+    const newest = mine[mine.length - 1];
     if (newest && op === "remove") this.#optimistic.delete(newest.uri);
     if (newest && op === "fail") {
       this.#optimistic.set(newest.uri, { ...newest, optimistic: "failed", optimisticError: error });
@@ -247,18 +270,6 @@ export class FakeWatch {
     this.#optimistic.set(uri, made);
     void this.tell();
     return null;
-  }
-
-  #loadMore(open: Open): number {
-    this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
-    this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
-    return this.#toldFrom(open);
-  }
-
-  #refresh(open: Open): number {
-    this.records = this.unseen ?? this.records;
-    this.unseen = undefined;
-    return this.#toldFrom(open);
   }
 
   #toldFrom(open: Open): number {
