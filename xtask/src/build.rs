@@ -45,7 +45,7 @@ pub(crate) fn built() -> Programs {
     let debug = target().join("debug");
     let program = |name: &str| debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     Programs {
-        appview: program("appview"),
+        appview: program("contrail-dev-appview"),
         chat: program("chat"),
         gallery: program("gallery"),
     }

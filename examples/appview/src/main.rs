@@ -10,8 +10,8 @@ use lexopt::prelude::*;
 const HELP: &str = "\
 A development appview on 127.0.0.1.
 
-Usage: appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N] [--max-limit N]
-               [--lenient NAME]... [--contrail VERSION] [--ingest-ms N]
+Usage: contrail-dev-appview [--port N] [--ws worker|do|off] [--secret-file FILE] [--ticket-ttl-ms N]
+                            [--max-limit N] [--lenient NAME]... [--contrail VERSION] [--ingest-ms N]
 
   --port N           port to listen on; 0, the default, picks a free one
   --ws MODE          how WebSockets are ended: worker (default), do, off

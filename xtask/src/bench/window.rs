@@ -39,7 +39,7 @@ impl Programs {
         };
         Ok(Self {
             window: built("bench-window"),
-            appview: built("appview"),
+            appview: built("contrail-dev-appview"),
             page,
         })
     }

@@ -250,7 +250,7 @@ async fn the_apps_ticket_route_answers_text_or_json_and_binds_the_hydration() {
 
 #[test]
 fn the_program_prints_its_url_and_ends_when_told() {
-    let program = env!("CARGO_BIN_EXE_appview");
+    let program = env!("CARGO_BIN_EXE_contrail-dev-appview");
     let mut child = Command::new(program)
         .args(["--port", "0"])
         .stdout(Stdio::piped())
@@ -296,7 +296,7 @@ fn the_program_refuses_bad_arguments() {
         &["--secret-file", "/"],
         &["--lenient", "everything"],
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_appview"))
+        let output = Command::new(env!("CARGO_BIN_EXE_contrail-dev-appview"))
             .args(arguments)
             .output()
             .unwrap();
