@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import type { ErrorPayload } from "./bindings/ErrorPayload.js";
 import type { FakeContrailSync, FakeError, FakeList, FakeOptions } from "./testing/api.js";
 import { ServedList, type Server } from "./testing/fake-list.js";
 import { FakeOutbox } from "./testing/fake-outbox.js";
@@ -19,9 +18,6 @@ export type {
   FakeRecord,
   FakeWrite,
 } from "./testing/api.js";
-
-/** What a store is told that outlives its test. */
-const RESTORED: ErrorPayload = { kind: "access-lost", message: "the fake was restored" };
 
 /** Numbers that one fake may use up. */
 const NUMBERS = 1_000_000;
@@ -120,7 +116,7 @@ class Fake implements FakeContrailSync, Server {
     if (current !== this) return;
     current = undefined;
     this.rust.writes.end();
-    for (const watch of this.rust.watches) watch.shut(RESTORED);
+    for (const watch of this.rust.watches) watch.shut();
     past.push(...this.rust.begun);
     leaveTauri();
   };

@@ -141,10 +141,10 @@ export class FakeWatch {
   }
 
   /** Closes the watch at once, whatever pages have acknowledged, and leaves them nothing of it. */
-  shut(error: ErrorPayload): void {
+  shut(): void {
     for (const open of this.opens.values()) open.inFlight = false;
     this.#optimistic.clear();
-    void this.push({ status: "closed", error, records: [] });
+    void this.push({ status: "closed", error: null, records: [] });
     this.forget();
   }
 
