@@ -1,4 +1,5 @@
-//! Generates the permissions of the commands, and checks the scope that they share.
+//! Generates the permissions of the commands, and checks the scope that they share. Names the script for apps with
+//! `withGlobalTauri`, which `npm run iife` in guest-js makes.
 
 #[path = "src/scope.rs"]
 #[allow(dead_code)]
@@ -64,6 +65,7 @@ fn _same_shape(entry: scope::EntryRaw) -> ScopeEntry {
 
 fn main() {
     tauri_plugin::Builder::new(COMMANDS)
+        .global_api_script_path("./api-iife.js")
         .global_scope_schema(schemars::schema_for!(ScopeEntry))
         .build();
 }

@@ -260,3 +260,30 @@ async fn a_delay_comes_before_the_answer() {
     get(&server, &path, Some(ALICE)).await;
     assert!(began.elapsed().as_millis() >= 120);
 }
+
+#[test]
+fn the_readme_tells_every_field_of_a_fault() {
+    let source = include_str!("../../src/fault.rs");
+    let (_, fault) = source.split_once("pub struct Fault {").unwrap();
+    let (fields, _) = fault.split_once("\n}").unwrap();
+    let readme = include_str!("../../README.md");
+    let mut told = 0;
+    for line in fields.lines() {
+        let Some((name, _)) = line
+            .trim()
+            .strip_prefix("pub ")
+            .and_then(|it| it.split_once(':'))
+        else {
+            continue;
+        };
+        let mut words = name.split('_');
+        let mut field = words.next().unwrap_or_default().to_owned();
+        for word in words {
+            field.push_str(&word[..1].to_uppercase());
+            field.push_str(&word[1..]);
+        }
+        assert!(readme.contains(&format!("`{field}`")), "{field}");
+        told += 1;
+    }
+    assert!(told > 15, "{told}");
+}
