@@ -15,6 +15,7 @@ mod gallery;
 mod keyring;
 mod npm;
 mod proc;
+mod release;
 mod setup;
 mod sim;
 mod soak;
@@ -55,6 +56,9 @@ cargo xtask <command>
   bindings                     write guest-js/src/bindings from the Rust types
   features                     lint both crates with each feature alone and with none, and test what is left out then
   weigh [--small]              what the plugin adds to an app as it is shipped: bytes, crates, time to build and to start
+  release --dry-run            all that can be checked before a release is published; publishes nothing
+          [--verify-all]       build the packed plugin, too
+  release --set X.Y.Z          set the version everywhere
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
 ";
 
@@ -117,6 +121,7 @@ fn dispatch() -> Result<ExitCode> {
             features::check()?;
         }
         "weigh" => weigh::run(weigh_options(&mut args)?)?,
+        "release" => return release::run(&release_options(&mut args)?),
         "cross-check" => {
             let mut targets = Vec::new();
             while let Some(arg) = args.next()? {
@@ -245,6 +250,23 @@ fn weigh_options(args: &mut lexopt::Parser) -> Result<weigh::Options> {
         }
     }
     Ok(options)
+}
+
+fn release_options(args: &mut lexopt::Parser) -> Result<release::Options> {
+    let (mut rehearse, mut verify_all, mut version) = (false, false, None);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("dry-run") => rehearse = true,
+            Long("verify-all") => verify_all = true,
+            Long("set") => version = Some(args.value()?.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match (version, rehearse) {
+        (Some(version), false) if !verify_all => Ok(release::Options::Set(version)),
+        (None, true) => Ok(release::Options::Rehearse { verify_all }),
+        _ => bail!("release takes --dry-run [--verify-all], or --set X.Y.Z; it publishes nothing"),
+    }
 }
 
 fn quick(args: &mut lexopt::Parser) -> Result<bool> {
