@@ -11,18 +11,19 @@ mod ws {
         Engine, EngineConfig, ErrorKind, Status, Subscription, TransportKind, WatchError, WatchSpec,
     };
 
-    async fn watch(url: &str, transport: TransportKind) -> Subscription {
+    async fn watch(url: &str, transport: TransportKind) -> (Engine, Subscription) {
         let engine = Engine::new(Handle::current(), EngineConfig::default()).unwrap();
         let mut spec = WatchSpec::new(url.parse().unwrap(), Arc::new(|_| true));
         spec.transport = transport;
-        engine.watch(spec).await
+        let watch = engine.watch(spec).await;
+        (engine, watch)
     }
 
     #[tokio::test]
     async fn a_watch_over_websocket_is_refused_before_anything_is_asked() {
         // Nobody listens on this port.
         let url = "http://127.0.0.1:1/xrpc/x.watchRecords?spaceUri=s";
-        let watch = watch(url, TransportKind::Ws).await;
+        let (_engine, watch) = watch(url, TransportKind::Ws).await;
         let state = watch.state().await.unwrap();
         assert_eq!(state.status, Status::Closed);
         let error = state.error.unwrap();
@@ -42,7 +43,7 @@ mod ws {
             "{url}/xrpc/com.example.message.watchRecords?{}",
             space.query
         );
-        let watch = watch(&url, TransportKind::Auto).await;
+        let (_engine, watch) = watch(&url, TransportKind::Auto).await;
         while watch.state().await.unwrap().status != Status::Live {
             watch.next().await.unwrap();
         }
@@ -137,7 +138,7 @@ mod files {
         assert!(waiting.iter().all(|it| it.state == WriteState::Queued));
         outbox.discard(id).await.unwrap();
         assert_eq!(outbox.writes(None).await.len(), 1);
-        let again = outbox.put(write("a")).await.unwrap();
-        assert!(again > other, "a number is given once");
+        let last = outbox.put(write("c")).await.unwrap();
+        assert!(last > other, "a number is given once");
     }
 }

@@ -1,7 +1,7 @@
 //! In the place of the outbox's file, in a program that was built without the feature `cache`: writes are in memory, where
-//! the queue has them anyway, and end with the process. All that is kept here is which of them have been queued already.
+//! the queue has them anyway, and end with the process. All that is left to do here is to number them.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use super::terms::WriteError;
 use crate::{
@@ -18,11 +18,10 @@ use crate::{
 /// Whether this program can keep a file.
 pub(super) const HAS_FILES: bool = false;
 
-/// The keys of all writes that wait.
+/// Numbers writes.
 #[derive(Debug, Default)]
 pub(super) struct Db {
     last: WriteId,
-    keys: HashMap<WriteId, String>,
 }
 
 /// What was opened. Memory is never damaged.
@@ -54,30 +53,22 @@ impl Db {
         Ok((Vec::new(), 0))
     }
 
-    /// Gives a new write its number; that of the write with this key, if there is one.
-    pub(super) async fn insert(&mut self, new: &NewWrite, _: bool) -> Result<WriteId, Trouble> {
-        if let Some((id, _)) = self.keys.iter().find(|(_, key)| **key == new.key) {
-            return Ok(*id);
-        }
+    /// Gives a new write its number. The queue knows those that come twice.
+    pub(super) async fn insert(&mut self, _: &NewWrite, _: bool) -> Result<WriteId, Trouble> {
         self.last += 1;
-        self.keys.insert(self.last, new.key.clone());
         Ok(self.last)
     }
 
-    /// Puts a new write in the place of one that no server has seen.
-    pub(super) async fn replace(&mut self, row: &Row) -> Result<bool, Trouble> {
-        let key = row.write.key.clone();
-        Ok(self.keys.insert(row.write.id, key).is_some())
+    /// No other process could have sent it meanwhile.
+    pub(super) async fn replace(&mut self, _: &Row) -> Result<bool, Trouble> {
+        Ok(true)
     }
 
-    /// Forgets those that are gone.
+    /// No other process has changed one.
     pub(super) async fn keep<'a>(
         &mut self,
-        changed: impl Iterator<Item = (WriteId, Option<&'a Row>)>,
+        _: impl Iterator<Item = (WriteId, Option<&'a Row>)>,
     ) -> Result<Vec<WriteId>, Trouble> {
-        for (id, _) in changed.filter(|(_, row)| row.is_none()) {
-            self.keys.remove(&id);
-        }
         Ok(Vec::new())
     }
 
