@@ -8,7 +8,14 @@ mod ws {
     use tokio::runtime::Handle;
 
     use crate::{
-        Engine, EngineConfig, ErrorKind, Status, Subscription, TransportKind, WatchError, WatchSpec,
+        engine::{Engine, config::EngineConfig},
+        failure::ErrorKind,
+        pure::lifecycle::machine::Status,
+        watch::{
+            error::WatchError,
+            spec::{TransportKind, WatchSpec},
+            subscription::Subscription,
+        },
     };
 
     async fn watch(url: &str, transport: TransportKind) -> (Engine, Subscription) {
@@ -55,7 +62,7 @@ mod ws {
 #[cfg(not(feature = "keyring"))]
 #[tokio::test]
 async fn a_vault_says_that_there_is_no_keyring_and_keeps_secrets_in_memory() {
-    use crate::{Reason, Secret, Vault, VaultState};
+    use crate::vault::{Reason, Secret, Vault, VaultState};
 
     let vault = Vault::keyring("org.example.app");
     let reason = Reason::NotBuiltIn;
@@ -76,11 +83,13 @@ mod files {
     use tokio::runtime::Handle;
 
     use crate::{
-        Engine, EngineConfig, ErrorKind, OutboxConfig, WriteError, WriteState,
+        engine::{Engine, config::EngineConfig},
+        failure::ErrorKind,
+        outbox::{NamedSender, OutboxConfig, WriteError, XrpcSender},
         pure::{
             outbox::{
                 row::{NewWrite, SentBy},
-                write::Action,
+                write::{Action, WriteState},
             },
             protocol::record::AtUri,
         },
@@ -88,9 +97,9 @@ mod files {
 
     fn engine(path: Option<PathBuf>) -> Engine {
         let mut config = EngineConfig::default();
-        let sender = crate::NamedSender::new(
+        let sender = NamedSender::new(
             "pds",
-            crate::XrpcSender::new("http://127.0.0.1:1".parse().unwrap()),
+            XrpcSender::new("http://127.0.0.1:1".parse().unwrap()),
         );
         config.outbox = Some(OutboxConfig::new(path).sender(sender));
         Engine::new(Handle::current(), config).unwrap()
