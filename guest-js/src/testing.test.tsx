@@ -207,7 +207,12 @@ describe("a write", () => {
   });
 
   test("waits while the network is gone, and while the one before it is on its way", async () => {
-    const sender = vi.fn();
+    let [running, most] = [0, 0];
+    const sender = vi.fn(async (_: { action: string; attempt: number }) => {
+      most = Math.max(most, (running += 1));
+      await Promise.resolve();
+      running -= 1;
+    });
     const store = started({ account, sender });
     await list.snapshot([hello]);
     await appview.offline();
@@ -227,6 +232,7 @@ describe("a write", () => {
       ["put", 2],
       ["delete", 1],
     ]);
+    expect(most).toBe(1);
   });
 
   test("of a sender in Rust goes as the test says", async () => {
@@ -259,6 +265,12 @@ describe("a page", () => {
     await list.snapshot([hello]);
     store.addOptimistic({ rkey: "2", did: "did:plc:alice", value: { text: "of the first" } });
     const write = await store.put({ did: "did:plc:alice", rkey: "3", value: { text: "of the first" } });
+    const url = "/xrpc/com.example.message.listRecords?actor=did:plc:bob";
+    const stopped = started({ url });
+    await appview.watch(url).snapshot([]);
+    stopped.addOptimistic({ rkey: "4", did: "did:plc:bob", value: { text: "of the first" } });
+    await appview.settled();
+    stopped.stop();
     appview.restore();
     expect(store).toMatchObject({ status: "closed", records: [] });
 
@@ -269,6 +281,9 @@ describe("a page", () => {
     await list.create(there);
     expect(texts(next)).toEqual(["there", "hello"]);
     expect(appview.writes).toEqual([]);
+    const again = started({ url });
+    await appview.watch(url).snapshot([hello]);
+    expect(texts(again)).toEqual(["hello"]);
     const another = await next.put({ did: "did:plc:alice", rkey: "3", value: { text: "mine" } });
     expect(another).not.toBe(write);
     expect(another.state).toBe("queued");
