@@ -25,12 +25,12 @@ pub(super) fn pack() -> Result<Verdict> {
 }
 
 fn package(crates: &[&str], how: &[&str]) -> Result<Verdict> {
-    let mut command = build::cargo(&["package", "--allow-dirty"]);
+    let mut command = build::cargo(&["package", "--allow-dirty", "--quiet"]);
     command.args(how);
     for name in crates {
         command.args(["--package", name]);
     }
-    proc::run(&mut command)?;
+    stdout(&mut command)?;
     Ok(Verdict::Holds(String::new()))
 }
 
