@@ -6,10 +6,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use serde::Serialize;
+
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// Names a watch in the log, as long as the process lives. Written as `w7`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Names a watch in the log, as long as the process lives. Written as `w7`; for pages it is the number alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
 pub struct WatchId(u64);
 
 impl WatchId {
@@ -17,6 +20,11 @@ impl WatchId {
     #[doc(hidden)]
     pub fn next() -> Self {
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The watch of this number, if there is one.
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
     }
 
     /// As a page knows it: 1 and up. A watch that ended and was begun anew for the same spec has another.

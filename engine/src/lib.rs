@@ -63,6 +63,7 @@ mod cache;
 mod clock;
 mod engine;
 mod failure;
+mod gauge;
 mod id;
 mod maps;
 mod outbox;
@@ -79,9 +80,11 @@ pub use cache::{Cache, CacheConfig, CacheError, CacheInfo, CacheWarning, Warning
 pub use engine::{
     Engine,
     config::EngineConfig,
+    inspector::{ClearError, Inspector, Overview},
     writes::{QueuedWrite, Writer},
 };
 pub use failure::{ErrorKind, ErrorPayload};
+pub use gauge::{Carrier, Fallback, LivePart, LogEntry, Moment, MomentKind};
 /// Names a header of [`HttpMinter::header`] and [`XrpcSender::authorize`], and the method of a [`SignRequest`].
 pub use http::{HeaderName, Method};
 pub use id::WatchId;
@@ -121,6 +124,7 @@ pub use pure::{
 pub use rustls;
 pub use tickets::{
     HttpMinter, MintReason, MintRequest, Minter, NamedMinter, TicketError, TicketSource,
+    TicketStanding, TicketState,
 };
 pub use transport::{
     DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_EVENT_BYTES, TicketIn, TransportError, UrlGuard,
@@ -133,6 +137,7 @@ pub use vault::{
 };
 pub use watch::{
     error::WatchError,
+    report::{CacheReport, PollReport, WatchReport},
     spec::{CacheOptions, SenderSource, TransportKind, WatchSpec},
     statistics::Statistics,
     subscription::Subscription,
@@ -160,6 +165,7 @@ pub mod internals {
         cache::{CacheKey, Cacheable, Changes, Lease, Loaded, Rest, Row, Standing},
         engine::sleep::SleepWatch,
         failure::{Failure, Refusal},
+        gauge::Gauge,
         pure::protocol::record::Identity,
         redact::Secrets,
         transport::{

@@ -148,6 +148,7 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {
+        gauge: internals::Gauge::detached(WatchId::next()),
         ticket_in: spec.ticket_in,
         polling: Polling::every(std::time::Duration::from_secs(10)),
         watch: WatchId::next(),

@@ -194,6 +194,11 @@ impl Cache {
         reader::info(&self.inner).await
     }
 
+    /// How many rows there are of a watch, and when they were saved; `None` if there are none.
+    pub(crate) async fn rows_of(&self, key: &str) -> Option<(u64, i64)> {
+        reader::rows_of(&self.inner, key).await
+    }
+
     /// Writes what waits, then lets go of the file. Every later call fails with [`CacheError::Closed`].
     pub async fn close(&self) -> Result<(), CacheError> {
         self.inner.ask(Job::Close).await

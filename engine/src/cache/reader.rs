@@ -206,6 +206,17 @@ pub(super) async fn info(inner: &Inner) -> Result<CacheInfo, CacheError> {
     })
 }
 
+/// See [`super::Cache::rows_of`]. What is wrong with the file, others will say.
+pub(super) async fn rows_of(inner: &Inner, key: &str) -> Option<(u64, i64)> {
+    const ROWS: &str = "SELECT record_count, synced_at FROM watch WHERE key = ?1";
+    let mut reader = inner.reader.lock().await;
+    let conn = reader.conn.as_mut()?;
+    let found: Result<Option<(i64, i64)>, _> =
+        sqlx::query_as(ROWS).bind(key).fetch_optional(conn).await;
+    let (rows, synced_at) = found.ok()??;
+    Some((u64::try_from(rows).unwrap_or(0), synced_at))
+}
+
 impl Inner {
     /// Tells of damaged rows that have not been told of, and has them removed.
     fn report_damaged(&self, generation: u64, pages: &mut Pages) {

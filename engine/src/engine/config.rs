@@ -11,7 +11,10 @@ use crate::{
     },
     transport::DEFAULT_MAX_EVENT_BYTES,
     vault::Vault,
-    watch::{settings::Settings, statistics::Counters, writes::Notes},
+    watch::{
+        settings::{Settings, Shared},
+        writes::Notes,
+    },
 };
 
 /// A longer delay between connects is none that anybody waits for.
@@ -94,7 +97,7 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    pub(super) fn for_watches(&self, statistics: Counters, notes: Option<Arc<Notes>>) -> Settings {
+    pub(super) fn for_watches(&self, shared: Shared, notes: Option<Arc<Notes>>) -> Settings {
         Settings {
             linger: self.linger,
             backoff: BackoffPolicy {
@@ -104,7 +107,7 @@ impl EngineConfig {
             max_event_bytes: self.max_event_bytes,
             max_watch_bytes: self.max_watch_bytes,
             compare_every: self.compare_every.min(MAX_COMPARE_EVERY),
-            statistics,
+            shared,
             seed: self.seed,
             cache: self.cache.clone(),
             notes,
@@ -126,7 +129,7 @@ mod tests {
             compare_every: Duration::MAX,
             ..EngineConfig::default()
         };
-        let settings = config.for_watches(Counters::default(), None);
+        let settings = config.for_watches(Shared::default(), None);
         let backoff = settings.backoff;
         assert_eq!((backoff.base, backoff.cap), (MAX_BACKOFF, MAX_BACKOFF));
         assert_eq!(settings.compare_every, MAX_COMPARE_EVERY);

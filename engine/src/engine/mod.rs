@@ -1,6 +1,7 @@
 //! The registry of shared watches: one task per distinct watch, however many follow it.
 
 pub(crate) mod config;
+pub(crate) mod inspector;
 mod registry;
 pub(crate) mod sleep;
 pub(crate) mod writes;
@@ -35,8 +36,9 @@ use crate::{
         error::WatchError,
         keys,
         presence::{Alive, Presence},
+        settings::Shared,
         spec::{TransportKind, WatchKey, WatchSpec},
-        statistics::{Counters, Statistics},
+        statistics::Statistics,
         subscription::Subscription,
         writes::Notes,
     },
@@ -103,7 +105,7 @@ struct Inner {
     watches: Registry,
     /// Carries nothing: refused subscriptions see by it that the engine is gone.
     refusals: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-    statistics: Counters,
+    shared: Shared,
     outbox: Option<Outbox>,
     /// What watches tell the outbox.
     notes: Option<Arc<Notes>>,
@@ -168,7 +170,7 @@ impl Engine {
             refusals: mpsc::channel(1),
             outbox,
             notes,
-            statistics: Counters::default(),
+            shared: Shared::default(),
         };
         let inner = Arc::new(inner);
         let slept = sleep::watch(Arc::downgrade(&inner), SystemTime::now);
@@ -225,7 +227,7 @@ impl Engine {
 
     /// What the watches have done since the engine began.
     pub fn statistics(&self) -> Statistics {
-        self.inner.statistics.read()
+        self.inner.shared.statistics.read()
     }
 
     /// How many watches are held, lingering ones included.
@@ -359,12 +361,13 @@ impl Engine {
             spec.clone(),
             self.inner
                 .config
-                .for_watches(self.inner.statistics.clone(), self.inner.notes.clone()),
+                .for_watches(self.inner.shared.clone(), self.inner.notes.clone()),
             self.inner.desk.clone(),
             self.inner.transports.of(spec.transport),
             receiver,
             presence.clone(),
         );
+        let id = watch.id();
         let engine = Arc::downgrade(&self.inner);
         let (key, ended) = (key.clone(), presence.clone());
         let outbox = self.inner.outbox.clone();
@@ -380,6 +383,7 @@ impl Engine {
             }
         });
         let remote = Remote {
+            id,
             commands,
             presence,
             rows: keys::rows_of(spec),

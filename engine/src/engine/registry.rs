@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cache::CacheKey,
+    id::WatchId,
     watch::{
         command::Command,
         presence::{Alive, Presence},
@@ -19,6 +20,7 @@ use crate::{
 /// How to reach a watch's task.
 #[derive(Clone)]
 pub(super) struct Remote {
+    pub id: WatchId,
     pub commands: mpsc::Sender<Command>,
     pub presence: Arc<Presence>,
     /// What its rows go by in the cache, if it has any.
@@ -72,6 +74,10 @@ impl Registry {
 
     pub(super) fn len(&self) -> usize {
         self.lock().len()
+    }
+
+    pub(super) fn remotes(&self) -> Vec<Remote> {
+        self.lock().values().cloned().collect()
     }
 
     pub(super) fn tasks(&self) -> Vec<mpsc::Sender<Command>> {

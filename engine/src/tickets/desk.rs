@@ -14,7 +14,9 @@ use serde::Deserialize;
 use tracing::{debug, warn};
 use url::Url;
 
-use super::{MintReason, MintRequest, Minter, TicketError, TicketSource, stored};
+use super::{
+    MintReason, MintRequest, Minter, TicketError, TicketSource, TicketStanding, TicketState, stored,
+};
 use crate::{
     id::WatchId,
     pure::protocol::ticket::Ticket,
@@ -170,6 +172,31 @@ impl Desk {
             if revoked.len() > MAX_REVOKED {
                 revoked.pop_front();
             }
+        }
+    }
+
+    /// How it stands with the ticket, for those who look.
+    pub(crate) fn standing(&self) -> TicketStanding {
+        let is_minting = self.minting.try_lock().is_err();
+        let held = self.lock();
+        let (ticket, state) = match (&self.source, &held.ticket) {
+            (TicketSource::Public, _) => (None, TicketState::None),
+            (TicketSource::Static(ticket), _) if self.is_revoked(ticket) => {
+                (Some(ticket), TicketState::Refused)
+            }
+            (TicketSource::Static(ticket), _) => (Some(ticket), TicketState::Held),
+            (_, Some(ticket)) if lives_long_enough(ticket) => (Some(ticket), TicketState::Held),
+            _ if is_minting => (None, TicketState::Minting),
+            (_, Some(ticket)) => (Some(ticket), TicketState::Expired),
+            (_, None) => match held.wanted {
+                Some(MintReason::Refused) => (None, TicketState::Refused),
+                _ => (None, TicketState::None),
+            },
+        };
+        let expiry = ticket.and_then(|it| expiry(it.expose()));
+        TicketStanding {
+            state,
+            expires_at: expiry.and_then(|it| i64::try_from(it.as_millis()).ok()),
         }
     }
 

@@ -4,6 +4,7 @@ mod desk;
 mod http_minter;
 mod minter;
 mod source;
+mod standing;
 mod stored;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub use http_minter::HttpMinter;
 pub(crate) use http_minter::SECRET_PREFIX;
 pub use minter::{MintReason, MintRequest, Minter};
 pub use source::{NamedMinter, TicketSource};
+pub use standing::{TicketStanding, TicketState};
 pub(crate) use stored::{TICKET_PREFIX, store};
 
 use crate::{

@@ -104,6 +104,18 @@ impl Shared {
         Some((alive.into_iter().next()?, shortest))
     }
 
+    /// Lets those who follow say where it stands.
+    fn note(&self, position: &Position) {
+        let Position::At(Some(position)) = position else {
+            return;
+        };
+        let members = self.members.lock();
+        let members = members.unwrap_or_else(PoisonError::into_inner);
+        for member in members.iter().filter_map(Weak::upgrade) {
+            member.gauge.stands_at(position);
+        }
+    }
+
     fn interval(&self) -> Duration {
         self.member()
             .map_or(DEFAULT_POLL_INTERVAL, |(_, interval)| interval)
@@ -123,6 +135,7 @@ async fn look(http: Http, shared: Arc<Shared>) {
         let rest = match found {
             Ok(position) => {
                 failures = 0;
+                shared.note(&position);
                 if position == Position::Untold || before.as_ref() != Some(&position) {
                     shared.moved.send_modify(|it| *it += 1);
                 }

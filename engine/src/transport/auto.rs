@@ -18,6 +18,7 @@ use super::{
     sse::Sse,
     ws::{self, Ws},
 };
+use crate::gauge::Carrier;
 
 /// How long a host that offered no socket is not asked again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -41,9 +42,9 @@ pub(crate) struct Auto {
 enum Socket {
     Open(Events),
     /// The host has none.
-    None,
+    None(TransportError),
     /// It may have one another time.
-    NotNow,
+    NotNow(TransportError),
 }
 
 /// Origins of which something is known, and since when.
@@ -84,13 +85,25 @@ impl Auto {
     }
 
     async fn over_stream(&self, request: &ConnectRequest) -> Result<Events, TransportError> {
-        let origin = origin(&request.url);
+        let (origin, fell_back) = (origin(&request.url), |why: &str| {
+            request.gauge.fell_back(Carrier::Ws, Carrier::Sse, why);
+        });
         // A socket ended in a Durable Object never reports the children of a snapshot's parents.
-        if ws::IS_BUILT_IN && !hydrates(request) && !self.without_socket.has(&origin) {
+        if !ws::IS_BUILT_IN {
+            fell_back("this program was built without WebSocket");
+        } else if hydrates(request) {
+            fell_back("the query hydrates children, which not every socket reports");
+        } else if self.without_socket.has(&origin) {
+            fell_back("this host offered no WebSocket in the last hour");
+        } else {
+            request.gauge.over(Carrier::Ws);
             match self.over_ws(request).await? {
                 Socket::Open(events) => return Ok(events),
-                Socket::None => self.without_socket.remember(origin.clone()),
-                Socket::NotNow => {}
+                Socket::None(why) => {
+                    fell_back(&why.to_string());
+                    self.without_socket.remember(origin.clone());
+                }
+                Socket::NotNow(why) => fell_back(&why.to_string()),
             }
             debug!(watch = %request.watch, %origin, "no WebSocket, using SSE");
         }
@@ -102,8 +115,8 @@ impl Auto {
         let handshake = match asked {
             Ok(handshake) => handshake,
             // A host that knows no handshake; every other failure SSE would meet too.
-            Err(TransportError::NoWebSocket | TransportError::BadHandshake { .. }) => {
-                return Ok(Socket::None);
+            Err(error @ (TransportError::NoWebSocket | TransportError::BadHandshake { .. })) => {
+                return Ok(Socket::None(error));
             }
             Err(error) => return Err(error),
         };
@@ -114,8 +127,8 @@ impl Auto {
             Err(error) => {
                 debug!(watch = %request.watch, origin = %origin(&request.url), %error, "the upgrade failed");
                 Ok(match is_of_the_moment(&error) {
-                    true => Socket::NotNow,
-                    false => Socket::None,
+                    true => Socket::NotNow(error),
+                    false => Socket::None(error),
                 })
             }
         }
@@ -127,7 +140,11 @@ impl Transport for Auto {
         async move {
             let origin = origin(&request.url);
             let may_list = request.may_list();
+            let fell_back = |request: &ConnectRequest, why: &str| {
+                request.gauge.fell_back(Carrier::Sse, Carrier::Poll, why);
+            };
             if may_list && self.without_stream.has(&origin) {
+                fell_back(&request, "this appview had no streams in the last hour");
                 let listed = self.poll.connect(request).await;
                 // A server that changed may have streams now: the next attempt asks for one.
                 if listed.as_ref().err().is_some_and(is_no_list) {
@@ -138,12 +155,14 @@ impl Transport for Auto {
             let no_stream = match self.over_stream(&request).await {
                 Err(error @ TransportError::NoStream { .. }) if may_list => error,
                 // Of one watch, whatever others of this origin may have.
-                Err(TransportError::PublicList { .. }) if may_list => {
+                Err(error @ TransportError::PublicList { .. }) if may_list => {
+                    fell_back(&request, &error.to_string());
                     return self.poll.connect(request).await;
                 }
                 connected => return connected,
             };
             debug!(watch = %request.watch, %origin, %no_stream, "using lists");
+            fell_back(&request, &no_stream.to_string());
             let listed = self.poll.connect(request).await?;
             self.without_stream.remember(origin);
             Ok(listed)

@@ -1,6 +1,6 @@
 //! One HTTP client for everything: TLS, proxies, redirects under the scope, time-outs, refusals.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -23,7 +23,7 @@ use super::{
     redirects::DeadEnds,
     refusal::accepted,
 };
-use crate::redact::Secrets;
+use crate::{gauge::Gauge, redact::Secrets};
 
 /// Longest time from a request to the head of its answer, redirects included.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +63,8 @@ pub struct Answer {
     /// The same with method and path.
     at: String,
     secrets: Secrets,
+    /// Where it is noted that its body comes.
+    gauge: Option<Arc<Gauge>>,
 }
 
 impl Http {
@@ -109,7 +111,9 @@ impl Http {
                 let answer = answer.await?;
                 if !answer.response.status().is_redirection() {
                     way.arrives();
-                    return answer.accepted().await;
+                    let mut accepted = answer.accepted().await?;
+                    accepted.gauge = Some(request.gauge.clone());
+                    return Ok(accepted);
                 }
                 url = redirect_target(&url, &answer)?;
                 if !(request.guard)(&own(&url, &sent, &request.url)) {
@@ -176,6 +180,7 @@ impl Http {
             origin,
             at,
             secrets: secrets.clone(),
+            gauge: None,
         })
     }
 
@@ -257,10 +262,14 @@ impl Answer {
             response,
             lease,
             secrets,
+            gauge,
             ..
         } = self;
         response.bytes_stream().map(move |chunk| {
             let _held = &lease;
+            if let (Ok(chunk), Some(gauge)) = (&chunk, &gauge) {
+                gauge.heard(chunk.len(), Instant::now());
+            }
             chunk.map_err(|error| TransportError::Cut {
                 message: cause(&error.without_url(), &secrets),
             })

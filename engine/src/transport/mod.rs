@@ -33,6 +33,7 @@ use polling::Polling;
 
 use crate::{
     failure::{ErrorKind, Failure, Refusal},
+    gauge::Gauge,
     id::WatchId,
     pure::protocol::{
         profile::Profile,
@@ -86,6 +87,8 @@ pub struct ConnectRequest {
     pub max_event_bytes: usize,
     /// How often its list is asked for, where the server has no stream.
     pub polling: Arc<Polling>,
+    /// Where it is noted what comes, and over what.
+    pub gauge: Arc<Gauge>,
 }
 
 /// What a list would not heed: it would be everybody's.

@@ -21,7 +21,10 @@ use super::{
     ConnectRequest, Events, Incoming, Transport, TransportError, appview::Appview, http::Http,
     list, position::position_url,
 };
-use crate::pure::protocol::{listed::Records, wire::ServerEvent};
+use crate::{
+    gauge::Carrier,
+    pure::protocol::{listed::Records, wire::ServerEvent},
+};
 
 /// A list shows a change a few milliseconds after the position has moved.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -62,6 +65,7 @@ impl Poll {
 impl Transport for Poll {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
+            request.gauge.over(Carrier::Poll);
             let appview = self.appview(&request.url)?;
             // It speaks for all who follow the appview: nobody's ticket is its own.
             let member = Arc::new(ConnectRequest {

@@ -76,7 +76,7 @@ impl Polling {
     }
 
     /// The shortest time between two lists, as things stand.
-    pub(super) fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         let seen = self.seen.load(Ordering::Relaxed);
         let wanted = if seen {
             self.wanted

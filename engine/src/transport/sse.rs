@@ -21,6 +21,7 @@ use super::{
     sse_parser::{Parsed, SseParser, TooLarge},
 };
 use crate::{
+    gauge::Carrier,
     pure::protocol::wire::{self, ServerEvent, WireError},
     redact::Secrets,
 };
@@ -41,6 +42,7 @@ impl Sse {
 impl Transport for Sse {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
+            request.gauge.over(Carrier::Sse);
             let answer = self
                 .http
                 .get(stream_url(&request.url), &request, "text/event-stream")
@@ -218,6 +220,7 @@ mod tests {
             idle_timeout: Duration::from_secs(45),
             max_event_bytes,
             polling: Polling::every(Duration::from_secs(10)),
+            gauge: crate::gauge::Gauge::detached(crate::id::WatchId::next()),
             ticket_in: TicketIn::Query,
         }
     }

@@ -36,6 +36,7 @@ use super::{
     own::endpoint,
 };
 use crate::{
+    gauge::Carrier,
     pure::protocol::{
         listed::Records,
         ticket::Ticket,
@@ -119,7 +120,7 @@ impl Ws {
         config.max_write_buffer_size = 64 * 1024;
         config.max_message_size = Some(request.max_event_bytes);
         config.max_frame_size = Some(request.max_event_bytes);
-        let heard = Heard::new(upgraded);
+        let heard = Heard::new(upgraded, request.gauge.clone());
         Ok(WebSocketStream::from_raw_socket(heard, Role::Client, Some(config)).await)
     }
 }
@@ -127,6 +128,7 @@ impl Ws {
 impl Transport for Ws {
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<Events, TransportError>> {
         async move {
+            request.gauge.over(Carrier::Ws);
             let handshake = ask(&self.http, stream_url(&request.url), &request).await?;
             self.open(handshake, &request).await
         }

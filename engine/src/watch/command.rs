@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     error::WatchError,
     presence::Alive,
+    report::WatchReport,
     writes::{News, Wanted},
 };
 use crate::{
@@ -70,6 +71,16 @@ pub(crate) enum Command {
     },
     /// Somebody looks at what the subscriber shows, or nobody does.
     Seen { id: u64, seen: bool },
+    /// Tell all about yourself.
+    Report { reply: oneshot::Sender<WatchReport> },
+    /// End the connection as a network would that failed.
+    Drop {
+        reply: oneshot::Sender<Result<(), WatchError>>,
+    },
+    /// Fetch the list anew, for nobody in particular.
+    LookAgain {
+        reply: oneshot::Sender<Result<(), WatchError>>,
+    },
     /// The network may be back.
     Wake,
     /// Close the connection until `Wake`, write what is not in the cache yet, and say when that is done.

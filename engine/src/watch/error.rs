@@ -22,6 +22,9 @@ pub enum WatchError {
     /// The server ended the stream.
     #[error("the server ended the connection")]
     Disconnected,
+    /// Somebody who looks into the engine ended the connection.
+    #[error("the connection was dropped on purpose, to see what happens")]
+    Dropped,
     /// The connection failed, for this reason.
     #[error("{}", .0.message)]
     Failed(ErrorPayload),
@@ -65,7 +68,7 @@ impl WatchError {
             Self::Transport(error) => error.kind(),
             Self::Ticket(error) => error.kind(),
             Self::NoTicket(_) => ErrorKind::AuthRequired,
-            Self::Disconnected => ErrorKind::Disconnected,
+            Self::Disconnected | Self::Dropped => ErrorKind::Disconnected,
             Self::Outdated => ErrorKind::BadPage,
             Self::Failed(payload) => payload.kind,
             Self::Ended => ErrorKind::UnknownWatch,

@@ -12,13 +12,18 @@ mod older;
 mod pager;
 pub(crate) mod persist;
 pub(crate) mod presence;
+pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod spec;
 pub(crate) mod statistics;
 pub(crate) mod subscription;
 pub(crate) mod writes;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -29,13 +34,14 @@ use tracing::{debug, warn};
 
 use crate::{
     clock::now_us,
+    gauge::{Gauge, MomentKind},
     id::WatchId,
     pure::{
         lifecycle::{
             backoff::Backoff,
             machine::{Input, Machine, MachineOptions, Status},
         },
-        protocol::{bound::Bound, listed::Listed},
+        protocol::{bound::Bound, listed::Listed, wire::ServerEvent},
         replica::{Action, Replica},
         store::{
             Store,
@@ -61,6 +67,7 @@ use follower::Follower;
 use pager::Pager;
 use persist::{News, Persist};
 use presence::Presence;
+use report::Counted;
 use settings::Settings;
 use spec::WatchSpec;
 
@@ -81,6 +88,9 @@ pub(crate) struct Watch {
     generation: u64,
     /// How often its list is asked for, where the server has no stream.
     polling: Arc<Polling>,
+    /// What it notes of itself, and its connection.
+    gauge: Arc<Gauge>,
+    counted: Counted,
     persist: Option<Persist>,
     replica: Replica,
     pager: Pager,
@@ -142,6 +152,8 @@ impl Watch {
             desk: Arc::new(desk),
             generation: 0,
             polling: Polling::every(spec.poll_interval),
+            gauge: Gauge::new(id, settings.shared.live.clone()),
+            counted: Counted::default(),
             persist: Persist::of(id, &spec, settings.cache.as_ref()),
             replica: Replica::new(
                 Machine::new(options, Backoff::new(settings.backoff, rng)),
@@ -167,6 +179,11 @@ impl Watch {
             ended: false,
             spec,
         }
+    }
+
+    /// What the log calls it.
+    pub(crate) fn id(&self) -> WatchId {
+        self.id
     }
 
     /// Runs until nobody has followed the watch for the linger time, or the engine is gone.
@@ -219,6 +236,9 @@ impl Watch {
                     persist.read();
                 }
                 self.input(Input::Start);
+                if self.is_offline() {
+                    self.input(Input::Suspend);
+                }
                 // A caller that is gone drops the admission, which ends the subscription.
                 let _ = reply.send(Admission {
                     id,
@@ -266,6 +286,16 @@ impl Watch {
             Command::LoadMore { id, reply } => self.load_more((id, reply)),
             Command::Refresh { id, reply } => self.refresh((id, reply)),
             Command::Seen { id, seen } => self.look(id, seen),
+            Command::Report { reply } => {
+                let _ = reply.send(self.report());
+            }
+            Command::Drop { reply } => {
+                let _ = reply.send(self.drop_connection());
+            }
+            Command::LookAgain { reply } => {
+                let _ = reply.send(self.look_again());
+            }
+            Command::Wake if self.is_offline() => {}
             Command::Wake => {
                 self.polling.hurry();
                 self.input(Input::Wake);
@@ -278,6 +308,10 @@ impl Watch {
             }
             Command::Flush { done } => self.write_now(done),
         }
+    }
+
+    fn is_offline(&self) -> bool {
+        self.settings.shared.offline.load(Ordering::Relaxed)
     }
 
     fn write_now(&mut self, done: oneshot::Sender<()>) {
@@ -355,8 +389,16 @@ impl Watch {
     }
 
     fn happened(&mut self, now: Duration, happening: Happening) {
+        if self.gauge.is_followed() {
+            self.tell_live(&happening);
+        }
         match happening {
-            Happening::Input(input) => self.input_at(now, input),
+            Happening::Input(input) => {
+                let counts =
+                    matches!(&input, Input::Event(it) if !matches!(it, ServerEvent::Keepalive));
+                self.counted.events += u64::from(counts);
+                self.input_at(now, input);
+            }
             Happening::Silence(failure) => {
                 self.fell_silent();
                 self.input_at(now, Input::Failed(failure));
@@ -385,7 +427,12 @@ impl Watch {
             Input::Failed(failure) => Some(WatchError::Failed(failure.payload.clone())),
             _ => None,
         };
+        let by = match &input {
+            Input::Failed(_) | Input::Event(_) => MomentKind::Failed,
+            _ => MomentKind::Disconnected,
+        };
         self.replica.step(now, input, &mut actions);
+        self.note_end(by, &actions);
         self.perform_all(actions);
         if let Some(error) = failed {
             self.no_connection(&error);
@@ -393,6 +440,15 @@ impl Watch {
         let status = self.status();
         if status != before {
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), ?status, "watch");
+            match status {
+                Status::Live => {
+                    let records = self.replica.store().len();
+                    self.gauge
+                        .note(MomentKind::Live, format!("{records} records"));
+                }
+                Status::Closed => self.gauge.note(MomentKind::Closed, ""),
+                _ => {}
+            }
         }
     }
 
@@ -429,9 +485,11 @@ impl Watch {
 
     /// One line of log for each bound is enough.
     fn left_out(&mut self, bound: Bound) {
-        self.settings.statistics.left_out();
+        self.settings.shared.statistics.left_out();
+        self.counted.left_out += 1;
         if !self.left_out.contains(&bound) {
             self.left_out.push(bound);
+            self.gauge.note(MomentKind::LeftOut, bound.to_string());
             warn!(watch = %self.id, url = %http::bare(&self.spec.url), %bound, "left out what the server sent");
         }
     }
@@ -439,7 +497,8 @@ impl Watch {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect => {
-                self.settings.statistics.connecting();
+                self.settings.shared.statistics.connecting();
+                self.connecting();
                 self.wait.stop();
                 self.connection = Connection::Opening(self.id, self.connect());
             }
@@ -449,7 +508,12 @@ impl Watch {
                 self.pager.compare(false);
                 self.connection = Connection::None;
             }
-            Action::Wait(delay) => self.wait.after(delay),
+            Action::Wait(delay) => {
+                let words = format!("{:.1} s until the next attempt", delay.as_secs_f64());
+                debug!(watch = %self.id, ?delay, "waiting to connect");
+                self.gauge.note(MomentKind::Waiting, words);
+                self.wait.after(delay);
+            }
             Action::CompareAfter(delay) => self.compare.after(delay),
             Action::Compare => self.compare(),
             Action::DropTicket => self.desk.refused(),
@@ -470,6 +534,8 @@ impl Watch {
                 }
             }
             Action::PurgeSpace { space } => {
+                self.gauge
+                    .note(MomentKind::Purged, "access to one space was lost");
                 self.tell_lost(Some(&space));
                 self.note_changes();
                 if let Some(persist) = &mut self.persist {
@@ -477,6 +543,7 @@ impl Watch {
                 }
             }
             Action::Purge { kicked } => {
+                self.gauge.note(MomentKind::Purged, "access was lost");
                 self.tell_lost(None);
                 self.pager.stop();
                 self.desk.clear();
@@ -501,15 +568,29 @@ impl Watch {
         let (transport, desk) = (self.transport.clone(), self.desk.clone());
         let followers = self.minters();
         let is_anonymous = self.spec.is_anonymous();
+        let gauge = self.gauge.clone();
         async move {
             request.ticket = desk.ticket(followers).await?;
+            let asked = Instant::now();
             let connected = transport.connect(request).await;
+            if connected.is_ok() {
+                gauge.connected(asked.elapsed());
+            }
             connected.map_err(|error| match error {
                 TransportError::AuthRequired { .. } if is_anonymous => WatchError::NoTicket(error),
                 error => error.into(),
             })
         }
         .boxed()
+    }
+
+    fn connecting(&mut self) {
+        self.counted.connects += 1;
+        let attempt = self.counted.connects;
+        debug!(watch = %self.id, url = %http::bare(&self.spec.url), attempt, "connecting");
+        self.gauge.connecting();
+        self.gauge
+            .note(MomentKind::Connecting, format!("attempt {attempt}"));
     }
 
     /// A request for this watch, still without a ticket.
@@ -523,6 +604,7 @@ impl Watch {
             idle_timeout: self.spec.idle_timeout,
             max_event_bytes: self.settings.max_event_bytes,
             polling: self.polling.clone(),
+            gauge: self.gauge.clone(),
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Refusal},
+    gauge::MomentKind,
     pure::{
         lifecycle::machine::{Input, Status},
         store::window::{Outdated, Page, Wanted},
@@ -168,10 +169,21 @@ impl Watch {
 
     /// The quiet snapshot is in the store.
     fn first_page(&mut self, told: bool, served: Vec<Waiting>) {
-        let statistics = &self.settings.statistics;
+        let statistics = &self.settings.shared.statistics;
         match self.replica.machine().is_listing() {
-            true => statistics.polled(),
-            false => statistics.compared(told),
+            true => {
+                statistics.polled();
+                self.counted.polled += 1;
+            }
+            false => {
+                statistics.compared(told);
+                self.counted.compared += 1;
+                self.counted.mended += u64::from(told);
+                if told {
+                    let words = "a quiet snapshot told something new";
+                    self.gauge.note(MomentKind::Mended, words);
+                }
+            }
         }
         self.note_changes();
         for (id, reply) in served {

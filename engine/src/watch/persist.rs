@@ -168,6 +168,11 @@ impl Persist {
         self.pages = Some(pages.flatten_stream().boxed());
     }
 
+    /// What its rows go by.
+    pub(super) fn key(&self) -> &CacheKey {
+        &self.key
+    }
+
     /// Whether there may be more records of last time.
     pub(super) fn is_reading(&self) -> bool {
         self.pages.is_some()

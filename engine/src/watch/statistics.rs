@@ -5,19 +5,28 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use serde::Serialize;
+
 /// What the watches of an engine have done since it began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export))]
 #[non_exhaustive]
 pub struct Statistics {
     /// Attempts to connect.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub connects: u64,
     /// Quiet snapshots that a live watch compared itself with.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub compared: u64,
     /// Those of them that told something new: events that a server lost, mended.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub mended: u64,
     /// Lists that were asked for because they may have changed, where a server has no stream.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub polled: u64,
     /// What servers sent and was left out because it would have passed a bound: children, fields of an update.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub left_out: u64,
 }
 

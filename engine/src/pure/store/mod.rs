@@ -118,8 +118,8 @@ impl Store {
         self.order.len().min(self.shown)
     }
 
-    /// About how many bytes of JSON are held.
-    pub(crate) fn bytes(&self) -> usize {
+    /// About how many bytes of JSON it holds.
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 

@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,17 +12,24 @@ use tokio::{
     time::Instant,
 };
 
+use crate::gauge::Gauge;
+
 /// A connection that remembers when its last byte came.
 #[derive(Debug)]
 pub(super) struct Heard<S> {
     connection: S,
     at: Instant,
+    gauge: Arc<Gauge>,
 }
 
 impl<S> Heard<S> {
-    pub(super) fn new(connection: S) -> Self {
+    pub(super) fn new(connection: S, gauge: Arc<Gauge>) -> Self {
         let at = Instant::now();
-        Self { connection, at }
+        Self {
+            connection,
+            at,
+            gauge,
+        }
     }
 
     /// When the last byte came, or the connection was made.
@@ -38,8 +46,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.connection).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let bytes = buf.filled().len() - before;
+        if bytes > 0 {
             self.at = Instant::now();
+            self.gauge.heard(bytes, self.at);
         }
         read
     }
