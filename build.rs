@@ -31,6 +31,8 @@ const COMMANDS: &[&str] = &[
     "clear_cache",
     "cache_info",
     "cache_warnings",
+    "inspect_watches",
+    "inspect_act",
 ];
 
 /// Scope entry of contrail-sync.

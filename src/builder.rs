@@ -175,6 +175,8 @@ impl Builder {
                 commands::clear_cache,
                 commands::cache_info,
                 commands::cache_warnings,
+                commands::inspect_watches,
+                commands::inspect_act,
             ])
             .setup(move |app, api| {
                 let config = api.config().clone().unwrap_or_default();

@@ -9,7 +9,7 @@ use tauri::{
 use crate::{
     ContrailSync,
     bridge::{
-        self, Wanted,
+        self, Deed, Inspection, Wanted,
         payload::{InfoPayload, WarningPayload},
     },
     config::WatchOptions,
@@ -330,4 +330,23 @@ pub(crate) async fn cache_info(plugin: State<'_, ContrailSync>) -> Result<Option
 #[tauri::command(async)]
 pub(crate) fn cache_warnings(plugin: State<'_, ContrailSync>) -> Vec<WarningPayload> {
     plugin.warnings().recent()
+}
+
+/// Answers what each watch of the app is about, and what happened since a line of the log.
+#[tauri::command]
+pub(crate) async fn inspect_watches(
+    plugin: State<'_, ContrailSync>,
+    since: Option<u64>,
+) -> Result<Inspection> {
+    Ok(plugin.bridge().inspect(since.unwrap_or_default()).await)
+}
+
+/// Does something to a watch, or to all of the app's, to see what happens.
+#[tauri::command]
+pub(crate) async fn inspect_act(
+    plugin: State<'_, ContrailSync>,
+    deed: String,
+    watch: Option<u64>,
+) -> Result<()> {
+    plugin.bridge().act(Deed::read(&deed, watch)?).await
 }

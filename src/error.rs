@@ -1,7 +1,8 @@
 //! What can go wrong at the plugin's surface.
 
 use contrail_sync_engine::{
-    CacheError, ErrorKind, ErrorPayload, InvalidEdit, VaultError, WatchError, WriteError,
+    CacheError, ClearError, ErrorKind, ErrorPayload, InvalidEdit, VaultError, WatchError,
+    WriteError,
 };
 use serde::{Serialize, Serializer};
 
@@ -80,6 +81,16 @@ impl Error {
             Self::Write(error) => error.kind(),
             Self::Vault(_) => ErrorKind::Vault,
             Self::Tauri(_) | Self::Json(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<ClearError> for Error {
+    fn from(error: ClearError) -> Self {
+        match error {
+            ClearError::Watch(error) => Self::Watch(error),
+            ClearError::Cache(error) => Self::Cache(error),
+            other => Self::InvalidOptions(other.to_string()),
         }
     }
 }

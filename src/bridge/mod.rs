@@ -4,6 +4,7 @@
 //! any webview could hear an event of a known name.
 
 mod flow;
+mod inspecting;
 mod minting;
 pub(crate) mod payload;
 mod pulse;
@@ -31,6 +32,7 @@ use minting::{Closing, PageMinter};
 use sending::{PageSender, SendAsk};
 use sessions::Sessions;
 
+pub(crate) use inspecting::{Deed, Inspection};
 pub(crate) use minting::MintAnswer;
 pub(crate) use pulse::pulse;
 pub(crate) use sending::SendAnswer;

@@ -192,6 +192,14 @@ impl<S> Sessions<S> {
         }
     }
 
+    /// What is open, with the label of its webview.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, &S)> {
+        self.pages.iter().flat_map(|((label, _), page)| {
+            let slots = page.handles.values();
+            slots.map(move |slot| (&**label, &**slot))
+        })
+    }
+
     /// How many handles are open.
     pub(super) fn handle_count(&self) -> usize {
         self.pages.values().map(|it| it.handles.len()).sum()
