@@ -15,9 +15,15 @@ function built(name: string): string {
   return ts.transpileModule(source, { compilerOptions }).outputText;
 }
 
-const modules = readdirSync(src).filter((name) => /^[^.]+(\.svelte)?\.ts$/.test(name));
+const modules = ["", "inspector/"].flatMap((folder) =>
+  readdirSync(new URL(folder, src))
+    .filter((name) => /^[^.]+(\.svelte)?\.ts$/.test(name))
+    .map((name) => folder + name),
+);
 
-test("there are modules to look at", () => expect(modules).toContain("svelte.svelte.ts"));
+test("there are modules to look at", () => {
+  expect(modules).toEqual(expect.arrayContaining(["svelte.svelte.ts", "inspector/element.ts"]));
+});
 
 test.each(modules)("%s is built without syntax that ES2020 has not", (name) => {
   expect(() => parse(built(name), { ecmaVersion: 2020, sourceType: "module" })).not.toThrow();

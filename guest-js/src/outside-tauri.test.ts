@@ -60,3 +60,8 @@ test("a server has no cache to ask or clear, and no warnings to wait for", async
   await settled();
   expect(reported).not.toHaveBeenCalled();
 });
+
+test("a server can import the inspector, which it has no page for", async () => {
+  const { openInspector, WatchInspector } = await import("./inspector.js");
+  expect([typeof openInspector, typeof WatchInspector]).toEqual(["function", "function"]);
+});

@@ -52,3 +52,10 @@ test.each(["react", "solid", "svelte.svelte", "vue"])(
     expect(gzipped(code)).toBeLessThan(1000);
   },
 );
+
+test("the inspector adds at most 10 KiB to an app that has it, and nothing to one that has not", async () => {
+  expect(await bundle("*")).not.toMatch(/inspect_watches|watch-inspector/);
+  const code = await bundle("*", "inspector");
+  expect(code).toContain("inspect_watches");
+  expect(gzipped(code)).toBeLessThanOrEqual(10_240);
+});
