@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use appview::{Fault, On};
+use appview::{Contrail, Fault, On, Options, Put, Server};
 use common::{
     ALICE, Lounge, anywhere, engine, engine_with, session, until, until_error, until_live,
 };
@@ -164,7 +164,7 @@ async fn a_dropped_connection_comes_back_and_the_timeline_says_why_it_went() {
 }
 
 #[tokio::test]
-async fn a_watch_remembers_a_bounded_number_of_reconnects() {
+async fn each_attempt_that_fails_is_on_the_timeline_in_the_servers_words() {
     let lounge = Lounge::open().await;
     let engine = engine();
     let watch = engine.watch(lounge.spec()).await;
@@ -175,17 +175,15 @@ async fn a_watch_remembers_a_bounded_number_of_reconnects() {
     };
     lounge.server.fault(down).unwrap();
     lounge.server.drop_connections();
-    let report = reported(&engine, |it| it.connects > 30).await;
-    assert_eq!(report.timeline.len(), 64);
+    let report = reported(&engine, |it| it.connects == 4).await;
     let failed = report
         .timeline
         .iter()
         .filter(|it| it.kind == MomentKind::Failed);
-    assert!(failed.clone().count() > 10);
-    assert!(
-        failed.clone().all(|it| it.words.contains("503")),
-        "{report:?}"
-    );
+    let words: Vec<_> = failed.map(|it| &*it.words).collect();
+    // The first one broke, the others were refused; the fourth may be on its way.
+    assert!((3..=4).contains(&words.len()), "{report:?}");
+    assert!(words[1..].iter().all(|it| it.contains("503")), "{words:?}");
 }
 
 #[tokio::test]
@@ -222,11 +220,23 @@ async fn what_auto_left_is_told_with_the_reason() {
 
 #[tokio::test]
 async fn a_watch_over_lists_tells_how_often_it_asks_and_where_the_appview_stands() {
-    let lounge = Lounge::open().await;
+    let options = Options {
+        contrail: Contrail::V0_19,
+        ..Options::default()
+    };
+    let server = Server::start(options).await.unwrap();
+    let put = Put {
+        collection: "message".into(),
+        did: ALICE.into(),
+        rkey: "a".into(),
+        record: serde_json::json!({ "text": "for all to see" }),
+        ..Put::default()
+    };
+    server.put(put).unwrap();
     let engine = engine();
     let url = format!(
         "{}/xrpc/com.example.message.watchRecords?actor={ALICE}",
-        lounge.server.url()
+        server.url()
     );
     let mut spec = anywhere(url.parse().unwrap());
     spec.transport = TransportKind::Poll;
@@ -280,7 +290,9 @@ async fn offline_holds_for_all_watches_and_for_new_ones_until_it_is_over() {
 #[tokio::test]
 async fn a_refresh_mends_what_the_server_never_told_and_that_is_counted() {
     let lounge = Lounge::open().await;
-    lounge.say("a", "one");
+    for rkey in ["a", "b", "c", "d"] {
+        lounge.say(rkey, "hello");
+    }
     let engine = engine();
     let watch = engine.watch(lounge.spec()).await;
     until_live(&watch).await;
@@ -290,7 +302,7 @@ async fn a_refresh_mends_what_the_server_never_told_and_that_is_counted() {
         .refresh(report(&engine).await.id)
         .await
         .unwrap();
-    until(&watch, |state| state.entries.is_empty()).await;
+    until(&watch, |state| state.entries.len() == 3).await;
     let report = reported(&engine, |it| it.compared == 1).await;
     assert_eq!(report.mended, 1);
     assert!(kinds(&report).contains(&MomentKind::Mended));
@@ -338,7 +350,7 @@ async fn writes_that_wait_are_counted_for_watches_of_their_account_alone() {
     until_live(&other).await;
     let value = serde_json::value::RawValue::from_string(r#"{"text":"soon"}"#.into()).unwrap();
     let writer = engine.writer(&watch, &spec);
-    writer.put(NewRecord::new(ALICE, value)).await.unwrap();
+    writer.put(NewRecord::new(ALICE, value).in_collection("com.example.chat.message")).await.unwrap();
     let waiting: Vec<_> = engine.inspector().overview().await.watches;
     let waiting: Vec<_> = waiting.iter().map(|it| it.waiting_writes).collect();
     assert_eq!(waiting, [Some(1), Some(0)]);
@@ -358,7 +370,7 @@ async fn the_log_has_what_comes_while_somebody_reads_it_and_no_bodies() {
     let part = inspector.log(begun.last);
     let line: &LogEntry = part.lines.last().expect("it was told");
     assert_eq!((line.kind, Some(line.watch)), ("created", watch.watch_id()));
-    assert_eq!(line.words, format!("at://{ALICE}/com.example.message/a"));
+    assert_eq!(line.words, format!("at://{ALICE}/com.example.chat.message/a"));
     assert!(!format!("{part:?}").contains("private"));
     let refused = Fault {
         on: Some(On::Sse),

@@ -87,7 +87,7 @@ for (const scheme of ["light", "dark"]) {
     after(() => scene?.strike());
 
     step(`${scheme}: opens by its button and shows the watch live`, async () => {
-      await scene.press("inspect");
+      await scene.click("inspect");
       await stands("live", 30_000);
       const words = await until("its figures are there", (root) => {
         const facts = [...root.querySelectorAll(".fact:not([hidden])")];
