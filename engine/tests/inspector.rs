@@ -350,7 +350,10 @@ async fn writes_that_wait_are_counted_for_watches_of_their_account_alone() {
     until_live(&other).await;
     let value = serde_json::value::RawValue::from_string(r#"{"text":"soon"}"#.into()).unwrap();
     let writer = engine.writer(&watch, &spec);
-    writer.put(NewRecord::new(ALICE, value).in_collection("com.example.chat.message")).await.unwrap();
+    writer
+        .put(NewRecord::new(ALICE, value).in_collection("com.example.chat.message"))
+        .await
+        .unwrap();
     let waiting: Vec<_> = engine.inspector().overview().await.watches;
     let waiting: Vec<_> = waiting.iter().map(|it| it.waiting_writes).collect();
     assert_eq!(waiting, [Some(1), Some(0)]);
@@ -370,7 +373,10 @@ async fn the_log_has_what_comes_while_somebody_reads_it_and_no_bodies() {
     let part = inspector.log(begun.last);
     let line: &LogEntry = part.lines.last().expect("it was told");
     assert_eq!((line.kind, Some(line.watch)), ("created", watch.watch_id()));
-    assert_eq!(line.words, format!("at://{ALICE}/com.example.chat.message/a"));
+    assert_eq!(
+        line.words,
+        format!("at://{ALICE}/com.example.chat.message/a")
+    );
     assert!(!format!("{part:?}").contains("private"));
     let refused = Fault {
         on: Some(On::Sse),

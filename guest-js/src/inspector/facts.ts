@@ -1,5 +1,5 @@
 import type { InspectedWatch } from "../bindings/InspectedWatch.js";
-import { ago, bytes, carrier, count, of, span, ticket } from "./words.js";
+import { ago, bytes, CARRIERS, carrier, count, of, span, ticket } from "./words.js";
 
 /** A figure of a watch: what it is called, and what it says; nothing where it has none. */
 export type Fact = [label: string, words: string | undefined, title?: string | undefined];
@@ -9,7 +9,7 @@ export function facts(watch: InspectedWatch, now: number): [group: string, facts
   return [
     ["Connection", connection(watch, now)],
     ["Records", records(watch)],
-    ["Whose", whose(watch, now)],
+    ["More", more(watch, now)],
   ];
 }
 
@@ -18,7 +18,6 @@ function connection(watch: InspectedWatch, now: number): Fact[] {
   return [
     ["Status", watch.status],
     ["Transport", carrier(watch)],
-    ["Left", watch.fallbacks.map(({ from, why }) => `${from}: ${why}`).join("; ") || undefined],
     ["Latency", watch.latencyMs === null ? "–" : span(watch.latencyMs), "From asking to a connection"],
     ["Last word", watch.heardAt === null ? "–" : ago(watch.heardAt, now)],
     [
@@ -46,11 +45,18 @@ function records(watch: InspectedWatch): Fact[] {
   ];
 }
 
-function whose(watch: InspectedWatch, now: number): Fact[] {
+/** What `auto` left for something else, and why. */
+function fellBack({ fallbacks }: InspectedWatch): string | undefined {
+  const words = fallbacks.map(({ from, to, why }) => `${CARRIERS[from]} → ${CARRIERS[to]}: ${why}`);
+  return words.join("; ") || undefined;
+}
+
+function more(watch: InspectedWatch, now: number): Fact[] {
   const others = watch.followers - watch.windows.length;
   const windows = watch.windows.join(", ");
   const { cache } = watch;
   return [
+    ["Fell back", fellBack(watch)],
     ["Account", watch.account ?? "–"],
     ["Space", watch.space ?? undefined],
     ["Actor", watch.actor ?? undefined],

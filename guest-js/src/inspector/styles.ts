@@ -123,9 +123,10 @@ h4 { flex: none; padding: 0.5rem 0.9rem 0.3rem; font-weight: 600; }
 .told { order: -1; overflow: hidden; color: var(--muted); font-size: 12px; text-overflow: ellipsis; white-space: nowrap; }
 .log h4 { padding-bottom: 0.55rem; }
 .events ol { flex: 1; min-height: 0; padding: 0 0.9rem 0.6rem; overflow-y: auto; font-size: 12px; user-select: text; -webkit-user-select: text; }
-.events li { --tone: var(--muted); display: flex; gap: 0.55rem; padding: 0.05rem 0; }
-time { flex: none; color: var(--muted); font-variant-numeric: tabular-nums; }
-.kind { flex: none; color: var(--tone); font-weight: 600; }
+.events li { --tone: var(--muted); display: grid; grid-template-columns: max-content 5.6rem minmax(0, 1fr); column-gap: 0.6rem; padding: 0.05rem 0; }
+.log li { grid-template-columns: max-content max-content 6.8rem minmax(0, 1fr); }
+time { color: var(--muted); font-variant-numeric: tabular-nums; }
+.kind { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--tone); font-weight: 600; }
 .words { min-width: 0; overflow-wrap: anywhere; }
 [data-kind="live"], [data-kind="connected"], [data-kind="created"], [data-kind="mended"] { --tone: var(--good) !important; }
 [data-kind="connecting"], [data-kind="waiting"], [data-kind="fallback"], [data-kind="left-out"], [data-kind="skipped"] { --tone: var(--busy) !important; }

@@ -69,6 +69,9 @@ fn arguments(chat: &Chat) -> Value {
         "rkey": "m1",
         "after": 1,
         "outcome": { "sent": true },
+        "since": 0,
+        "deed": "refresh",
+        "watch": 1,
     })
 }
 
@@ -130,6 +133,39 @@ fn the_default_permission_writes_nothing() {
         assert!(is_denied(&answer, command), "{command}: {answer:?}");
     }
     assert!(chat.server.pds_log().is_empty());
+}
+
+#[test]
+fn only_the_permission_to_inspect_gives_sight_of_the_app() {
+    let chat = Chat::start("main");
+    let rest = json!(["contrail-sync:default", "contrail-sync:allow-writes"]);
+    let reader = window(&chat, "reader", rest);
+    for command in ["inspect_watches", "inspect_act"] {
+        let answer = call(&reader, command, &arguments(&chat));
+        assert!(is_denied(&answer, command), "{command}: {answer:?}");
+    }
+    let options = json!({ "url": chat.messages(), "minter": "appview", "account": ALICE });
+    chat.open(options).unwrap();
+    let inspector = window(&chat, "aside", json!(["contrail-sync:allow-inspect"]));
+    let told = call(&inspector, "inspect_watches", &json!({})).unwrap();
+    assert_eq!(told["watches"][0]["windows"], json!(["main"]));
+    let watch = &told["watches"][0]["id"];
+    let refused = [
+        json!({ "deed": "drop" }),
+        json!({ "deed": "erase", "watch": watch }),
+        json!({ "deed": "offline", "watch": watch }),
+    ];
+    for args in refused {
+        assert_eq!(
+            kind(call(&inspector, "inspect_act", &args)),
+            "invalid-options"
+        );
+    }
+    let gone = json!({ "deed": "drop", "watch": 9_007_199_254_740_991_u64 });
+    assert_eq!(
+        kind(call(&inspector, "inspect_act", &gone)),
+        "unknown-watch"
+    );
 }
 
 #[test]
