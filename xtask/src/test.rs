@@ -20,11 +20,12 @@ pub(crate) struct Options {
 const GENERATED: [&str; 3] = ["guest-js/src/bindings", "permissions", "api-iife.js"];
 
 /// The end-to-end tests, by file; those of the second list care for a keyring.
-const END_TO_END: [&str; 11] = [
+const END_TO_END: [&str; 12] = [
     "chat",
     "people",
     "optimistic",
     "writes",
+    "inspector",
     "cache",
     "gallery",
     "lists",
