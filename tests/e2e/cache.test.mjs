@@ -1,13 +1,13 @@
 // The first paint: what the chat shows of its last run while no server answers.
 // CONTRAIL_TEST_KEYRING says whether there is a keyring: 1 or 0.
-// With E2E_SCREENSHOTS=1 the picture of it goes to docs/cached.png.
+// With E2E_SCREENSHOTS=1 the picture of it goes to docs/src/pictures/cached.png.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, RECONNECT_MS, Scene, step as stepOf } from "./scene.mjs";
 
-const PICTURE = join(import.meta.dirname, "../../docs/cached.png");
+const PICTURE = join(import.meta.dirname, "../../docs/src/pictures/cached.png");
 
 let list = [
   ["m1", BOB, "The hut keeper says the upper spring is dry this year"],

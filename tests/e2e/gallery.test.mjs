@@ -1,5 +1,5 @@
 // The same list in React, Svelte, Vue and Solid, each in a real window of one app, following a real appview.
-// With E2E_SCREENSHOTS=1 a picture of the four goes to docs/gallery.png.
+// With E2E_SCREENSHOTS=1 a picture of the four goes to docs/src/pictures/gallery.png.
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { ALICE, APPVIEW, homes, step as stepOf, TARGET } from "./scene.mjs";
 import { Window } from "./webdriver.mjs";
 
 const GALLERY = process.env.E2E_GALLERY ?? join(TARGET, "debug/gallery");
-const PICTURE = join(import.meta.dirname, "../../docs/gallery.png");
+const PICTURE = join(import.meta.dirname, "../../docs/src/pictures/gallery.png");
 const FRAMEWORKS = ["react", "svelte", "vue", "solid"];
 
 /** Notes are [rkey, text], in the order in which they were last written. */

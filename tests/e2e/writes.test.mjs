@@ -1,13 +1,13 @@
 // What one writes is on disk before it goes anywhere: it outlives the network and the app, arrives once and in order, and
 // is the user's to send again or to take back where the server refuses it.
-// With E2E_SCREENSHOTS=1 the picture of writes in all states goes to docs/writes.png.
+// With E2E_SCREENSHOTS=1 the picture of writes in all states goes to docs/src/pictures/writes.png.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, RECONNECT_MS, Scene, step as stepOf } from "./scene.mjs";
 
-const PICTURE = join(import.meta.dirname, "../../docs/writes.png");
+const PICTURE = join(import.meta.dirname, "../../docs/src/pictures/writes.png");
 const SEED = [
   ["m20", CAROL, "I have a filter for the lake, just in case"],
   ["m24", BOB, "Who looks up the last train?"],

@@ -1,4 +1,4 @@
-//! The life of a watch as a state machine. `docs/lifecycle.md` has all of it as one table of phase and input, which a test
+//! The life of a watch as a state machine. `docs/src/lifecycle.md` has all of it as one table of phase and input, which a test
 //! compares with this code, and a picture.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `docs/lifecycle.md` and the machine agree, cell by cell.
+//! `docs/src/lifecycle.md` and the machine agree, cell by cell.
 
 use super::*;
 use crate::pure::{
@@ -242,7 +242,7 @@ fn cell(before: &str, spans_spaces: bool, inputs: Vec<Input>) -> String {
     }
 }
 
-/// The numbered ones of `docs/lifecycle.md` that one machine can show.
+/// The numbered ones of `docs/src/lifecycle.md` that one machine can show.
 fn invariants(machine: &Machine) {
     let (status, phase) = (machine.status(), phase(machine));
     assert_eq!(
@@ -278,7 +278,7 @@ fn table() -> String {
 
 #[test]
 fn the_document_has_the_machines_table() {
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/lifecycle.md");
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/lifecycle.md");
     let document = std::fs::read_to_string(document).unwrap();
     let lines = document
         .lines()
@@ -287,7 +287,7 @@ fn the_document_has_the_machines_table() {
     let told = lines.join("\n");
     assert!(
         told == table(),
-        "docs/lifecycle.md should have:\n{}",
+        "docs/src/lifecycle.md should have:\n{}",
         table()
     );
 }
