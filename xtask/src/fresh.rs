@@ -1,5 +1,5 @@
 //! `cargo xtask fresh-app`: a new app outside the repository, with the plugin as it would be published and the code that
-//! the READMEs show, opened in a real window on a development appview.
+//! README and book show, opened in a real window on a development appview.
 
 mod packages;
 mod readme;
@@ -55,11 +55,11 @@ impl Framework {
         }
     }
 
-    /// The template's file for the component, what it stands behind in the package's README, and its language there.
+    /// The book's page about it, the template's file for the component, and its language there.
     fn component(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::React => ("src/App.tsx", "\n**React** ", "tsx"),
-            Self::Vue => ("src/App.vue", "\n**Vue** ", "vue"),
+            Self::React => ("docs/src/react.md", "src/App.tsx", "tsx"),
+            Self::Vue => ("docs/src/vue.md", "src/App.vue", "vue"),
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::counts::{self, Counts};
-use crate::{agree, build, demo, display, fresh, keyring, npm, proc, setup, sqlite};
+use crate::{agree, build, demo, display, docs, fresh, keyring, npm, proc, setup, sqlite};
 
 /// What to run.
 pub(crate) struct Options {
@@ -166,6 +166,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     report.check("gallery: types", || {
         proc::run(&mut npm::script(&npm::gallery(), "check"))
     });
+    report.check("docs", docs::check);
     // The apps' own code includes the front ends, so nothing of it compiles without.
     let front_ends = report.check("front ends", || {
         build::front_end(&npm::chat())?;

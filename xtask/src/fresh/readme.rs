@@ -1,10 +1,10 @@
-//! What the READMEs tell an app to contain. It is taken from there as it stands, so that it cannot go stale.
+//! What README and book tell an app to contain. It is taken from there as it stands, so that it cannot go stale.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// A README and where it lies.
+/// A README or a page, and where it lies.
 pub(super) struct Readme {
     name: &'static str,
     text: String,

@@ -1,4 +1,4 @@
-//! The app: Tauri's own template, and in it what the READMEs say.
+//! The app: Tauri's own template, and in it what README and book say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,11 @@ pub(super) fn make(
 impl App {
     /// The front end.
     fn pages(&self, framework: Framework, query: &str) -> Result<()> {
-        let package = Readme::read("guest-js/README.md")?;
-        let chapter = "\n## In a framework\n";
-        let watched = |code: &str| replaced(code, "spaceUri=…", query);
-        self.write("src/messages.ts", &watched(package.code(chapter, "ts")?)?)?;
-        let (file, mark, language) = framework.component();
-        self.write(file, package.code(mark, language)?)?;
+        let (page, file, language) = framework.component();
+        let page = Readme::read(page)?;
+        let store = page.code("\nIn `src/messages.ts`", "ts")?;
+        self.write("src/messages.ts", &replaced(store, "spaceUri=…", query)?)?;
+        self.write(file, page.code(&format!("\nIn `{file}`"), language)?)?;
         // Imported by nobody, but its types are checked.
         let first = Readme::read("README.md")?;
         self.write(
