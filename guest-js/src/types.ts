@@ -117,7 +117,7 @@ export type CacheAdapter =
  */
 export type MintTicket = string | (() => Promise<string> | string) | { readonly minter: string };
 
-/** Options of {@link createWatchStore}. Those without a word here go to Rust as they are. */
+/** Options of `createWatchStore`. Those without a word here go to Rust as they are. */
 export interface WatchStoreOptions<Value = Record<string, unknown>> extends Lenient<
   Omit<WatchOptions, "ticket" | "mint" | "minter" | "cache" | "sort" | "where" | "maxRecords" | "sender">
 > {

@@ -6,7 +6,7 @@ export interface NewRecord<Value = Record<string, unknown>> {
   did: string;
   /** Its body: what JSON can carry, 1 MiB of it at most. */
   value: Value;
-  /** Its record key; by default a new one, see {@link nextTid}. */
+  /** Its record key; by default a new one, see `nextTid`. */
   rkey?: string | undefined;
   /** NSID of its collection; by default the watch's. */
   collection?: string | undefined;
@@ -65,7 +65,7 @@ export interface Write {
   readonly error: WriteFailure | null;
   /**
    * Fulfilled when the server has taken the write: `sent`, `unconfirmed` or `confirmed`. Rejected with a
-   * {@link WatchError} of the kind that {@link error} names when it fails, or of kind `discarded` when it is taken back;
+   * `WatchError` of the kind that {@link error} names when it fails, or of kind `discarded` when it is taken back;
    * of kind `lost` when it left the queue while this page could not hear why. Nobody has to await it. A write that is sent
    * again has a new promise.
    */
@@ -73,14 +73,14 @@ export interface Write {
   /**
    * Sends one that failed again.
    *
-   * @returns a promise that settles as the new `done`, or is rejected with a {@link WatchError}: `stopped` where the
+   * @returns a promise that settles as the new `done`, or is rejected with a `WatchError`: `stopped` where the
    * store is stopped. Nobody has to await it.
    */
   retry(this: void): Promise<void>;
   /**
    * Takes it back: what the server has is shown again.
    *
-   * @returns a promise that is fulfilled once it is out of the queue, and rejected with a {@link WatchError}: `stopped`
+   * @returns a promise that is fulfilled once it is out of the queue, and rejected with a `WatchError`: `stopped`
    * where the store is stopped
    */
   discard(this: void): Promise<void>;

@@ -1,5 +1,5 @@
 //! `cargo xtask docs`: the book in `docs/`, and whether what it and the READMEs say can be true: every link leads somewhere,
-//! every snippet compiles or parses, every kind of error has its entry.
+//! every snippet compiles or parses, every kind of error has its entry, and what the package exports is told about.
 
 mod index;
 mod kinds;
@@ -67,7 +67,12 @@ pub(crate) fn check() -> Result<()> {
             problems.join("\n")
         );
     }
-    snippets::check(&all)
+    snippets::check(&all)?;
+    proc::run(
+        Command::new("node")
+            .arg("scripts/tsdoc.mjs")
+            .current_dir(npm::guest()),
+    )
 }
 
 /// The pages of the book, in its order.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::page::Page;
 
 /// A first paragraph that is longer does not say what its page is about.
-const LONGEST_LEAD: usize = 220;
+const LONGEST_LEAD: usize = 300;
 
 /// The pages that `SUMMARY.md` names, in its order.
 pub(super) fn order(summary: &Page) -> Result<Vec<String>> {
