@@ -156,3 +156,30 @@ fn with_sql(mut capability: Value) -> Result<String> {
         .push(json!("sql:default"));
     Ok(capability.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says in a moment what building an app would say after minutes.
+    #[test]
+    fn readme_and_book_have_what_an_app_takes_from_them() {
+        for framework in Framework::ALL {
+            let (path, file, language) = framework.component();
+            let page = Readme::read(path).unwrap();
+            let store = page.code("\nIn `src/messages.ts`", "ts").unwrap();
+            replaced(store, "spaceUri=…", "").unwrap();
+            let component = page.code(&format!("\nIn `{file}`"), language).unwrap();
+            assert!(component.contains("useWatchStore(messages)"), "{component}");
+        }
+        let readme = Readme::read("README.md").unwrap();
+        readme.code("\n## The first store\n", "ts").unwrap();
+        readme.code("\n**Rust**, in ", "rust").unwrap();
+        let manifest = readme.code("\n**Rust**, in ", "toml").unwrap();
+        replaced(manifest, "\"../../contrail-sync\"", "").unwrap();
+        for mark in ["\n**Capability**, in ", "\n**Configuration**, in "] {
+            let code = readme.code(mark, "json").unwrap();
+            replaced(code, "https://appview.example", "").unwrap();
+        }
+    }
+}
