@@ -8,6 +8,7 @@ mod follower;
 pub(crate) mod keys;
 #[cfg(test)]
 pub(crate) mod logged;
+mod noting;
 mod older;
 mod pager;
 pub(crate) mod persist;
@@ -440,15 +441,7 @@ impl Watch {
         let status = self.status();
         if status != before {
             debug!(watch = %self.id, url = %http::bare(&self.spec.url), ?status, "watch");
-            match status {
-                Status::Live => {
-                    let records = self.replica.store().len();
-                    self.gauge
-                        .note(MomentKind::Live, format!("{records} records"));
-                }
-                Status::Closed => self.gauge.note(MomentKind::Closed, ""),
-                _ => {}
-            }
+            self.note_status(status);
         }
     }
 
@@ -509,9 +502,7 @@ impl Watch {
                 self.connection = Connection::None;
             }
             Action::Wait(delay) => {
-                let words = format!("{:.1} s until the next attempt", delay.as_secs_f64());
-                debug!(watch = %self.id, ?delay, "waiting to connect");
-                self.gauge.note(MomentKind::Waiting, words);
+                self.note_wait(delay);
                 self.wait.after(delay);
             }
             Action::CompareAfter(delay) => self.compare.after(delay),
@@ -582,15 +573,6 @@ impl Watch {
             })
         }
         .boxed()
-    }
-
-    fn connecting(&mut self) {
-        self.counted.connects += 1;
-        let attempt = self.counted.connects;
-        debug!(watch = %self.id, url = %http::bare(&self.spec.url), attempt, "connecting");
-        self.gauge.connecting();
-        self.gauge
-            .note(MomentKind::Connecting, format!("attempt {attempt}"));
     }
 
     /// A request for this watch, still without a ticket.

@@ -3,21 +3,15 @@
 use serde::Serialize;
 use url::Url;
 
-use super::{Watch, error::WatchError, spec::TransportKind};
+use super::{Watch, spec::TransportKind};
 use crate::{
-    failure::{ErrorPayload, Failure},
-    gauge::{Carrier, Fallback, Moment, MomentKind},
+    failure::ErrorPayload,
+    gauge::{Carrier, Fallback, Moment},
     id::WatchId,
-    pure::{
-        lifecycle::machine::{Input, Status},
-        protocol::wire::ServerEvent,
-        replica::Action,
-    },
+    pure::lifecycle::machine::Status,
     tickets::TicketStanding,
     transport::http,
 };
-
-use super::connection::Happening;
 
 /// Names of bounds that a report lists.
 const MAX_BOUNDS: usize = 16;
@@ -197,67 +191,6 @@ impl Watch {
     fn bounds(&self) -> Vec<String> {
         let named = self.left_out.iter().take(MAX_BOUNDS);
         named.map(ToString::to_string).collect()
-    }
-
-    /// Ends the connection as a network would that failed.
-    pub(super) fn drop_connection(&mut self) -> Result<(), WatchError> {
-        let dropped = Failure::from(&WatchError::Dropped);
-        match self.status() {
-            Status::Idle | Status::Closed => return Err(WatchError::Ended),
-            _ => self.input(Input::Failed(dropped)),
-        }
-        Ok(())
-    }
-
-    /// Asks for the list anew, for nobody in particular.
-    pub(super) fn look_again(&mut self) -> Result<(), WatchError> {
-        if matches!(self.status(), Status::Idle | Status::Closed) {
-            return Err(WatchError::Ended);
-        }
-        self.polling.hurry();
-        self.input(Input::Refresh);
-        Ok(())
-    }
-
-    /// Notes why a connection ends, or is not made. `by` is what brought it about.
-    pub(super) fn note_end(&self, by: MomentKind, actions: &[Action]) {
-        if !actions.contains(&Action::Disconnect) {
-            return;
-        }
-        let error = self.replica.machine().error();
-        let why = error.map_or("nobody follows it", |it| &it.message);
-        self.gauge.note(by, why);
-    }
-
-    /// Tells those who follow what happens what came from the server.
-    pub(super) fn tell_live(&self, happening: &Happening) {
-        let (kind, words) = match happening {
-            Happening::Input(Input::Event(event)) => told(event),
-            Happening::Input(Input::Skipped(uri)) => {
-                ("skipped", uri.as_ref().map_or("", |it| it.as_str()))
-            }
-            Happening::Input(Input::Refresh) => ("changed", ""),
-            Happening::Ticket(_) => ("ticket", "a fresh one"),
-            // The timeline tells of these, or nothing is to be told.
-            Happening::Input(_) | Happening::Profiles(_) | Happening::Silence(_) => return,
-        };
-        self.gauge.came(kind, words);
-    }
-}
-
-/// An event's name, and what it is about.
-fn told(event: &ServerEvent) -> (&'static str, &str) {
-    match event {
-        ServerEvent::SnapshotStart => ("snapshot-start", ""),
-        ServerEvent::SnapshotRecord(record) => ("snapshot-record", record.uri.as_str()),
-        ServerEvent::SnapshotEnd { .. } => ("snapshot-end", ""),
-        ServerEvent::Created(record) => ("created", record.uri.as_str()),
-        ServerEvent::Deleted { uri } => ("deleted", uri),
-        ServerEvent::HydrationAdded(child) => ("child-added", &child.parent_uri),
-        ServerEvent::HydrationRemoved(child) => ("child-removed", &child.parent_uri),
-        ServerEvent::MemberRemoved { space, .. } => ("member-removed", space),
-        ServerEvent::Error { message } => ("error", message),
-        ServerEvent::Keepalive => ("keepalive", ""),
     }
 }
 

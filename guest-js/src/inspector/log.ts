@@ -112,7 +112,7 @@ function row(line: LogEntry): HTMLElement {
     { "data-kind": line.kind },
     element("time", {}, clock(line.at)),
     element("span", { class: "number" }, `w${line.watch}`),
-    element("span", { class: "kind" }, line.kind),
+    element("span", { class: "kind", title: line.kind }, line.kind),
     element("span", { class: "words" }, line.words),
   );
 }

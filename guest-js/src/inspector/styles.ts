@@ -71,7 +71,7 @@ button[aria-pressed="true"] { border-color: var(--busy); color: var(--busy); }
 .trouble { flex: none; padding: 0.45rem 0.9rem; border-bottom: 1px solid var(--line); color: var(--bad); overflow-wrap: anywhere; }
 .body {
   display: grid; flex: 1; min-height: 0;
-  grid-template-columns: minmax(11rem, 15rem) minmax(0, 1.1fr) minmax(0, 1fr);
+  grid-template-columns: minmax(10rem, 12.5rem) minmax(0, 1fr) minmax(0, 1.12fr);
 }
 .body > * { min-height: 0; min-width: 0; overflow-y: auto; }
 .body > * + * { border-left: 1px solid var(--line); }
@@ -107,9 +107,9 @@ h3 { font-size: 15px; font-weight: 650; overflow-wrap: anywhere; }
 .sparkline .line { fill: none; stroke: var(--accent); stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .sparkline .area { fill: var(--accent); opacity: 0.14; }
 .now { flex: none; min-width: 6.2rem; text-align: right; font-variant-numeric: tabular-nums; }
-.groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 0.9rem 1.4rem; }
+.groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.8rem, 1fr)); gap: 0.9rem 1rem; }
 .groups dl:last-child { grid-column: 1 / -1; }
-.fact { display: grid; grid-template-columns: 5.6rem minmax(0, 1fr); gap: 0.6rem; padding: 0.08rem 0; }
+.fact { display: grid; grid-template-columns: 5rem minmax(0, 1fr); gap: 0.5rem; padding: 0.08rem 0; }
 dt { color: var(--muted); }
 dd { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-variant-numeric: tabular-nums; user-select: text; -webkit-user-select: text; }
 
@@ -123,8 +123,8 @@ h4 { flex: none; padding: 0.5rem 0.9rem 0.3rem; font-weight: 600; }
 .told { order: -1; overflow: hidden; color: var(--muted); font-size: 12px; text-overflow: ellipsis; white-space: nowrap; }
 .log h4 { padding-bottom: 0.55rem; }
 .events ol { flex: 1; min-height: 0; padding: 0 0.9rem 0.6rem; overflow-y: auto; font-size: 12px; user-select: text; -webkit-user-select: text; }
-.events li { --tone: var(--muted); display: grid; grid-template-columns: max-content 5.6rem minmax(0, 1fr); column-gap: 0.6rem; padding: 0.05rem 0; }
-.log li { grid-template-columns: max-content max-content 6.8rem minmax(0, 1fr); }
+.events li { --tone: var(--muted); display: grid; grid-template-columns: max-content 5.3rem minmax(0, 1fr); column-gap: 0.6rem; padding: 0.05rem 0; }
+.log li { grid-template-columns: max-content max-content 5.3rem minmax(0, 1fr); }
 time { color: var(--muted); font-variant-numeric: tabular-nums; }
 .kind { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--tone); font-weight: 600; }
 .words { min-width: 0; overflow-wrap: anywhere; }
