@@ -6,7 +6,7 @@ use appview::{Bulk, Fault, Options, Tls};
 use common::*;
 use contrail_sync_engine::{
     ErrorKind, Subscription, WatchId, WatchSpec,
-    internals::{ConnectRequest, Events, Http, Incoming, Polling, Sse, Transport},
+    internals::{ConnectRequest, Events, Gauge, Http, Incoming, Polling, Sse, Transport},
     pure::protocol::wire::ServerEvent,
 };
 use futures_util::{StreamExt, stream};
@@ -148,7 +148,7 @@ async fn open(sse: &Sse, spec: WatchSpec) -> Events {
         panic!("a ticket that stays the same");
     };
     let request = ConnectRequest {
-        gauge: internals::Gauge::detached(WatchId::next()),
+        gauge: Gauge::detached(WatchId::next()),
         ticket_in: spec.ticket_in,
         polling: Polling::every(std::time::Duration::from_secs(10)),
         watch: WatchId::next(),
