@@ -1,10 +1,11 @@
 //! What other tools say: Cargo's own build of what it packed, linters of npm packages, semver, and bills of materials.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::{CRATES, Verdict, stdout, versions};
 use crate::{build, npm, proc};
@@ -12,6 +13,9 @@ use crate::{build, npm, proc};
 /// The tools that npx fetches. Pinned: a rehearsal tells the same tomorrow.
 const PUBLINT: &str = "publint@0.3.25";
 const ATTW: &str = "@arethetypeswrong/cli@0.18.5";
+
+/// The npm package.
+const NPM: &str = "tauri-plugin-contrail-sync-api";
 
 /// Packs crates and builds what was packed. Those that need each other find each other there.
 pub(super) fn build(crates: &[&str]) -> Result<Verdict> {
@@ -131,10 +135,13 @@ pub(super) fn crates_bill() -> Result<Verdict> {
             let _ = fs::remove_file(from);
             continue;
         };
+        let Ok(bill) = fs::read_to_string(&from) else {
+            continue;
+        };
+        fs::remove_file(&from)?;
         let to = dir.join(format!("{package}.cdx.json"));
-        if fs::rename(&from, &to).is_ok() {
-            moved.push(to);
-        }
+        fs::write(&to, without_paths(&bill, crate::root()))?;
+        moved.push(to);
     }
     written?;
     if moved.len() != CRATES.len() {
@@ -163,7 +170,7 @@ fn members() -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn published(member: &std::path::Path) -> Option<&'static str> {
+fn published(member: &Path) -> Option<&'static str> {
     match member {
         it if it == crate::root() => Some(CRATES[1]),
         it if it == crate::root().join("engine") => Some(CRATES[0]),
@@ -180,9 +187,26 @@ pub(super) fn npm_bill() -> Result<Verdict> {
         "--package-lock-only",
     ];
     let bill = stdout(&mut npm::npm(&npm::guest(), &sbom))?;
-    let file = folder()?.join("tauri-plugin-contrail-sync-api.cdx.json");
-    fs::write(&file, bill).with_context(|| format!("cannot write {}", file.display()))?;
+    let file = folder()?.join(format!("{NPM}.cdx.json"));
+    fs::write(&file, named(&bill, NPM)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(Verdict::Holds(format!("in {}", file.display())))
+}
+
+/// A bill that does not say where on this machine the project lay.
+fn without_paths(bill: &str, root: &Path) -> String {
+    bill.replace(&*root.to_string_lossy(), "/contrail-sync")
+}
+
+/// npm calls the package by the name of its folder.
+fn named(bill: &str, name: &str) -> Result<String> {
+    let mut bill: Value = serde_json::from_str(bill).context("npm sbom told no JSON")?;
+    let component = bill
+        .pointer_mut("/metadata/component")
+        .and_then(Value::as_object_mut)
+        .context("npm sbom told no package")?;
+    component.insert("name".into(), name.into());
+    Ok(format!("{bill:#}\n"))
 }
 
 fn folder() -> Result<PathBuf> {
@@ -228,6 +252,18 @@ mod tests {
         let names: Vec<_> = members.iter().filter_map(|it| published(it)).collect();
         assert_eq!(names.len(), CRATES.len());
         assert!(members.iter().all(|it| it.join("Cargo.toml").exists()));
+    }
+
+    #[test]
+    fn a_bill_names_the_package_and_no_path_of_this_machine() {
+        let bill = r#"{"metadata":{"component":{"name":"guest-js"}}}"#;
+        let bill: Value = serde_json::from_str(&named(bill, NPM).unwrap()).unwrap();
+        assert_eq!(bill["metadata"]["component"]["name"], NPM);
+        for bad in ["", "{}", "[]", r#"{"metadata":{"component":7}}"#] {
+            assert!(named(bad, NPM).is_err(), "{bad}");
+        }
+        let bill = without_paths("file:///home/me/x/engine#y", Path::new("/home/me/x"));
+        assert_eq!(bill, "file:///contrail-sync/engine#y");
     }
 
     #[test]
