@@ -184,4 +184,18 @@ describe("the gallery", { timeout: 180_000 }, () => {
     assert.deepEqual(Object.keys(await windows(1)), ["vue"]);
     await shows();
   });
+
+  step("a page without a bundler has the package as one of Tauri's globals", async () => {
+    const shown = await scene.window.run(async () => {
+      const { createWatchStore } = globalThis.__TAURI__.contrailSync;
+      const url = `/xrpc/com.example.message.watchRecords${location.search}&limit=50`;
+      const store = createWatchStore({ url });
+      store.start();
+      await store.ready;
+      const { status, records } = store;
+      store.destroy();
+      return { status, rkeys: records.map(({ rkey }) => rkey) };
+    });
+    assert.deepEqual(shown, { status: "live", rkeys: notes.toReversed().map(([rkey]) => rkey) });
+  });
 });

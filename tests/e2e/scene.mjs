@@ -12,7 +12,7 @@ import { Window } from "./webdriver.mjs";
 
 export const TARGET = join(import.meta.dirname, "../../target");
 const CHAT = process.env.E2E_CHAT ?? join(TARGET, "debug/chat");
-export const APPVIEW = process.env.E2E_APPVIEW ?? join(TARGET, "debug/appview");
+export const APPVIEW = process.env.E2E_APPVIEW ?? join(TARGET, "debug/contrail-dev-appview");
 const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(TARGET, "e2e");
 
 export const [ALICE, BOB, CAROL] = ["did:plc:alice", "did:plc:bob", "did:plc:carol"];
