@@ -369,7 +369,9 @@ mod tests {
     #[test]
     fn a_list_that_fits_into_one_part_comes_whole_once_it_is_live() {
         let (mut machine, mut store) = (connecting(), Store::default());
-        (0..300).for_each(|n| drop(store.upsert(record(n))));
+        for n in 0..300 {
+            store.upsert(record(n));
+        }
         let end = ServerEvent::SnapshotEnd { cursor: None };
         let told = |machine: &Machine, store: &Store, budget| {
             let told = FollowerLedger::default().state(0, machine, store, budget);
