@@ -1,7 +1,7 @@
 //! In the place of the plugin's files, in an app that was built without the feature `cache`: there are none, and an app that
 //! asks for one does not start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use contrail_sync_engine::Cache;
 use tauri::{AppHandle, Runtime};
@@ -30,7 +30,7 @@ pub(crate) fn open_cache<R: Runtime>(
 ) -> Result<Option<Cache>> {
     match place {
         CachePlace::Default | CachePlace::Off => Ok(None),
-        CachePlace::File(_) => Err(without("cache_file")),
+        CachePlace::File(path) => Err(without("cache_file", &path)),
     }
 }
 
@@ -39,11 +39,12 @@ pub(crate) fn of_outbox<R: Runtime>(
     _: &AppHandle<R>,
     wanted: Option<PathBuf>,
 ) -> Result<Option<PathBuf>> {
-    wanted.map_or(Ok(None), |_| Err(without("outbox_file")))
+    wanted.map_or(Ok(None), |path| Err(without("outbox_file", &path)))
 }
 
-fn without(setting: &str) -> Error {
+fn without(setting: &str, path: &Path) -> Error {
+    let path = path.display();
     Error::Unsupported(format!(
-        "{setting}: this app was built without SQLite, the feature \"cache\" of tauri-plugin-contrail-sync"
+        "{setting} {path}: this app was built without SQLite, the feature \"cache\" of tauri-plugin-contrail-sync"
     ))
 }
