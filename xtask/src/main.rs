@@ -54,7 +54,7 @@ cargo xtask <command>
        [--for SECONDS] [--seed N]  (15 minutes by default)
   sqlite                       the cache's tests on the oldest SQLite that an app may bring; part of `test`
   fuzz [--for SECONDS]         what servers, pages, files and apps may give, searched for what breaks (10 minutes by default)
-  docs                         check what the book in docs/ and the READMEs say, and make HTML of the book
+  docs [--check]               check what the book in docs/ and the READMEs say, and make HTML of the book
   bindings                     write guest-js/src/bindings from the Rust types
   features                     lint both crates with each feature alone and with none, and test what is left out then
   weigh [--small]              what the plugin adds to an app as it is shipped: bytes, crates, time to build and to start
@@ -114,10 +114,11 @@ fn dispatch() -> Result<ExitCode> {
             no_more(&mut args)?;
             sqlite::test(&mut counts::Counts::default())?;
         }
-        "docs" => {
-            no_more(&mut args)?;
-            docs::run()?;
-        }
+        "docs" => match args.next()? {
+            Some(Long("check")) => no_more(&mut args).and_then(|()| docs::check())?,
+            Some(other) => return Err(other.unexpected().into()),
+            None => docs::run()?,
+        },
         "bindings" => {
             no_more(&mut args)?;
             build::bindings()?;

@@ -62,7 +62,7 @@ pub enum Place {
     InPlaceOf(WriteId),
     /// It is a row of its own, on top of the last one of its record if `over_last`.
     Own {
-        /// See [`Row::over_last`].
+        /// See `Row::over_last`.
         over_last: bool,
         /// Content hash of what it changes, where it is known.
         swap: Option<String>,
