@@ -24,6 +24,7 @@ mod sqlite;
 mod talk;
 mod test;
 mod weigh;
+mod wine;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ cargo xtask <command>
           [--verify-all]       build the packed plugin, too
   release --set X.Y.Z          set the version everywhere
   cross-check [TARGET...]      type-check and lint the plugin for Android, iOS, Windows and macOS
+  wine [TEST...]               the engine's tests as Windows programs, under Wine: files of engine/tests, or `lib`
 ";
 
 /// The root of the repository.
@@ -129,16 +131,8 @@ fn dispatch() -> Result<ExitCode> {
         }
         "weigh" => weigh::run(weigh_options(&mut args)?)?,
         "release" => return release::run(&release_options(&mut args)?),
-        "cross-check" => {
-            let mut targets = Vec::new();
-            while let Some(arg) = args.next()? {
-                match arg {
-                    Value(target) => targets.push(target.string()?),
-                    other => return Err(other.unexpected().into()),
-                }
-            }
-            cross::check(&targets)?;
-        }
+        "cross-check" => cross::check(&values(&mut args)?)?,
+        "wine" => wine::test(&values(&mut args)?)?,
         other => bail!("unknown command {other:?}\n\n{HELP}"),
     }
     Ok(ExitCode::SUCCESS)
@@ -149,6 +143,18 @@ fn no_more(args: &mut lexopt::Parser) -> Result<()> {
         Some(arg) => Err(arg.unexpected().into()),
         None => Ok(()),
     }
+}
+
+/// All that follows, which must be no options.
+fn values(args: &mut lexopt::Parser) -> Result<Vec<String>> {
+    let mut values = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Value(value) => values.push(value.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(values)
 }
 
 fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
