@@ -90,8 +90,8 @@ fn index_file() -> PathBuf {
     crate::root().join(PAGES).join("llms.txt")
 }
 
-/// The Rust of the pages, and what rustdoc shows. Of the whole workspace, as in the tests: nothing is compiled for other
-/// features. The apps are a part of it, and include their front ends.
+/// The Rust of the pages. Of the whole workspace, as in the tests: nothing is compiled for other features. The apps are a part
+/// of it, and include their front ends.
 fn doc_tests() -> Result<()> {
     build::front_end(&npm::chat())?;
     build::front_end(&npm::gallery())?;
@@ -99,12 +99,7 @@ fn doc_tests() -> Result<()> {
 }
 
 fn rustdoc() -> Result<()> {
-    let what = [
-        "doc",
-        "--no-deps",
-        "--package=tauri-plugin-contrail-sync",
-        "--package=contrail-sync-engine",
-    ];
+    let what = ["doc", "--no-deps", "--workspace"];
     proc::run(build::cargo(&what).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
