@@ -12,6 +12,7 @@ macro_rules! pages {
 
 pages! {
     Headless = "src/headless.md",
+    Inspector = "src/inspector.md",
     QuickStart = "src/quick-start.md",
     Rust = "src/rust.md",
     Settings = "src/settings.md",

@@ -1,12 +1,12 @@
 // The inspector in the chat: it sees the watch, drops its connection and sees it come back, and keeps it offline.
-// With E2E_SCREENSHOTS=1 the picture of it goes to docs/inspector.png; E2E_PICTURES is a folder for all of them.
+// With E2E_SCREENSHOTS=1 the picture of it goes to docs/src/pictures/inspector.png; E2E_PICTURES is a folder for all of them.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, RECONNECT_MS, Scene, step as stepOf } from "./scene.mjs";
 
-const PICTURE = join(import.meta.dirname, "../../docs/inspector.png");
+const PICTURE = join(import.meta.dirname, "../../docs/src/pictures/inspector.png");
 const SEED = [
   ["m20", CAROL, "I have a filter for the lake, just in case"],
   ["m24", BOB, "Who looks up the last train?"],

@@ -104,7 +104,7 @@ export interface FakeWrite<Value = Record<string, unknown>> {
   later(error?: WriteFailure): Promise<void>;
 }
 
-/** How {@link fakeContrailSync} is set up. */
+/** How a fake is set up. */
 export interface FakeOptions {
   /** What relative URLs are relative to, as `baseUrl` in `tauri.conf.json`. */
   readonly baseUrl?: string;
