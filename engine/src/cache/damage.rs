@@ -4,7 +4,8 @@ use std::{
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
@@ -15,6 +16,9 @@ use tracing::warn;
 const KEEP_ASIDE: usize = 2;
 /// What SQLite keeps beside a database.
 const SIDES: [&str; 2] = ["-wal", "-shm"];
+/// How often a file that is held is tried for, and the pause in between.
+const TRIES: usize = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What happened to the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -108,6 +112,7 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WarningKind::DiskFull,
+            _ if is_held(&error) => WarningKind::Locked,
             _ => WarningKind::NotWritable,
         };
         Self {
@@ -167,12 +172,12 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     }
     // The sides first: a log that stays behind would be played into the fresh file.
     for side in SIDES {
-        match fs::rename(with_suffix(path, side), with_suffix(&target, side)) {
+        match rename(&with_suffix(path, side), &with_suffix(&target, side)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    fs::rename(path, &target)?;
+    rename(path, &target)?;
     let aside = list_aside(path);
     for old in aside.iter().rev().skip(KEEP_ASIDE) {
         remove_with_sides(old)?;
@@ -191,12 +196,34 @@ pub(crate) fn remove_aside(path: &Path) -> io::Result<()> {
 pub(crate) fn remove_with_sides(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{NotADirectory, NotFound};
     for suffix in ["", SIDES[0], SIDES[1]] {
-        match fs::remove_file(with_suffix(path, suffix)) {
+        match once_free(|| fs::remove_file(with_suffix(path, suffix))) {
             Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => return Err(error),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Renames a file, as soon as nobody holds it.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    once_free(|| fs::rename(from, to))
+}
+
+/// Windows neither renames nor removes a file that somebody has open: a virus scanner for a moment, or the thread of a
+/// connection that has just failed, whose end cannot be awaited. It blocks, as the work on the file does.
+fn once_free(mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    for _ in 1..TRIES {
+        match act() {
+            Err(error) if is_held(&error) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    act()
+}
+
+/// Whether Windows means that the file is open elsewhere, locked, or mapped into memory.
+fn is_held(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33 | 1224))
 }
 
 /// Files that were set aside, without their sides, oldest first.
@@ -260,5 +287,28 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * 3 + 1);
         remove_aside(&path).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_somebody_holds_is_set_aside_once_it_is_let_go_of_and_locked_until_then() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sqlite");
+        fs::write(&path, "1").unwrap();
+        // As SQLite opens it: others may read and write it, but not rename it.
+        let held = fs::File::options()
+            .read(true)
+            .share_mode(3)
+            .open(&path)
+            .unwrap();
+        let error = set_aside(&path).unwrap_err();
+        assert_eq!(Trouble::from(error).kind, WarningKind::Locked);
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            drop(held);
+        });
+        set_aside(&path).unwrap();
+        holder.join().unwrap();
     }
 }

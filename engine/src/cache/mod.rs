@@ -36,7 +36,7 @@ use tokio::{
 /// What the outbox, which keeps a file of its own, does about trouble with it.
 pub(crate) mod files {
     pub(crate) use super::damage::{
-        Remedy, Trouble, prepare, remove_aside, remove_with_sides, set_aside,
+        Remedy, Trouble, prepare, remove_aside, remove_with_sides, rename, set_aside,
     };
     pub(crate) use super::db::{migrate_in, migrator};
 }

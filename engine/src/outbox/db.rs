@@ -16,7 +16,9 @@ use sqlx::{
 use twox_hash::XxHash3_64;
 
 use crate::{
-    cache::files::{Remedy, Trouble, migrate_in, migrator, prepare, remove_with_sides, set_aside},
+    cache::files::{
+        Remedy, Trouble, migrate_in, migrator, prepare, remove_with_sides, rename, set_aside,
+    },
     pure::{
         outbox::{
             history::MOST_RECORDS,
@@ -69,7 +71,7 @@ impl Db {
         let fresh = beside(path);
         if !path.exists() && fresh.exists() {
             // The process ended between the two steps of mending.
-            std::fs::rename(&fresh, path)?;
+            rename(&fresh, path)?;
         }
         prepare(path)?;
         match connect(at(path)).await {
@@ -299,7 +301,7 @@ async fn mend(path: &Path, trouble: Trouble) -> Result<Opened, Trouble> {
     tx.commit().await?;
     conn.close().await?;
     set_aside(path)?;
-    std::fs::rename(&fresh, path)?;
+    rename(&fresh, path)?;
     Ok(Opened {
         db: Db {
             conn: connect(at(path)).await?,
