@@ -190,6 +190,12 @@ fn rust(report: &mut Report, options: &Options) {
         ];
         proc::run(&mut build::cargo(&what))
     });
+    // The rest of `cargo xtask features` takes some minutes.
+    report.check("clippy, without features", || {
+        let engine = ["--package", "contrail-sync-engine", "--no-default-features"];
+        let lints = ["--", "-D", "warnings"];
+        proc::run(build::cargo(&["clippy"]).args(engine).args(lints))
+    });
     let mut programs = None;
     report.check("build", || {
         programs = Some(build::everything()?);

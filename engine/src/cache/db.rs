@@ -172,3 +172,31 @@ fn classify(error: &sqlx::Error) -> (WarningKind, Remedy) {
         _ => (Unavailable, Memory),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Panics unless the steps of `migrator` are the files of a folder, in their order: sqlx's macro would see to it.
+    pub(crate) fn has_all_files_of(migrator: &Migrator, folder: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut files: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
+        files.retain(|it| it.extension().is_some_and(|it| it == "sql"));
+        files.sort();
+        let steps: Vec<_> = migrator
+            .iter()
+            .map(|it| it.sql.as_str().to_owned())
+            .collect();
+        let written: Vec<_> = files
+            .iter()
+            .map(|it| std::fs::read_to_string(it).unwrap())
+            .collect();
+        assert_eq!(steps, written);
+    }
+
+    #[test]
+    fn each_file_of_migrations_is_a_step() {
+        has_all_files_of(&MIGRATOR, "src/cache/migrations");
+    }
+}

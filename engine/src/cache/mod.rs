@@ -38,6 +38,8 @@ pub(crate) mod files {
     pub(crate) use super::damage::{
         Remedy, Trouble, prepare, remove_aside, remove_with_sides, rename, set_aside,
     };
+    #[cfg(test)]
+    pub(crate) use super::db::tests::has_all_files_of;
     pub(crate) use super::db::{migrate_in, migrator};
 }
 

@@ -19,6 +19,11 @@ fn new(key: &str, text: &str) -> NewWrite {
     }
 }
 
+#[test]
+fn each_file_of_migrations_is_a_step() {
+    crate::cache::files::has_all_files_of(&MIGRATOR, "src/outbox/migrations");
+}
+
 async fn filled(file: &Path, writes: usize) -> Db {
     let mut db = Db::open(Some(file)).await.unwrap().db;
     for n in 0..writes {
