@@ -85,10 +85,11 @@ fn open_more<R: Runtime>(app: &impl Manager<R>, windows: u8) -> tauri::Result<()
     (2..=windows).try_for_each(|number| open(app, &format!("main-{number}")))
 }
 
-/// Opens a further window.
+/// Opens a further window, whose title has the number of its label.
 fn open<R: Runtime>(app: &impl Manager<R>, label: &str) -> tauri::Result<()> {
+    let number = label.trim_start_matches("main-");
     WebviewWindowBuilder::new(app, label, WebviewUrl::default())
-        .title("Contrail chat")
+        .title(format!("Contrail chat {number}"))
         .inner_size(1000.0, 720.0)
         .min_inner_size(420.0, 480.0)
         .build()?;
