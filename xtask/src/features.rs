@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{build, proc};
 
 /// Those that leave something out. The lints of the tests have all of them.
-const FEATURES: [&str; 4] = ["", "cache", "keyring", "ws"];
+const FEATURES: [&str; 5] = ["", "cache", "http2", "keyring", "ws"];
 const PACKAGES: [&str; 2] = ["contrail-sync-engine", "tauri-plugin-contrail-sync"];
 
 /// Checks each.

@@ -15,14 +15,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IDLE_CONNECTIONS: usize = 4;
 /// Streams of one HTTP/2 connection. Servers allow a hundred or more; a request beyond their limit hangs.
 pub(super) const STREAMS: usize = 80;
-/// Bytes that an HTTP/2 stream may have sent without being read.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// Room for every stream to be full: those that nobody reads cannot hold up the others.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 
 /// A client for requests and event streams, over HTTP/2 where the server speaks it. Its connections live as
 /// long as it does.
+#[cfg(feature = "http2")]
 pub(super) fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
+    /// Bytes that a stream may have sent without being read.
+    const STREAM_WINDOW: u32 = 256 * 1024;
+    /// Room for every stream to be full: those that nobody reads cannot hold up the others.
+    const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+
     // A configuration that is handed over is used as it is: without these it is HTTP/1.1 only.
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     builder(tls)
@@ -34,6 +36,13 @@ pub(super) fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
         // An HTTP/2 connection counts as idle since its last new stream: busy ones would leave the pool.
         .pool_idle_timeout(None)
         .build()
+}
+
+/// A client for requests and event streams, each over a connection of its own.
+#[cfg(not(feature = "http2"))]
+pub(super) fn streaming(mut tls: ClientConfig) -> reqwest::Result<Client> {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    builder(tls).http1_only().build()
 }
 
 /// A client for what only HTTP/1.1 can do: switch protocols.
