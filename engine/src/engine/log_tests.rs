@@ -147,6 +147,14 @@ async fn what_the_ticket_desk_and_the_transport_log_names_the_watch_too() {
             "{what}: {lines:?}"
         );
     }
+    // The way to a connection is a span of its own, within the watch's.
+    let span = format!("watch{{id={} ", watch.watch_id().unwrap());
+    let is_within = |line: &&String| line.contains(&span) && line.contains("}:connect{attempt=");
+    let within = lines.iter().filter(is_within);
+    let outside = |what: &&str| !within.clone().any(|line| line.contains(what));
+    let on_the_way = [&["mint failed"], of_sockets].concat();
+    let outside: Vec<_> = on_the_way.iter().filter(|it| outside(it)).collect();
+    assert_eq!(outside, [&""; 0], "{lines:?}");
     let nameless: Vec<_> = lines.iter().filter(|it| !it.contains(&name)).collect();
     assert_eq!(nameless, [""; 0]);
 }

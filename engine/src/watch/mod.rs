@@ -31,7 +31,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
     clock::now_us,
@@ -188,7 +188,12 @@ impl Watch {
     }
 
     /// Runs until nobody has followed the watch for the linger time, or the engine is gone.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let span = debug_span!("watch", id = %self.id, url = %http::bare(&self.spec.url));
+        self.go_on().instrument(span).await;
+    }
+
+    async fn go_on(mut self) {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -560,7 +565,8 @@ impl Watch {
         let followers = self.minters();
         let is_anonymous = self.spec.is_anonymous();
         let gauge = self.gauge.clone();
-        async move {
+        let span = debug_span!("connect", attempt = self.counted.connects);
+        let connecting = async move {
             request.ticket = desk.ticket(followers).await?;
             let asked = Instant::now();
             let connected = transport.connect(request).await;
@@ -571,8 +577,8 @@ impl Watch {
                 TransportError::AuthRequired { .. } if is_anonymous => WatchError::NoTicket(error),
                 error => error.into(),
             })
-        }
-        .boxed()
+        };
+        connecting.instrument(span).boxed()
     }
 
     /// A request for this watch, still without a ticket.
