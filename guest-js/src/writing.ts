@@ -8,7 +8,7 @@ export interface NewRecord<Value = Record<string, unknown>> {
   value: Value;
   /** Its record key; by default a new one, see `nextTid`. */
   rkey?: string | undefined;
-  /** NSID of its collection; by default the watch's. */
+  /** NSID of its collection; by default that of the list's records: as long as there are none it has to be given. */
   collection?: string | undefined;
   /** The space that will hold it; by default the watch's. */
   space?: string | undefined;
