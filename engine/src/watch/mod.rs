@@ -1,5 +1,7 @@
 //! One task per watch: it alone owns the machine and the store, and drives them with the world.
 
+mod acts;
+mod asked;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod error;
@@ -20,21 +22,12 @@ pub(crate) mod statistics;
 pub(crate) mod subscription;
 pub(crate) mod writes;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
-    clock::now_us,
     gauge::{Gauge, MomentKind},
     id::WatchId,
     pure::{
@@ -47,20 +40,15 @@ use crate::{
         store::{
             Store,
             change::Change,
-            edit::Edit,
             home::Home,
-            optimistic::{EditRefused, MAX_OPTIMISTIC},
-            window::{Outdated, Page, Wanted},
+            window::{Outdated, Page},
         },
     },
-    tickets::{Desk, DeskConfig, Minter},
+    tickets::{Desk, DeskConfig},
     timer::Timer,
-    transport::{
-        ConnectRequest, Events, TicketIn, Transport, TransportError, http, http::Http,
-        polling::Polling,
-    },
+    transport::{TicketIn, Transport, http, http::Http, polling::Polling},
 };
-use command::{Admission, Command};
+use command::Command;
 use connection::{Connection, Happening};
 use error::WatchError;
 use first_frame::FirstFrame;
@@ -224,120 +212,6 @@ impl Watch {
         debug!(watch = %self.id, url = %http::bare(&self.spec.url), "watch ended");
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Subscribe {
-                alive,
-                minter,
-                reply,
-            } => {
-                let id = self.next_follower;
-                self.next_follower += 1;
-                let alive = Arc::new(alive);
-                self.followers
-                    .insert(id, Follower::new(Arc::downgrade(&alive), minter));
-                self.lingering.stop();
-                self.polling.seen(true);
-                if let Some(persist) = &mut self.persist {
-                    persist.read();
-                }
-                self.input(Input::Start);
-                if self.is_offline() {
-                    self.input(Input::Suspend);
-                }
-                // A caller that is gone drops the admission, which ends the subscription.
-                let _ = reply.send(Admission {
-                    id,
-                    watch: self.id,
-                    alive,
-                });
-            }
-            Command::State { .. } if self.is_closing() => self.held.push(command),
-            Command::State {
-                id,
-                seen,
-                budget,
-                reply,
-            } => {
-                // Changes of this moment are part of the state, so they must not follow as a delta too.
-                self.note_changes();
-                if let Some(follower) = self.followers.get_mut(&id) {
-                    let _ = reply.send(follower.state(seen, &self.replica, budget));
-                }
-            }
-            Command::Pull {
-                id,
-                seen,
-                now,
-                budget,
-                reply,
-            } => {
-                if let Some(follower) = self.followers.get_mut(&id) {
-                    follower.wait(seen, budget, reply);
-                    if now {
-                        if !self.first_frame.is_on() {
-                            follower.deliver(&self.replica);
-                        }
-                        follower.stop_waiting();
-                    }
-                }
-            }
-            Command::Edit { edit, reply } => {
-                let _ = reply.send(self.edit(edit));
-            }
-            Command::Target { wanted, reply } => {
-                let _ = reply.send(self.target(&wanted));
-            }
-            Command::Written(news) => self.written(news),
-            Command::LoadMore { id, reply } => self.load_more((id, reply)),
-            Command::Refresh { id, reply } => self.refresh((id, reply)),
-            Command::Seen { id, seen } => self.look(id, seen),
-            Command::Report { reply } => {
-                let _ = reply.send(self.report());
-            }
-            Command::Drop { reply } => {
-                let _ = reply.send(self.drop_connection());
-            }
-            Command::LookAgain { reply } => {
-                let _ = reply.send(self.look_again());
-            }
-            Command::Wake if self.is_offline() => {}
-            Command::Wake => {
-                self.polling.hurry();
-                self.input(Input::Wake);
-            }
-            Command::Suspend { done } => {
-                // Nobody would miss it when it wakes.
-                let alone = self.followers.is_empty();
-                self.input(if alone { Input::Stop } else { Input::Suspend });
-                self.write_now(done);
-            }
-            Command::Flush { done } => self.write_now(done),
-        }
-    }
-
-    fn is_offline(&self) -> bool {
-        self.settings.shared.offline.load(Ordering::Relaxed)
-    }
-
-    fn write_now(&mut self, done: oneshot::Sender<()>) {
-        self.note_changes();
-        if let Some(persist) = &mut self.persist {
-            persist.flush(self.replica.store(), done);
-        }
-    }
-
-    fn edit(&mut self, edit: Edit) -> Result<(), WatchError> {
-        let edited = self.replica.store_mut().edit(edit, now_us());
-        edited.map_err(|refused| match refused {
-            EditRefused::TooMany => WatchError::TooMany {
-                what: "optimistic records",
-                limit: MAX_OPTIMISTIC,
-            },
-            EditRefused::Nameless => WatchError::Nameless,
-        })
-    }
-
     fn sweep(&mut self) {
         self.followers.retain(|_, it| it.alive.strong_count() > 0);
         self.polling.seen(self.followers.values().any(|it| it.seen));
@@ -457,13 +331,6 @@ impl Watch {
         }
     }
 
-    fn perform_all(&mut self, mut actions: Vec<Action>) {
-        for action in actions.drain(..) {
-            self.perform(action);
-        }
-        self.actions = actions;
-    }
-
     /// Compares the watch with a quiet snapshot, if somebody would see the difference.
     fn compare_due(&mut self) {
         match self.followers.is_empty() {
@@ -481,129 +348,8 @@ impl Watch {
         told
     }
 
-    /// One line of log for each bound is enough.
-    fn left_out(&mut self, bound: Bound) {
-        self.settings.shared.statistics.left_out();
-        self.counted.left_out += 1;
-        if !self.left_out.contains(&bound) {
-            self.left_out.push(bound);
-            self.gauge.note(MomentKind::LeftOut, bound.to_string());
-            warn!(watch = %self.id, url = %http::bare(&self.spec.url), %bound, "left out what the server sent");
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Connect => {
-                self.settings.shared.statistics.connecting();
-                self.connecting();
-                self.wait.stop();
-                self.connection = Connection::Opening(self.id, self.connect());
-            }
-            Action::Disconnect => {
-                self.wait.stop();
-                self.compare.stop();
-                self.pager.compare(false);
-                self.connection = Connection::None;
-            }
-            Action::Wait(delay) => {
-                self.note_wait(delay);
-                self.wait.after(delay);
-            }
-            Action::CompareAfter(delay) => self.compare.after(delay),
-            Action::Compare => self.compare(),
-            Action::DropTicket => self.desk.refused(),
-            Action::LeftOut(bound) => self.left_out(bound),
-            Action::Synced => {
-                self.tell_reached();
-                if self.replica.store().has_stale_pages() {
-                    self.pager.refresh_soon();
-                }
-                if let Some(persist) = &mut self.persist {
-                    persist.synced();
-                }
-                if self.pager.wants_fresh() {
-                    self.input(Input::Refresh);
-                }
-                if self.pager.wanted() != Wanted::default() {
-                    self.page();
-                }
-            }
-            Action::PurgeSpace { space } => {
-                self.gauge
-                    .note(MomentKind::Purged, "access to one space was lost");
-                self.tell_lost(Some(&space));
-                self.note_changes();
-                if let Some(persist) = &mut self.persist {
-                    persist.purge_space(space);
-                }
-            }
-            Action::Purge { kicked } => {
-                self.gauge.note(MomentKind::Purged, "access was lost");
-                self.tell_lost(None);
-                self.pager.stop();
-                self.desk.clear();
-                if kicked {
-                    self.desk.revoke();
-                }
-                self.note_changes();
-                if let Some(persist) = &mut self.persist {
-                    persist.purge();
-                }
-            }
-        }
-    }
-
     fn status(&self) -> Status {
         self.replica.machine().status()
-    }
-
-    fn connect(&mut self) -> BoxFuture<'static, Result<Events, WatchError>> {
-        self.generation = self.desk.generation();
-        let mut request = self.request();
-        let (transport, desk) = (self.transport.clone(), self.desk.clone());
-        let followers = self.minters();
-        let is_anonymous = self.spec.is_anonymous();
-        let gauge = self.gauge.clone();
-        let span = debug_span!("connect", attempt = self.counted.connects);
-        let connecting = async move {
-            request.ticket = desk.ticket(followers).await?;
-            let asked = Instant::now();
-            let connected = transport.connect(request).await;
-            if connected.is_ok() {
-                gauge.connected(asked.elapsed());
-            }
-            connected.map_err(|error| match error {
-                TransportError::AuthRequired { .. } if is_anonymous => WatchError::NoTicket(error),
-                error => error.into(),
-            })
-        };
-        connecting.instrument(span).boxed()
-    }
-
-    /// A request for this watch, still without a ticket.
-    fn request(&self) -> ConnectRequest {
-        ConnectRequest {
-            watch: self.id,
-            url: self.spec.url.clone(),
-            ticket: None,
-            ticket_in: self.spec.ticket_in,
-            guard: self.spec.guard.clone(),
-            idle_timeout: self.spec.idle_timeout,
-            max_event_bytes: self.settings.max_event_bytes,
-            polling: self.polling.clone(),
-            gauge: self.gauge.clone(),
-        }
-    }
-
-    /// Those who can mint, the newest first: its window is the likeliest to be awake.
-    fn minters(&self) -> Vec<Arc<dyn Minter>> {
-        let mut followers: Vec<_> = self.followers.iter().collect();
-        followers.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(**id));
-        followers
-            .into_iter()
-            .filter_map(|(_, it)| it.minter.clone())
-            .collect()
     }
 
     fn note_changes(&mut self) {
