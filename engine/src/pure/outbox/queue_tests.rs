@@ -4,7 +4,10 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::pure::{
-    outbox::{row::SentBy, write::Action},
+    outbox::{
+        row::SentBy,
+        write::{Action, CONFLICT, Outcome},
+    },
     protocol::record::AtUri,
 };
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::pure::protocol::wire::{ChildAdded, ServerEvent, decode};
+use crate::pure::{
+    protocol::wire::{ChildAdded, ServerEvent, decode},
+    store::change::Touch,
+};
 
 fn record(space: Option<&str>, did: &str, rkey: &str, time_us: i64, rest: &str) -> Record {
     let space = space.map_or(String::new(), |space| format!(r#","space":"{space}""#));
