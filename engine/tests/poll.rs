@@ -282,11 +282,21 @@ async fn auto_follows_lists_where_there_is_no_stream_and_streams_where_there_is_
     assert_eq!(texts(&until_live(&other).await), ["two"]);
     assert!(server.stats().requests <= requests + 2);
 
-    // Public records have no stream in any version.
-    let older = Server::start(Options::default()).await.unwrap();
-    say(&older, "1", "one");
-    let watch = engine.watch(auto(&older)).await;
-    assert_eq!(texts(&until_live(&watch).await), ["one"]);
+    // Public records have no stream in any version, with and without an actor.
+    for has_communities in [true, false] {
+        let options = Options {
+            has_communities,
+            ..Options::default()
+        };
+        let older = Server::start(options).await.unwrap();
+        say(&older, "1", "one");
+        for query in [None, Some("actor=did:plc:alice")] {
+            let mut spec = auto(&older);
+            spec.url.set_query(query);
+            let watch = engine.watch(spec).await;
+            assert_eq!(texts(&until_live(&watch).await), ["one"]);
+        }
+    }
 
     // A space has one.
     let lounge = Lounge::open().await;

@@ -166,6 +166,18 @@ describe("an outbox", () => {
     ]);
   });
 
+  test.each(["watchRecords", "listRecords"])("leaves what %s names for Rust to guess again", (method) => {
+    const outbox = new Outbox(`/xrpc/com.example.note.${method}?limit=5`, { known: [], waiting: [] });
+    outbox.opened(state(1));
+    const seen = ["com.example.note", "com.example.like"].map((collection, n) => ({
+      ...pending(record(collection, 0, n)),
+      collection,
+    }));
+    outbox.lose(seen);
+    const told = outbox.left.known.map((edit) => (edit.op === "add" ? edit.record.collection : edit.op));
+    expect(told).toEqual([undefined, "com.example.like"]);
+  });
+
   test("takes the second list after an edit for one that has it", () => {
     const outbox = new Outbox("/watch", { known: [], waiting: [add("x")] });
     outbox.opened(state(1));

@@ -48,7 +48,7 @@ export class Outbox {
   /** @param url - the watch's */
   constructor(url: string, { watch, known, unsaid = [], waiting }: Left) {
     this.#watch = watch;
-    this.#guess = /([^/?#]+)\.watchRecords(?:[?#]|$)/.exec(url)?.[1];
+    this.#guess = /([^/?#]+)\.(?:watch|list)Records(?:[?#]|$)/.exec(url)?.[1];
     this.#known = known;
     this.#unsaid = unsaid;
     this.#waiting = [...waiting];

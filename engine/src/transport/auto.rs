@@ -155,7 +155,7 @@ impl Transport for Auto {
             let no_stream = match self.over_stream(&request).await {
                 Err(error @ TransportError::NoStream { .. }) if may_list => error,
                 // Of one watch, whatever others of this origin may have.
-                Err(error @ TransportError::PublicList { .. }) if may_list => {
+                Err(error) if may_list && is_of_a_public_list(&error) => {
                     fell_back(&request, &error.to_string());
                     return self.poll.connect(request).await;
                 }
@@ -176,6 +176,20 @@ fn is_of_the_moment(error: &TransportError) -> bool {
     match error {
         TransportError::Connect { .. } | TransportError::Cut { .. } => true,
         TransportError::Status { status, .. } => matches!(status, 429 | 500 | 502..=504),
+        _ => false,
+    }
+}
+
+/// Whether a version with streams says that it has none of public records.
+fn is_of_a_public_list(error: &TransportError) -> bool {
+    match error {
+        TransportError::PublicList { .. } => true,
+        TransportError::BadRequest { message, .. } => {
+            matches!(
+                &**message,
+                "spaceUri or actor required" | "community-module-disabled"
+            )
+        }
         _ => false,
     }
 }
