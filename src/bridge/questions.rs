@@ -6,7 +6,7 @@ use std::{
 };
 
 use contrail_sync_engine::internals::Secrets;
-use regex::Regex;
+use regex_lite::Regex;
 use tokio::sync::oneshot;
 
 use crate::bounds;
