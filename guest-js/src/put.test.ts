@@ -62,7 +62,7 @@ describe("a record that is put", () => {
     plugin.twice.add("put_record");
     const store = await page.started();
     await store.put(hi("x"));
-    await store.put(hi("x"));
+    await store.put(hi("y"));
     expect(plugin.writes.pending().map(({ id }) => id)).toEqual([1, 2]);
     expect(new Set(sent("put_record").map(({ args }) => args["nonce"])).size).toBe(2);
   });
@@ -312,7 +312,7 @@ describe("a record that is deleted", () => {
 
   test("does not bring a new list where only what is hidden changes", async () => {
     const store = await page.started();
-    await store.delete("b");
+    plugin.writes.settle((await store.delete("b")).id, "sending");
     await vi.waitFor(() => expect(store.records).toHaveLength(1));
     await plugin.caughtUp();
     const seen = vi.fn();

@@ -3,13 +3,18 @@
  *
  * @packageDocumentation
  */
+import { deferred } from "./deferred.js";
 import type { FakeContrailSync, FakeError, FakeList, FakeOptions } from "./testing/api.js";
+import { checkOptions, checkSecret, checkUrl, fault } from "./testing/checks.js";
+import { FakeCache } from "./testing/fake-cache.js";
 import { ServedList, type Server } from "./testing/fake-list.js";
 import { FakeOutbox } from "./testing/fake-outbox.js";
 import { FakeRust, PREFIX } from "./testing/fake-rust.js";
+import { FakeWatch } from "./testing/fake-watch.js";
 import { enterTauri, leaveTauri } from "./testing/tauri.js";
 
 export type {
+  FakeCached,
   FakeCall,
   FakeContrailSync,
   FakeError,
@@ -22,11 +27,16 @@ export type {
 /** Numbers that one fake may use up. */
 const NUMBERS = 1_000_000;
 
+/** After these commands there may be something to send. */
+const SENDING = ["open_watch", "put_record", "delete_record", "retry_write", "discard_write"];
+
 /** Before fake timers can take its place. */
 const { setTimeout: later } = globalThis;
 
 let current: Fake | undefined;
 let fakes = 0;
+/** Fulfilled when the next fake begins. */
+let next = deferred();
 /** The numbers of the watches of earlier fakes. */
 const past: number[] = [];
 
@@ -55,6 +65,7 @@ export function fakeContrailSync(options: FakeOptions = {}): FakeContrailSync {
 
 class Fake implements FakeContrailSync, Server {
   readonly rust: FakeRust;
+  readonly cache: FakeCache;
   readonly urls: string[] = [];
   isOffline = false;
   readonly #baseUrl: string;
@@ -62,25 +73,26 @@ class Fake implements FakeContrailSync, Server {
   readonly #outbox: FakeOutbox;
   readonly #refused = new Map<string, FakeError>();
 
-  constructor({ baseUrl = "https://appview.test", ipc = unknownCommand }: FakeOptions) {
+  constructor({ baseUrl = "https://appview.test", cache = true, ipc = unknownCommand }: FakeOptions) {
     this.#baseUrl = baseUrl;
+    this.cache = new FakeCache(cache);
     const before = fakes++ * NUMBERS;
     this.rust = new FakeRust(before, past);
-    this.#outbox = new FakeOutbox(this.rust, this.settled);
-    this.rust.find = (options) => {
-      this.urls.push(options.url);
-      return this.#list(options.url).watch(options);
-    };
-    this.rust.intercept = ({ command }) => {
+    this.#outbox = new FakeOutbox(this.rust, this.told);
+    this.rust.find = (given) => this.#open(given as Record<string, unknown>);
+    this.rust.intercept = ({ command, args }) => {
       const error = this.#refused.get(command);
       if (error) throw { ...error };
+      return this.#answer(command, args);
     };
     this.rust.done = ({ command }) => {
-      if (["put_record", "delete_record", "retry_write", "discard_write"].includes(command)) this.#send();
+      if (SENDING.includes(command)) this.#send();
     };
     enterTauri((command, args) =>
       command.startsWith(PREFIX) ? this.rust.command(command, args) : ipc(command, args),
     );
+    next.resolve();
+    next = deferred();
   }
 
   get writes() {
@@ -96,7 +108,9 @@ class Fake implements FakeContrailSync, Server {
 
   refuse = (command: string, error: FakeError): (() => void) => {
     this.#refused.set(command, error);
-    return () => void this.#refused.delete(command);
+    return () => {
+      if (this.#refused.get(command) === error) this.#refused.delete(command);
+    };
   };
 
   offline = (): Promise<void> => this.#reach(false);
@@ -105,9 +119,15 @@ class Fake implements FakeContrailSync, Server {
 
   settled = async (): Promise<void> => {
     do {
+      await this.told();
+      await this.#outbox.answered();
+    } while (![...this.rust.watches].every((it) => it.isCaughtUp));
+  };
+
+  told = async (): Promise<void> => {
+    do {
       // What a page has just begun reaches Rust before a timer does.
       await new Promise<void>((resolve) => later(resolve));
-      await this.#outbox.answered();
       for (const watch of this.rust.watches) await watch.caughtUp();
     } while (![...this.rust.watches].every((it) => it.isCaughtUp));
   };
@@ -115,10 +135,18 @@ class Fake implements FakeContrailSync, Server {
   restore = (): void => {
     if (current !== this) return;
     current = undefined;
-    this.rust.writes.end();
+    this.#refused.clear();
+    this.rust.writes.end(next.promise);
     for (const watch of this.rust.watches) watch.shut();
+    // What is under way finds nothing but a watch that is closed.
+    const closed = new FakeWatch(this.rust);
+    closed.shut();
+    this.rust.find = () => closed;
     past.push(...this.rust.begun);
-    leaveTauri();
+    leaveTauri((command, args) => {
+      if (command.startsWith(PREFIX)) return this.rust.command(command, args);
+      throw new Error(`${command}: the fake was restored`);
+    });
   };
 
   [Symbol.dispose] = this.restore;
@@ -130,12 +158,41 @@ class Fake implements FakeContrailSync, Server {
   #reach(isOnline: boolean): Promise<void> {
     this.isOffline = !isOnline;
     for (const list of this.#lists.values()) list.sync();
+    this.#outbox.check();
     this.#send();
     return this.settled();
   }
 
   #send(): void {
     if (!this.isOffline) this.#outbox.send();
+  }
+
+  /** Opens a watch that a page asks for, if Rust would. */
+  #open(options: Record<string, unknown>): FakeWatch {
+    checkOptions(options);
+    const { url, cache, account } = options;
+    this.urls.push(url);
+    checkUrl(url, this.#baseUrl, options);
+    if (cache === true && !this.cache.isOn) {
+      throw fault("unsupported", "not supported: this app has no cache: its Builder turns it off");
+    }
+    this.#outbox.signIn(account);
+    return this.#list(url).watch(options);
+  }
+
+  /** What has to do with neither a watch nor the writes. */
+  #answer(command: string, args: Record<string, unknown>): unknown {
+    if (command === "cache_info") return this.cache.info;
+    if (command === "clear_cache") return this.#clear(args);
+    if (command === "clear_tickets") this.#outbox.signOut();
+    if (command === "set_secret" || command === "delete_secret") checkSecret(args);
+    return undefined;
+  }
+
+  #clear({ key, account }: { key?: string; account?: string }): null {
+    const keys = key === undefined ? [undefined] : [key, this.#absolute(key).href];
+    for (const it of keys) this.cache.clear(it, account);
+    return null;
   }
 
   #list(url: string): ServedList {
@@ -149,12 +206,7 @@ class Fake implements FakeContrailSync, Server {
 
   /** The same for all ways to write a URL. */
   #absolute(url: string): URL {
-    let absolute: URL;
-    try {
-      absolute = new URL(url, this.#baseUrl);
-    } catch {
-      throw { kind: "invalid-url", message: `${url} is no URL` };
-    }
+    const absolute = new URL(url, this.#baseUrl);
     // Rust takes either, as the other one lies beside it.
     absolute.pathname = absolute.pathname.replace(/\.listRecords$/, ".watchRecords");
     absolute.searchParams.sort();

@@ -36,6 +36,14 @@ export interface FakeRecord<Value = Record<string, unknown>> {
   readonly [hydrated: string]: unknown;
 }
 
+/** Whose records are in the cache. */
+export interface FakeCached {
+  /** The `account` of the store that is to show them: none by default. */
+  readonly account?: string;
+  /** Its `cacheKey`, if it has one. */
+  readonly cacheKey?: string;
+}
+
 /**
  * What the fake server has for one URL. Whatever changes here reaches all stores of that URL, as far as their `where`,
  * `sort` and `maxRecords` let it through. The promises are fulfilled once all of them show it.
@@ -47,7 +55,11 @@ export interface FakeList<Value = Record<string, unknown>> {
   readonly records: readonly WatchRecord<Value>[];
   /** How many stores follow it at the moment. */
   readonly followers: number;
-  /** The server answers with this list: the stores are `live` with it. Until then they are `connecting`. */
+  /**
+   * The server answers with this list: the stores are `live` with it. Until then they are `connecting`.
+   *
+   * @throws Error if a record is there twice
+   */
   snapshot(records: readonly FakeRecord<Value>[]): Promise<void>;
   /** Somebody writes a record. */
   create(record: FakeRecord<Value>): Promise<void>;
@@ -65,13 +77,21 @@ export interface FakeList<Value = Record<string, unknown>> {
   delete(rkey: string, did?: string): Promise<void>;
   /** Older records, which `loadMore()` fetches by `pageSize` (2) at a time. The stores have `hasMore` from now on. */
   older(records: readonly FakeRecord<Value>[], pageSize?: number): Promise<void>;
+  /**
+   * What the last run of the app has left in the cache: shown until the server answers, as long as a store of this account
+   * has not started before. The promise of {@link FakeContrailSync.settled} is for waiting.
+   */
+  cached(records: readonly FakeRecord<Value>[], whose?: FakeCached): void;
   /** What the appview tells of accounts, by DID. */
   profiles(profiles: Profiles): Promise<void>;
-  /** Where the stores stand from now on, and why: `reconnecting`, say. `live` again without an error. */
+  /**
+   * Where the stores stand from now on, and why: `reconnecting`, say. `live` again without an error. What the server has
+   * reaches them only while they are `live` or get a `snapshot`.
+   */
   status(status: Exclude<Status, "idle" | "closed">, error?: FakeError): Promise<void>;
   /**
    * Ends the watch: the stores are `closed` with this error, and what they show is kept unless access was lost (`access-lost`,
-   * `forbidden`, `not-found`). A store that is started again is `connecting` until the next {@link snapshot}.
+   * `forbidden`, `not-found`), which takes the writes of the list along. A store that is started again is `connecting` until the next {@link snapshot}.
    */
   fail(error: FakeError): Promise<void>;
   /** Asks a store for a ticket, as a connect does: what its `mintTicket` gave. Rejected if that threw. */
@@ -96,7 +116,11 @@ export interface FakeWrite<Value = Record<string, unknown>> {
   sending(): Promise<void>;
   /** The server has taken it, and the list does not show it yet. */
   sent(): Promise<void>;
-  /** The server has taken it, and the list shows it. */
+  /**
+   * The server has taken it, and the list shows it.
+   *
+   * @throws Error while the network is gone
+   */
   confirm(): Promise<void>;
   /** The server refused it; after a conflict with what it has. */
   refuse(error: WriteFailure, serverValue?: Value): Promise<void>;
@@ -108,6 +132,8 @@ export interface FakeWrite<Value = Record<string, unknown>> {
 export interface FakeOptions {
   /** What relative URLs are relative to, as `baseUrl` in `tauri.conf.json`. */
   readonly baseUrl?: string;
+  /** Whether the app has a cache, as is the default; `false` is `Builder::without_cache()`. */
+  readonly cache?: boolean;
   /**
    * Answers what the page calls beside this plugin: the app's own commands and other plugins, by name such as `greet` or
    * `plugin:store|get`. By default such calls are rejected, as Tauri rejects what it does not know.
@@ -135,7 +161,10 @@ export interface FakeContrailSync {
   readonly calls: readonly FakeCall[];
   /** From now on calls of this command, such as `set_secret`, are rejected. What it gives ends that. */
   refuse(command: string, error: FakeError): () => void;
-  /** The network is gone: the stores are `reconnecting`, and writes wait. */
+  /**
+   * The network is gone: the stores are `reconnecting`, and writes wait. What the server has by then they show once it is back;
+   * `loadMore()` and `refresh()` are rejected.
+   */
   offline(): Promise<void>;
   /** It is back: the stores are `live`, and writes are sent. */
   online(): Promise<void>;

@@ -138,8 +138,9 @@ export class FakeRust implements Surroundings {
     const watch = this.watchOf(handle);
     if (command === "close_watch") return watch?.close(handle);
     if (!watch) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
-    if (command === "retry_write") return this.writes.retry(id);
-    if (command === "discard_write") return this.writes.discard(id);
+    const owner = watch.opens.get(handle)?.options.account;
+    if (command === "retry_write") return this.writes.retry(id, owner);
+    if (command === "discard_write") return this.writes.discard(id, owner);
     return watch.command(command, handle, args);
   }
 

@@ -7,7 +7,8 @@ import { equal, identity } from "../identity.js";
 import type { WireRecord } from "../record.js";
 import type { NewWrite } from "../wire-writes.js";
 import { copy } from "./copy.js";
-import type { FakeWrites, Home } from "./fake-writes.js";
+import { checkRecord, checkTarget, fault } from "./checks.js";
+import type { FakeWrites, Home, Row } from "./fake-writes.js";
 import { type Now, type Origin, Teller } from "./teller.js";
 
 /** What a watch needs of the plugin that it is part of. */
@@ -73,6 +74,8 @@ export class FakeWatch {
   readonly #ids = new Map<string, number>();
   /** What pages added and the server has not confirmed, by uri. */
   readonly #optimistic = new Map<string, WireRecord>();
+  /** The bodies of edits that another one has taken the place of, by uri. */
+  readonly #earlier = new Map<string, unknown[]>();
   /** The first attempt of the watch is under way: it has no records but optimistic ones. */
   #isNew = false;
   #origin: Origin;
@@ -89,8 +92,9 @@ export class FakeWatch {
     const records = this.#isNew ? [] : this.records;
     const uris = new Set(records.map(({ uri }) => uri));
     const added = [...this.#optimistic.values()].filter(({ uri }) => !uris.has(uri));
-    const edited = [...added.reverse(), ...records.map((it) => this.#optimistic.get(it.uri) ?? it)];
-    return this.arranged(this.#around.writes.over(edited, this));
+    const edited = [...added.reverse(), ...records.map((it) => edit(it, this.#optimistic.get(it.uri)))];
+    const { through } = this.home();
+    return this.arranged(this.#around.writes.over(edited, through, (row) => this.isMine(row)));
   }
 
   /** Whether every page has acknowledged everything there is. */
@@ -104,9 +108,8 @@ export class FakeWatch {
   ): Promise<void> {
     const before = new Map(this.records.map((it) => [it.uri, it]));
     Object.assign(this, change);
-    // What the server says anew is the confirmation of what a page added.
     for (const it of this.records) {
-      if (!equal(before.get(it.uri), it)) this.#optimistic.delete(it.uri);
+      if (this.#confirms(it, before.get(it.uri))) this.#optimistic.delete(it.uri);
     }
     await this.tell();
   }
@@ -162,18 +165,14 @@ export class FakeWatch {
   /** Carries out a command of a page that has `handle`. */
   command(name: string, handle: number, args: Record<string, unknown>): unknown {
     const open = this.opens.get(handle);
-    if (!open) throw { kind: "unknown-watch", message: `no watch has the handle ${handle}` };
-    const { account } = open.options;
+    if (!open) throw fault("unknown-watch", `no watch has the handle ${handle}`);
     const nonce = args["nonce"] as never;
     if (name === "watch_state") return this.#state(open, handle);
-    if (name === "put_record") {
-      return this.#around.writes.put(nonce, account, args["write"] as NewWrite, this.home());
-    }
-    if (name === "delete_record") return this.#delete(nonce, account, args);
+    if (name === "put_record") return this.#put(nonce, open, args["write"] as NewWrite);
+    if (name === "delete_record") return this.#delete(nonce, open, args);
     if (name === "load_more" || name === "refresh_watch") {
-      if (name === "load_more") this.loadMore();
-      else this.refresh();
-      return this.#toldFrom(open);
+      const fetched = name === "load_more" ? this.loadMore() : this.refresh();
+      return fetched instanceof Promise ? fetched.then(() => this.#toldFrom(open)) : this.#toldFrom(open);
     }
     if (name === "edit_watch") return this.#edit(open, nonce, args["edit"] as SentEdit, args["inherits"]);
     return this.#ack(open, handle, args["rev"] as number);
@@ -198,25 +197,71 @@ export class FakeWatch {
 
   /** What a record that a page makes is completed with. */
   protected home(): Home {
-    return { through: this };
+    return { through: this, collection: "com.example.chat.message" };
+  }
+
+  /** The collection of a record that a page shows by itself, where no other record tells it. */
+  protected shortName(): string {
+    return "com.example.chat.message";
+  }
+
+  /** Whether it shows this write. */
+  protected isMine(_: Row): boolean {
+    return true;
+  }
+
+  /** Who sends what a page writes. @throws what Rust answers where nobody does */
+  protected sentBy({ sender }: WatchOptions): string | undefined {
+    return typeof sender === "object" ? sender.sender : sender;
+  }
+
+  /** What the server has of a record. */
+  find(uri: string): WireRecord | undefined {
+    return this.records.find((it) => it.uri === uri);
   }
 
   /** Fetches older records. */
-  protected loadMore(): void {
+  protected loadMore(): void | Promise<void> {
     this.records = [...this.records, ...this.older.splice(0, this.pageSize)];
     this.cursor = this.older.length > 0 ? `${this.older.length} left` : null;
   }
 
   /** Fetches what the server has by now. */
-  protected refresh(): void {
+  protected refresh(): void | Promise<void> {
     this.records = this.unseen ?? this.records;
     this.unseen = undefined;
   }
 
-  #delete(nonce: string, account: string | undefined, { rkey, did }: Record<string, unknown>): unknown {
-    const record = this.shown.find((it) => it.rkey === rkey && (did === undefined || it.did === did));
-    if (!record) throw { kind: "not-found", message: `there is no record ${rkey}` };
-    return this.#around.writes.delete(nonce, account, record, this.home());
+  #put(nonce: string, { options }: Open, write: NewWrite): unknown {
+    checkRecord(write);
+    const home = this.home();
+    // The name in a URL is a short one, to which nothing can be written.
+    const collection = write.collection ?? this.#sibling?.collection ?? home.collection;
+    if (collection === undefined) throw nameless();
+    const completed = { ...home, collection, sentBy: this.sentBy(options) };
+    return this.#around.writes.put(nonce, options.account, write, completed);
+  }
+
+  #delete(nonce: string, { options }: Open, { rkey, did }: Record<string, unknown>): unknown {
+    checkTarget(rkey, did);
+    const home = this.home();
+    const meant = this.shown.find((it) => it.rkey === rkey && (did === undefined || it.did === did));
+    const record = meant ?? this.#absent(rkey as string, did as string | undefined, home);
+    const completed = { ...home, sentBy: this.sentBy(options) };
+    return this.#around.writes.delete(nonce, options.account, record, completed);
+  }
+
+  /** A record that is not shown: one of this author in the collection of the others. */
+  #absent(rkey: string, did: string | undefined, { space }: Home): WireRecord {
+    const { collection } = this.#sibling ?? {};
+    if (did === undefined || collection === undefined) throw nameless();
+    const uri = `at://${did}/${collection}/${rkey}`;
+    return { uri, did, collection, rkey, value: {}, time_us: 0, cid: null, ...(space && { space }) };
+  }
+
+  /** Any record that the server told: all are of one collection. */
+  get #sibling(): WireRecord | undefined {
+    return this.#isNew ? undefined : this.records[0];
   }
 
   /** Counts as acknowledged; what it leaves out follows in deltas. */
@@ -238,6 +283,14 @@ export class FakeWatch {
     return answer;
   }
 
+  /** Whether a record that the server told is what came of an edit: what was edited, or something new. */
+  #confirms(record: WireRecord, before: WireRecord | undefined): boolean {
+    const mine = this.#optimistic.get(record.uri);
+    if (!mine || equal(mine.value, record.value)) return true;
+    const isOld = before && equal(before.value, record.value);
+    return !isOld && !this.#earlier.get(record.uri)?.some((it) => equal(it, record.value));
+  }
+
   #edit(open: Open, nonce: number, { op, record, rkey, did, error }: SentEdit, inherits: unknown): null {
     if (typeof inherits === "number") {
       this.#origin = { ...this.#origin, inherited: [...this.#origin.inherited, inherits] };
@@ -256,8 +309,9 @@ export class FakeWatch {
   }
 
   #add(record: SentEdit["record"]): null {
+    checkRecord(record);
     const home = this.home();
-    const { collection = home.collection ?? "com.example.chat.message", did, rkey } = record;
+    const { collection = this.#sibling?.collection ?? this.shortName(), did, rkey } = record;
     const { uri = `at://${did}/${collection}/${rkey}`, space = home.space } = record;
     const real = this.#isNew ? undefined : this.records.find((it) => it.uri === uri);
     // The server was faster.
@@ -266,6 +320,8 @@ export class FakeWatch {
     const time_us = real?.time_us ?? record.time_us ?? home.time_us ?? 0;
     const made: WireRecord = { ...record, uri, collection, time_us, cid: null, optimistic: "pending" };
     if (space !== undefined) made.space = space;
+    const mine = this.#optimistic.get(uri);
+    this.#earlier.set(uri, mine ? [...(this.#earlier.get(uri) ?? []), mine.value] : []);
     this.#optimistic.delete(uri);
     this.#optimistic.set(uri, made);
     void this.tell();
@@ -310,6 +366,17 @@ export class FakeWatch {
   #notify(): void {
     for (const wake of this.#waiters.splice(0)) wake();
   }
+}
+
+/** What the server has, with what a page made of it. */
+function edit(base: WireRecord, mine: WireRecord | undefined): WireRecord {
+  if (!mine) return base;
+  const { value, optimistic, optimisticError } = mine;
+  return { ...base, value, ...(optimistic && { optimistic }), ...(optimisticError && { optimisticError }) };
+}
+
+function nameless(): object {
+  return fault("invalid-options", "collection is missing, and neither the URL nor a record tells it");
 }
 
 /** Whether the server's record says what is expected of it. */

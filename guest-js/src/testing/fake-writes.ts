@@ -1,12 +1,22 @@
+import { equal, identity } from "../identity.js";
+import { isGone, isTaken } from "../pending.js";
 import type { WireRecord } from "../record.js";
 import { copy } from "./copy.js";
 import { nextTid } from "./tid.js";
 import type { NewWrite, WriteChanges, WriteFailure, WritePayload } from "../wire-writes.js";
 
+/** A query whose records are written: all watches of it show what was written through one. */
+export interface View {
+  /** What the server has of a record. */
+  find?(uri: string): WireRecord | undefined;
+}
+
 /** What a write that names no more than it must is completed with. */
 export interface Home {
-  /** The watch that it goes through: shows it, though its list may not have it. */
-  readonly through?: object | undefined;
+  /** The query that it goes through. */
+  readonly through?: View | undefined;
+  /** Who sends it: `page`, or the name of a sender in Rust. */
+  readonly sentBy?: string | undefined;
   readonly collection?: string | undefined;
   readonly space?: string | undefined;
   /** When it is made, in microseconds since the Unix epoch. */
@@ -15,15 +25,30 @@ export interface Home {
 
 /** A row on Rust's disk. */
 export interface Row {
-  readonly nonce: string;
-  readonly through: object | undefined;
   readonly account: string | undefined;
+  readonly sentBy: string | undefined;
+  /** The key of the page's call. One that takes the place of another keeps the other's among `nonces`. */
+  nonce: string;
+  readonly nonces: Set<string>;
+  through: View | undefined;
   told: WritePayload;
-  /** What the list shows of it. */
+  /** What it writes. */
   record: WireRecord;
+  /** The `cid` of the version that it changes, where that is known. */
+  swap: string | undefined;
+  /** It changes what the write before it makes, whose `cid` is not known yet. */
+  isOverLast: boolean;
+  /** The `cid` that the server gave it, where it told. */
+  cid?: string | undefined;
+  /** Bodies that the server had before, which a list that is late may still have. */
+  readonly earlier: unknown[];
   serverValue?: unknown;
+  /** It ends with the attempt that is under way, for this reason if for one, should that fail. */
+  ends?: { error?: WriteFailure };
   /** The revision at which it changed last. */
   rev: number;
+  /** What it deletes was put by a write before it. */
+  wasPut: boolean;
 }
 
 /** How long a poll hangs where there is no news, in milliseconds. */
@@ -38,7 +63,8 @@ export class FakeWrites {
   /** Counts changes. */
   #rev: number;
   readonly #before: number;
-  #isEnded = false;
+  /** It is over; and when the one begins that comes after it. */
+  #ended: Promise<void> | undefined;
   readonly #shown: () => void;
 
   /**
@@ -61,8 +87,9 @@ export class FakeWrites {
   put(nonce: string, account: string | undefined, write: NewWrite, home: Home = {}): WritePayload {
     const { did, value, rkey = nextTid() } = write;
     const { collection = home.collection ?? "com.example.chat.message" } = write;
-    const { space = home.space, time_us = home.time_us ?? 0 } = write;
+    const { space = home.space } = write;
     const uri = `at://${did}/${collection}/${rkey}`;
+    const time_us = home.through?.find?.(uri)?.time_us ?? write.time_us ?? home.time_us ?? 0;
     const record = { uri, did, collection, rkey, value, time_us, cid: null, ...(space && { space }) };
     return this.#make(nonce, account, "put", record, home);
   }
@@ -74,43 +101,62 @@ export class FakeWrites {
   /** What becomes of a write. */
   settle(id: number, state: WritePayload["state"], error?: WriteFailure, serverValue?: unknown): Row {
     const row = this.rows.get(id);
-    if (!row) throw { kind: "not-written", message: `there is no write ${id}` };
+    if (!row) throw unknown();
+    const next = state === "sent" ? this.#after(row) : undefined;
+    if (next?.isOverLast) Object.assign(next, { isOverLast: false, swap: row.cid });
+    // The next one is what to wait for.
+    if (next) return this.settle(id, "confirmed");
+    if (row.ends && (state === "queued" || state === "failed")) return this.#end(row, row.ends.error);
     const { error: _, ...told } = row.told;
     const attempts = told.attempts + Number(state === "sending");
     row.told = { ...told, state, attempts, ...(error && { error }) };
-    if (serverValue !== undefined) row.serverValue = serverValue;
+    row.serverValue = serverValue;
     this.#changed(row);
     return row;
   }
 
-  retry(id: number): null {
-    const row = this.rows.get(id);
-    if (row?.told.state !== "failed") throw { kind: "not-written", message: `no write ${id} has failed` };
+  /** Sends one again: one that failed, or one that waits without delay. */
+  retry(id: number, account?: string): null {
+    const row = this.#own(id, account);
+    if (row.told.state !== "failed") return null;
+    if (row.told.error?.kind === "conflict") {
+      // It takes the place of whatever is there.
+      row.swap = undefined;
+      const there = row.through?.find?.(row.told.uri);
+      if (there) row.earlier.push(there.value);
+    }
+    row.told = { ...row.told, queuedAt: Date.now() };
     this.settle(id, "queued");
     return null;
   }
 
   /** Whether it is out: not if a sender has it. */
-  discard(id: number): boolean {
-    const row = this.rows.get(id);
-    if (!row || isOver(row)) throw { kind: "not-written", message: `there is no write ${id}` };
-    if (row.told.state === "sending") return false;
-    this.settle(id, "discarded");
-    return true;
+  discard(id: number, account?: string): boolean {
+    return this.#giveUp(this.#own(id, account));
   }
 
-  /** Nothing is left: those who follow are told so. */
-  end(): void {
-    this.#isEnded = true;
+  /** An account may not see the records of a query any more. */
+  lose(through: View, account: string | undefined): void {
+    const error = { kind: "access-lost", message: "the account may not see these records any more" };
+    for (const row of this.#waiting()) {
+      if (row.through === through && row.account === account) this.#giveUp(row, error);
+    }
+  }
+
+  /** Nothing is left: those who follow are told so when there is somebody whom they can ask next. */
+  end(next: Promise<void>): void {
+    this.#ended = next;
     this.rows.clear();
     this.#rev += 1;
     for (const wake of [...this.polls]) wake();
   }
 
   discardAll(account?: string): number {
-    const ids = this.pending(account).map(({ id }) => id);
-    for (const id of ids) this.settle(id, "discarded");
-    return ids.length;
+    const rows = this.#waiting().filter(
+      (row) => !isTaken(row.told.state) && (account === undefined || row.account === account),
+    );
+    for (const row of rows) this.#giveUp(row);
+    return rows.length;
   }
 
   /** Answers at once where there is news, and where everything is asked for. */
@@ -120,9 +166,9 @@ export class FakeWrites {
         (row) => row.rev > after && (account === undefined || row.account === account),
       );
     // What is over by now is told as well, as far as it is known: who had it before would not know why it is gone.
-    if (after === 0) return { rev: this.#rev, whole: true, writes: copy(news().map(told)) };
+    if (after === 0 && !this.#ended) return { rev: this.#rev, whole: true, writes: copy(news().map(told)) };
     const until = Date.now() + HANG_MS;
-    while (news().length === 0 && Date.now() < until && !this.#isEnded) {
+    while (news().length === 0 && Date.now() < until && !this.#ended) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(wake, until - Date.now());
         const { polls } = this;
@@ -134,29 +180,83 @@ export class FakeWrites {
         polls.add(wake);
       });
     }
-    return { rev: this.#rev, whole: this.#isEnded, writes: copy(news().map(told)) };
+    await this.#ended;
+    return { rev: this.#rev, whole: this.#ended !== undefined, writes: copy(news().map(told)) };
   }
 
-  /** `records` of a watch with what waits for the server, the newest write of each first. */
-  over(records: readonly WireRecord[], watch?: object): WireRecord[] {
-    const known = new Set(records.map(({ uri }) => uri));
+  /**
+   * `records` of a watch with what waits for the server: each as its last write leaves it, and as failed if one of them has.
+   *
+   * @param isMine - whether the watch shows this write
+   * @param through - the query of the watch, which shows what it does not have if it was written through it
+   */
+  over(
+    records: readonly WireRecord[],
+    through?: View,
+    isMine: (row: Row) => boolean = () => true,
+  ): WireRecord[] {
+    const known = new Map(records.map((it) => [identity(it), it]));
     const shown = new Map<string, WireRecord>();
-    for (const row of this.rows.values()) {
-      if (isOver(row) || (row.through !== watch && row.through && !known.has(row.told.uri))) continue;
-      const { id, action, state, error } = row.told;
-      const failed = state === "failed" && { kind: "internal", message: "", ...error };
-      shown.set(row.told.uri, {
-        ...row.record,
-        write: id,
-        optimistic: failed ? "failed" : "pending",
-        ...(failed && { optimisticError: { name: failed.kind, message: failed.message } }),
-        ...(action === "delete" && { deleted: true }),
-        ...(row.serverValue !== undefined && { serverValue: row.serverValue }),
-      });
+    for (const [key, chain] of this.#chains(isMine)) {
+      const base = known.get(key);
+      const adds = chain.some((row) => !row.through || row.through === through);
+      const isDeletion = !chain.some(({ told }) => told.action === "put") && !chain[0]!.wasPut;
+      if (base || (adds && !isDeletion)) shown.set(key, overlay(chain, base));
     }
     if (shown.size === 0) return [...records];
-    const added = [...shown.values()].filter(({ uri }) => !known.has(uri));
-    return [...added.reverse(), ...records.map((it) => shown.get(it.uri) ?? it)];
+    const added = [...shown].filter(([key]) => !known.has(key)).map(([, it]) => it);
+    return [...added.reverse(), ...records.map((it) => shown.get(identity(it)) ?? it)];
+  }
+
+  /** The writes of each record that are not over, in order. */
+  #chains(isMine: (row: Row) => boolean): Map<string, Row[]> {
+    const chains = new Map<string, Row[]>();
+    for (const row of this.#waiting()) {
+      if (!isMine(row)) continue;
+      const key = identity(row.record);
+      chains.set(key, [...(chains.get(key) ?? []), row]);
+    }
+    return chains;
+  }
+
+  #waiting(): Row[] {
+    return [...this.rows.values()].filter((row) => !isOver(row));
+  }
+
+  #chainOf({ account, record }: Pick<Row, "account" | "record">): Row[] {
+    const key = identity(record);
+    return this.#waiting().filter((it) => it.account === account && identity(it.record) === key);
+  }
+
+  #after(row: Row): Row | undefined {
+    return this.#chainOf(row).find(({ told }) => told.id > row.told.id);
+  }
+
+  /** A page decides about the writes of the accounts whose watches it has. */
+  #own(id: number, account: string | undefined): Row {
+    const row = this.rows.get(id);
+    if (!row || isOver(row) || row.account !== account) throw unknown();
+    return row;
+  }
+
+  #giveUp(row: Row, error?: WriteFailure): boolean {
+    const { id, state } = row.told;
+    if (state === "sending") {
+      row.ends = error ? { error } : {};
+      return false;
+    }
+    // The server has it: there is nothing to take back.
+    if (isTaken(state)) this.settle(id, "confirmed");
+    else this.#end(row, error);
+    return true;
+  }
+
+  /** It is taken back. What comes after it changes what it would have changed. */
+  #end(row: Row, error?: WriteFailure): Row {
+    const next = this.#after(row);
+    if (next?.isOverLast) Object.assign(next, { swap: row.swap, isOverLast: row.isOverLast });
+    delete row.ends;
+    return this.settle(row.told.id, "discarded", error);
   }
 
   #make(
@@ -164,21 +264,50 @@ export class FakeWrites {
     account: string | undefined,
     action: WritePayload["action"],
     record: WireRecord,
-    { through }: Home,
+    { through, sentBy }: Home,
   ): WritePayload {
-    const known = [...this.rows.values()].find((row) => row.nonce === nonce);
+    const known = [...this.rows.values()].find((row) => row.nonce === nonce || row.nonces.has(nonce));
     if (known) return copy(known.told);
+    const chain = this.#chainOf({ account, record });
+    const last = chain[chain.length - 1];
+    const isUntried = last?.told.state === "queued" && last.told.attempts === 0;
+    if (last && isUntried && last.sentBy === sentBy)
+      return this.#replace(last, nonce, action, record, through);
     const { uri, did, collection, rkey, space } = record;
     const id = this.#before + this.rows.size + 1;
     const told: WritePayload = {
       ...{ id, uri, did, collection, rkey, action },
       ...(space !== undefined && { space }),
-      ...{ state: "queued", attempts: 0, queuedAt: 1_700_000_000_000 + id },
+      ...{ state: "queued", attempts: 0, queuedAt: Date.now() },
     };
-    const row = { nonce, through, account, told, record, rev: 0 };
+    const there = through?.find?.(uri);
+    const isOverLast = last !== undefined && !isTaken(last.told.state);
+    const row: Row = {
+      ...{ nonce, nonces: new Set<string>(), through, sentBy, account, told, record, isOverLast, rev: 0 },
+      swap: last ? (isOverLast ? undefined : last.cid) : (there?.cid ?? undefined),
+      earlier: last ? [...last.earlier, last.record.value] : [],
+      wasPut: chain.some((it) => it.wasPut || it.told.action === "put"),
+    };
     this.rows.set(id, row);
+    for (const { told } of chain) if (isTaken(told.state)) this.settle(told.id, "confirmed");
     this.#changed(row);
     return copy(told);
+  }
+
+  /** Changes one in its place that no sender has seen. It keeps what it was made over. */
+  #replace(
+    row: Row,
+    nonce: string,
+    action: WritePayload["action"],
+    record: WireRecord,
+    through: View | undefined,
+  ): WritePayload {
+    row.nonces.add(row.nonce);
+    row.wasPut ||= row.told.action === "put";
+    Object.assign(row, { nonce, through, record: { ...record, time_us: row.record.time_us } });
+    row.told = { ...row.told, action, queuedAt: Date.now() };
+    this.#changed(row);
+    return copy(row.told);
   }
 
   #changed(row: Row): void {
@@ -190,7 +319,40 @@ export class FakeWrites {
 
 /** Whether it has left the queue. */
 export function isOver({ told }: Pick<Row, "told">): boolean {
-  return told.state === "confirmed" || told.state === "discarded";
+  return isGone(told.state);
+}
+
+/** Whether this is what a write that was sent has made of its record, or what came after that. */
+export function isShown({ told, record, swap, cid, earlier }: Row, found: WireRecord | undefined): boolean {
+  if (told.action === "delete" && !found) return true;
+  if (!found) return false;
+  const differs = found.cid !== null && swap !== undefined && found.cid !== swap;
+  if (told.action === "delete") return differs;
+  const isMine = equal(found.value, record.value) || (cid !== undefined && cid === found.cid);
+  const isNew = swap === undefined && !earlier.some((it) => equal(it, found.value));
+  return isMine || differs || isNew;
+}
+
+/** What its writes make of a record, which the server has as `base` if it has one. */
+function overlay(chain: readonly Row[], base: WireRecord | undefined): WireRecord {
+  const last = chain[chain.length - 1]!;
+  const failed = chain.find(({ told }) => told.state === "failed");
+  const { kind, message } = failed?.told.error ?? { kind: "internal", message: "" };
+  const isDeletion = last.told.action === "delete";
+  const theirs = failed?.serverValue ?? base?.value;
+  return {
+    ...(base ?? last.record),
+    ...(!isDeletion && { value: last.record.value }),
+    write: (failed ?? last).told.id,
+    optimistic: failed ? "failed" : "pending",
+    ...(failed && { optimisticError: { name: kind, message } }),
+    ...(isDeletion && { deleted: true }),
+    ...(failed && kind === "conflict" && theirs !== undefined && { serverValue: theirs }),
+  };
+}
+
+function unknown(): unknown {
+  return { kind: "not-written", message: "there is no such write" };
 }
 
 function told(row: Row): WritePayload {

@@ -1,4 +1,4 @@
-import { clearMocks, mockIPC } from "@tauri-apps/api/mocks";
+import { mockIPC } from "@tauri-apps/api/mocks";
 
 /** Carries out what a page calls. */
 export type Ipc = (command: string, args: Record<string, unknown>) => unknown;
@@ -26,9 +26,11 @@ export function enterTauri(answer: Ipc): void {
   mock = Object.fromEntries(NAMES.map((name) => [name, { ...page[name] }]));
 }
 
-/** Makes it a plain page again. */
-export function leaveTauri(): void {
-  ipc = undefined;
+/**
+ * Makes it a plain page again, as far as it can tell. What it has under way, or gives back later, goes to `answer`: a call
+ * that fails would be reported in a test that is over.
+ */
+export function leaveTauri(answer: Ipc): void {
+  ipc = answer;
   Object.assign(globalThis, { isTauri: false });
-  clearMocks();
 }

@@ -29,8 +29,18 @@ function newest(a: WireRecord, b: WireRecord): number {
   return descending(a.time_us, b.time_us) || descending(a.rkey, b.rkey) || descending(a.uri, b.uri);
 }
 
+/** Texts by code points, as Rust has them: JavaScript's own order puts an emoji before some letters. */
 function descending<T>(a: T, b: T): number {
+  if (typeof a === "string" && typeof b === "string") return -byCodePoints(a, b);
   return a < b ? 1 : a > b ? -1 : 0;
+}
+
+function byCodePoints(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  // The first half of an emoji may be the same.
+  if (/[\uDC00-\uDFFF]/.test(`${a[at] ?? ""}${b[at] ?? ""}`) && at > 0) at -= 1;
+  return (a.codePointAt(at) ?? -1) - (b.codePointAt(at) ?? -1);
 }
 
 const NONE = 3;
@@ -45,7 +55,11 @@ function kind(value: unknown): number {
 function scalar(record: WireRecord, path: string): unknown {
   let at: unknown = record.value;
   for (const step of path.split(".").slice(1)) {
-    at = at instanceof Object && step in at ? (at as Record<string, unknown>)[step] : undefined;
+    const isObject = typeof at === "object" && at !== null && !Array.isArray(at);
+    at =
+      isObject && Object.keys(at as object).includes(step)
+        ? (at as Record<string, unknown>)[step]
+        : undefined;
   }
   return typeof at === "object" && at !== null ? undefined : at;
 }
