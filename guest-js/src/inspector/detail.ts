@@ -29,7 +29,7 @@ class Figure {
 export class Detail {
   readonly #title = element("h3");
   readonly #number = element("span", { class: "number" });
-  readonly #rate = element("output", { class: "now" });
+  readonly #rate = element("span", { class: "now" });
   readonly #error = element("p", { class: "error" });
   readonly #sparkline = new Sparkline();
   readonly #groups = element("div", { class: "groups" });

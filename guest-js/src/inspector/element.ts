@@ -3,7 +3,7 @@ import { callPlugin } from "../call.js";
 import { toWatchError, type WatchError } from "../error.js";
 import { Announcer } from "./announce.js";
 import { Detail, type Deed } from "./detail.js";
-import { button, element, mark, say } from "./dom.js";
+import { button, element, say } from "./dom.js";
 import { Histories } from "./history.js";
 import { Log } from "./log.js";
 import { Poll } from "./poll.js";
@@ -44,7 +44,6 @@ export class WatchInspector extends Base {
   readonly #trouble = element("p", { class: "trouble", role: "alert", hidden: true });
   readonly #offline = button("Go offline", () => void this.#act(this.#told?.offline ? "online" : "offline"), {
     "data-deed": "offline",
-    "aria-pressed": "false",
   });
   readonly #poll = new Poll(
     (told) => this.#hear(told),
@@ -88,6 +87,7 @@ export class WatchInspector extends Base {
   /** The document has it no more. */
   disconnectedCallback(): void {
     this.#poll.stop();
+    this.#log.rest();
   }
 
   /** Moves the keyboard to the list of watches. */
@@ -121,7 +121,7 @@ export class WatchInspector extends Base {
     ];
     say(this.#summary, parts.join(" · "));
     say(this.#offline, told.offline ? "Go online" : "Go offline");
-    mark(this.#offline, "aria-pressed", String(told.offline));
+    this.#offline.toggleAttribute("data-on", told.offline);
     const chosen = told.watches.find(({ id }) => id === this.#watches.chosen);
     this.#detail.show(chosen, chosen && this.#histories.of(chosen.id), told.now);
     this.#timeline.show(chosen?.id, chosen?.timeline ?? []);

@@ -1,5 +1,5 @@
 import type { InspectedWatch } from "../bindings/InspectedWatch.js";
-import { ago, bytes, CARRIERS, carrier, count, of, span, ticket } from "./words.js";
+import { ago, bytes, carrier, count, of, span, ticket, wayOf } from "./words.js";
 
 /** A figure of a watch: what it is called, and what it says; nothing where it has none. */
 export type Fact = [label: string, words: string | undefined, title?: string | undefined];
@@ -47,7 +47,7 @@ function records(watch: InspectedWatch): Fact[] {
 
 /** What `auto` left for something else, and why. */
 function fellBack({ fallbacks }: InspectedWatch): string | undefined {
-  const words = fallbacks.map(({ from, to, why }) => `${CARRIERS[from]} → ${CARRIERS[to]}: ${why}`);
+  const words = fallbacks.map(({ from, to, why }) => `${wayOf(from)} → ${wayOf(to)}: ${why}`);
   return words.join("; ") || undefined;
 }
 

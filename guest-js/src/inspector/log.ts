@@ -1,32 +1,32 @@
 import type { LivePart } from "../bindings/LivePart.js";
 import type { LogEntry } from "../bindings/LogEntry.js";
 import { copy } from "./copy.js";
-import { button, element, mark, say } from "./dom.js";
+import { button, element, say } from "./dom.js";
 import { clock, of } from "./words.js";
 
 /** Lines that are kept. */
 const LINES = 500;
 
-/** A line as a text, for copying and for the filter. */
+/** A line as a text, for copying and for the filter. It stays one, whatever a server's words hold. */
 function text({ at, watch, kind, words }: LogEntry): string {
-  return `${clock(at)} w${watch} ${kind} ${words}`.trimEnd();
+  return `${clock(at)} w${watch} ${kind} ${words}`.replace(/\p{Cc}+/gu, " ").trimEnd();
 }
 
 /** What happens, line by line: to be stopped, filtered and copied. */
 export class Log {
-  readonly #pause = button("Pause", () => this.#setPaused(!this.#paused), { "aria-pressed": "false" });
+  readonly #pause = button("Pause", () => this.#setPaused(!this.#paused));
   readonly #copy = button("Copy", () => void this.#copyAll());
   readonly #filter = element("input", {
     type: "search",
     placeholder: "Filter",
     "aria-label": "Filter the log",
   });
-  // Read out line by line nobody could hear anything else.
-  readonly #list = element("ol", { role: "log", "aria-live": "off", tabindex: 0, "aria-label": "Log" });
+  readonly #list = element("ol", { tabindex: 0, "aria-label": "Lines of the log" });
   readonly #told = element("span", { class: "told" });
   readonly root = element(
     "section",
-    { class: "log" },
+    // Read out line by line nobody could hear anything else.
+    { class: "log", role: "log", "aria-live": "off", "aria-label": "Log" },
     element("h4", {}, "Log"),
     element("div", { class: "tools" }, this.#filter, this.#told, this.#pause, this.#copy),
     this.#list,
@@ -34,6 +34,8 @@ export class Log {
   #lines: LogEntry[] = [];
   #missed = 0;
   #paused = false;
+  /** Until then it says whether the lines were copied. */
+  #copied: ReturnType<typeof setTimeout> | undefined;
   /** The last line that is shown, or was passed over. */
   #shown = 0;
 
@@ -56,6 +58,12 @@ export class Log {
     this.#tell();
   }
 
+  /** Nothing is said of what was copied any more. */
+  rest(): void {
+    clearTimeout(this.#copied);
+    say(this.#copy, "Copy");
+  }
+
   #tell(): void {
     const after = this.#lines.filter(({ seq }) => seq > this.#shown).length;
     if (this.#paused) say(this.#told, `${of(after, "line")} since`);
@@ -64,7 +72,7 @@ export class Log {
 
   #setPaused(paused: boolean): void {
     this.#paused = paused;
-    mark(this.#pause, "aria-pressed", String(paused));
+    this.#pause.toggleAttribute("data-on", paused);
     say(this.#pause, paused ? "Go on" : "Pause");
     if (!paused) this.#draw();
     this.#tell();
@@ -90,19 +98,26 @@ export class Log {
   }
 
   #append(lines: LogEntry[]): void {
+    if (lines.length === 0) return this.#passOver();
     const { scrollTop, scrollHeight, clientHeight } = this.#list;
     const follows = scrollHeight - scrollTop - clientHeight < 24;
     this.#list.append(...lines.slice(-LINES).map(row));
     const over = [...this.#list.children].slice(0, -LINES);
     for (const row of over) row.remove();
-    this.#shown = this.#lines[this.#lines.length - 1]?.seq ?? this.#shown;
+    this.#passOver();
     if (follows) this.#list.scrollTop = this.#list.scrollHeight;
+  }
+
+  /** All that is there was shown, or does not fit the filter. */
+  #passOver(): void {
+    this.#shown = this.#lines[this.#lines.length - 1]?.seq ?? this.#shown;
   }
 
   async #copyAll(): Promise<void> {
     const done = await copy(this.#wanted().map(text).join("\n"), this.root);
+    this.rest();
     say(this.#copy, done ? "Copied" : "Not copied");
-    setTimeout(() => say(this.#copy, "Copy"), 1500);
+    if (this.root.isConnected) this.#copied = setTimeout(() => this.rest(), 1500);
   }
 }
 

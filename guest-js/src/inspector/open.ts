@@ -10,7 +10,7 @@ let open: { panel: HTMLElement; close: () => void } | undefined;
  * @param where - what it is put in; the page's body by default
  * @returns a function that closes it, as Escape does; the keyboard goes back to where it was
  */
-export function openInspector(where: ParentNode = document.body): () => void {
+export function openInspector(where: ParentNode = document.body ?? document.documentElement): () => void {
   if (open?.panel.isConnected) {
     open.panel.focus();
     return open.close;

@@ -1,6 +1,7 @@
 import type { Inspection } from "../bindings/Inspection.js";
 import { callPlugin } from "../call.js";
 import { toWatchError, type WatchError } from "../error.js";
+import { readInspection } from "./told.js";
 
 /** Between an answer and the next question. */
 const PAUSE = 500;
@@ -52,7 +53,7 @@ export class Poll {
     this.#again = false;
     let pause = PAUSE;
     try {
-      const told = await callPlugin<Inspection>("inspect_watches", { since: this.#since });
+      const told = readInspection(await callPlugin("inspect_watches", { since: this.#since }));
       this.#since = told.log.last;
       if (this.#runs) this.#ontold(told);
     } catch (reason) {

@@ -64,11 +64,11 @@ button {
 }
 button:hover:not(:disabled) { border-color: var(--muted); }
 button:disabled { opacity: 0.45; cursor: default; }
-button[aria-pressed="true"] { border-color: var(--busy); color: var(--busy); }
+button[data-on] { border-color: var(--busy); color: var(--busy); }
 .close { border-color: transparent; background: none; color: var(--muted); font-size: 17px; line-height: 1; }
 :host(:not([closable])) .close { display: none; }
 
-.trouble { flex: none; padding: 0.45rem 0.9rem; border-bottom: 1px solid var(--line); color: var(--bad); overflow-wrap: anywhere; }
+.trouble { flex: none; padding: 0.45rem 0.9rem; border-bottom: 1px solid var(--line); max-height: 6rem; overflow-y: auto; color: var(--bad); overflow-wrap: anywhere; }
 .body {
   display: grid; flex: 1; min-height: 0;
   grid-template-columns: minmax(10rem, 12.5rem) minmax(0, 1fr) minmax(0, 1.12fr);

@@ -2,7 +2,16 @@ import type { InspectedWatch } from "../bindings/InspectedWatch.js";
 import type { TicketStanding } from "../bindings/TicketStanding.js";
 
 /** What the ways to be told are called. */
-export const CARRIERS: Record<string, string> = { sse: "SSE", ws: "WebSocket", poll: "Lists" };
+const CARRIERS: ReadonlyMap<string, string> = new Map([
+  ["sse", "SSE"],
+  ["ws", "WebSocket"],
+  ["poll", "Lists"],
+]);
+
+/** What a way to be told is called. */
+export function wayOf(carrier: string): string {
+  return CARRIERS.get(carrier) ?? carrier;
+}
 
 /** A number as people read it. */
 export function count(number: number): string {
@@ -66,8 +75,8 @@ export function whose(watch: InspectedWatch): string {
 
 /** What it is connected over, and what it was asked to use where that is something else. */
 export function carrier(watch: InspectedWatch): string {
-  const used = watch.carrier === null ? "" : (CARRIERS[watch.carrier] ?? watch.carrier);
-  if (watch.transport !== "auto") return used || (CARRIERS[watch.transport] ?? watch.transport);
+  const used = watch.carrier === null ? "" : wayOf(watch.carrier);
+  if (watch.transport !== "auto") return used || wayOf(watch.transport);
   return used ? `auto → ${used}` : "auto";
 }
 

@@ -58,6 +58,10 @@ export class FakeInspected {
   now = NOW;
   /** What `inspect_watches` throws, if anything. */
   refuses: unknown;
+  /** What it answers instead of an inspection, if anything. */
+  instead: unknown;
+  /** Answers come only after this. */
+  holds: Promise<void> = Promise.resolve();
   readonly asked: unknown[] = [];
   readonly deeds: unknown[] = [];
 
@@ -71,10 +75,12 @@ export class FakeInspected {
     clearMocks();
   }
 
-  #command(command: string, args: { since: number }): unknown {
+  async #command(command: string, args: { since: number }): Promise<unknown> {
     if (command === "plugin:contrail-sync|inspect_act") return void this.deeds.push(args);
     this.asked.push(args);
+    await this.holds;
     if (this.refuses) throw this.refuses;
+    if (this.instead !== undefined) return this.instead;
     const lines = this.lines.filter(({ seq }) => seq > args.since);
     const told: Inspection = {
       now: this.now,
