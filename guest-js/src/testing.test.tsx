@@ -62,6 +62,14 @@ describe("a list", () => {
     expect(texts(store)).toEqual(["hello"]);
   });
 
+  test("takes what is undefined as left out, as stores do", async () => {
+    appview = fakeContrailSync({ baseUrl: undefined, cache: undefined, ipc: undefined });
+    list = appview.watch<Message>(URL);
+    const store = started();
+    await list.snapshot([{ ...hello, did: undefined, cid: undefined, time_us: undefined }]);
+    expect(store.records[0]).toMatchObject({ did: "did:plc:alice", cid: expect.any(String) });
+  });
+
   test("changes: what is new comes first, an edit rises, what is deleted goes", async () => {
     const store = started();
     await list.snapshot([hello, there]);

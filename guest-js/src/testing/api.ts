@@ -20,18 +20,18 @@ export interface FakeRecord<Value = Record<string, unknown>> {
   /** Its body. */
   readonly value: Value;
   /** DID of its author: by default the `actor` of the list's URL, or `did:plc:fake`. */
-  readonly did?: string;
+  readonly did?: string | undefined;
   /** NSID of its collection: by default the name in the list's URL, such as `com.example.message`. */
-  readonly collection?: string;
+  readonly collection?: string | undefined;
   /** The space that holds it: by default the `spaceUri` of the list's URL. */
-  readonly space?: string;
+  readonly space?: string | undefined;
   /** Content hash: by default another one for each version. */
-  readonly cid?: string | null;
+  readonly cid?: string | null | undefined;
   /**
    * When the server stored it, in microseconds since the Unix epoch, which decides the order. By default a record that is
    * created or updated is newer than all others, and those of a snapshot are older one after the other.
    */
-  readonly time_us?: number;
+  readonly time_us?: number | undefined;
   /** What the query hydrates. */
   readonly [hydrated: string]: unknown;
 }
@@ -39,9 +39,9 @@ export interface FakeRecord<Value = Record<string, unknown>> {
 /** Whose records are in the cache. */
 export interface FakeCached {
   /** The `account` of the store that is to show them: none by default. */
-  readonly account?: string;
+  readonly account?: string | undefined;
   /** Its `cacheKey`, if it has one. */
-  readonly cacheKey?: string;
+  readonly cacheKey?: string | undefined;
 }
 
 /**
@@ -131,14 +131,14 @@ export interface FakeWrite<Value = Record<string, unknown>> {
 /** How a fake is set up. */
 export interface FakeOptions {
   /** What relative URLs are relative to, as `baseUrl` in `tauri.conf.json`. */
-  readonly baseUrl?: string;
+  readonly baseUrl?: string | undefined;
   /** Whether the app has a cache, as is the default; `false` is `Builder::without_cache()`. */
-  readonly cache?: boolean;
+  readonly cache?: boolean | undefined;
   /**
    * Answers what the page calls beside this plugin: the app's own commands and other plugins, by name such as `greet` or
    * `plugin:store|get`. By default such calls are rejected, as Tauri rejects what it does not know.
    */
-  readonly ipc?: (command: string, args: Record<string, unknown>) => unknown;
+  readonly ipc?: ((command: string, args: Record<string, unknown>) => unknown) | undefined;
 }
 
 /** A call of one of the plugin's commands, as it reached Rust. */

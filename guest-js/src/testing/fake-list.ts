@@ -287,7 +287,10 @@ export class ServedList implements FakeList {
 
   #made(given: FakeRecord, time_us: number): WireRecord {
     this.#versions += 1;
-    const record = { cid: `bafyfake${this.#versions}`, time_us, ...this.#home, ...copy(given) };
+    const record = { cid: `bafyfake${this.#versions}`, time_us, ...this.#home, ...copy(given) } as Omit<
+      WireRecord,
+      "uri"
+    >;
     const { did, collection, rkey } = record;
     this.#last = Math.max(this.#last, record.time_us);
     return { ...record, uri: `at://${did}/${collection}/${rkey}` } as WireRecord;
