@@ -403,6 +403,29 @@ describe("older records", () => {
   });
 });
 
+describe("times", () => {
+  test("in milliseconds are in microseconds from then on", async () => {
+    const store = writing();
+    await list.snapshot([{ ...record("1"), time_us: 1_700_000_000_000 }]);
+    await store.put({ did: alice, rkey: "2", value: { text: "2" }, time_us: 1_700_000_000_001 });
+    store.addOptimistic({ rkey: "3", did: alice, value: { text: "3" }, time_us: 1_700_000_000_002 });
+    await appview.settled();
+    const times = [1_700_000_000_002_000, 1_700_000_000_001_000, 1_700_000_000_000_000];
+    expect(store.records.map(({ time_us }) => time_us)).toEqual(times);
+  });
+
+  test("that are made up put older records last, whichever the test says first", async () => {
+    const store = started();
+    await list.older([record("o"), record("p")], 1);
+    await list.snapshot([record("1"), record("2"), record("3"), record("4")]);
+    await store.loadMore();
+    expect(texts(store)).toEqual(["1", "2", "3", "4", "o"]);
+    await list.snapshot([record("1"), record("o")]);
+    expect(texts(store)).toEqual(["1", "o"]);
+    expect(store.hasMore).toBe(true);
+  });
+});
+
 describe("where and sort", () => {
   test("look into objects alone, and order texts by code points", async () => {
     const [filtered, sorted] = [

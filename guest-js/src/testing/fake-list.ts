@@ -13,7 +13,7 @@ import type { FakeCache } from "./fake-cache.js";
 import type { FakeRust } from "./fake-rust.js";
 import { FakeWatch } from "./fake-watch.js";
 import type { Home, Row } from "./fake-writes.js";
-import { arrange, matches } from "./view.js";
+import { arrange, matches, micros } from "./view.js";
 
 /** What a list needs of the fake that it is part of. */
 export interface Server {
@@ -75,10 +75,11 @@ export class ServedList implements FakeList {
   }
 
   snapshot = (records: readonly FakeRecord[]): Promise<void> => {
-    const now = this.#now();
+    const newest = Math.max(0, ...this.#older.map(({ time_us }) => time_us));
+    const now = Math.max(this.#now(), newest + records.length * 1000);
     // Those of a list follow one another, the newest first.
     this.#records = this.#distinct(records.map((it, i) => this.#made(it, now - i * 1000)));
-    this.#older = [];
+    this.#older = this.#older.filter(({ uri }) => !this.#records.some((it) => it.uri === uri));
     return this.status("live");
   };
 
@@ -292,6 +293,7 @@ export class ServedList implements FakeList {
       "uri"
     >;
     const { did, collection, rkey } = record;
+    record.time_us = micros(record.time_us);
     this.#last = Math.max(this.#last, record.time_us);
     return { ...record, uri: `at://${did}/${collection}/${rkey}` } as WireRecord;
   }
@@ -333,6 +335,10 @@ export class ListedWatch extends FakeWatch {
 
   protected override home(): Home {
     return this.list.home;
+  }
+
+  protected override madeAt(time_us: number | undefined): number | undefined {
+    return time_us === undefined ? undefined : micros(time_us);
   }
 
   protected override shortName(): string {

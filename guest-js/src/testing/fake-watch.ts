@@ -200,6 +200,11 @@ export class FakeWatch {
     return { through: this, collection: "com.example.chat.message" };
   }
 
+  /** When a record that a page shows by itself was made. */
+  protected madeAt(time_us: number | undefined): number | undefined {
+    return time_us;
+  }
+
   /** The collection of a record that a page shows by itself, where no other record tells it. */
   protected shortName(): string {
     return "com.example.chat.message";
@@ -317,7 +322,7 @@ export class FakeWatch {
     // The server was faster.
     if (isSaid(real, record) && !this.#optimistic.has(uri)) return null;
     // An edit stays where the record is.
-    const time_us = real?.time_us ?? record.time_us ?? home.time_us ?? 0;
+    const time_us = real?.time_us ?? this.madeAt(record.time_us) ?? home.time_us ?? 0;
     const made: WireRecord = { ...record, uri, collection, time_us, cid: null, optimistic: "pending" };
     if (space !== undefined) made.space = space;
     const mine = this.#optimistic.get(uri);

@@ -3,6 +3,7 @@ import { isGone, isTaken } from "../pending.js";
 import type { WireRecord } from "../record.js";
 import { copy } from "./copy.js";
 import { nextTid } from "./tid.js";
+import { micros } from "./view.js";
 import type { NewWrite, WriteChanges, WriteFailure, WritePayload } from "../wire-writes.js";
 
 /** A query whose records are written: all watches of it show what was written through one. */
@@ -89,7 +90,8 @@ export class FakeWrites {
     const { collection = home.collection ?? "com.example.chat.message" } = write;
     const { space = home.space } = write;
     const uri = `at://${did}/${collection}/${rkey}`;
-    const time_us = home.through?.find?.(uri)?.time_us ?? write.time_us ?? home.time_us ?? 0;
+    const made = write.time_us === undefined ? home.time_us : micros(write.time_us);
+    const time_us = home.through?.find?.(uri)?.time_us ?? made ?? 0;
     const record = { uri, did, collection, rkey, value, time_us, cid: null, ...(space && { space }) };
     return this.#make(nonce, account, "put", record, home);
   }

@@ -2,6 +2,12 @@ import type { SortOptions } from "../bindings/SortOptions.js";
 import type { WatchOptions } from "../bindings/WatchOptions.js";
 import type { WireRecord } from "../record.js";
 
+/** A time as Rust has it: one that is too early for microseconds is in milliseconds. */
+export function micros(time: number): number {
+  const whole = Math.trunc(time);
+  return Math.abs(whole) < 1e14 ? whole * 1000 : whole;
+}
+
 /** Whether a watch with these options shows what the server has as `record`. */
 export function matches({ where = {} }: WatchOptions, record: WireRecord): boolean {
   return Object.entries(where).every(([path, wanted]) => scalar(record, path) === wanted);
