@@ -240,6 +240,15 @@ describe("retry", () => {
 });
 
 describe("discard", () => {
+  test("lets a write go that the server has taken, which is not taken back by that", async () => {
+    const write = await put();
+    settle(write.id, "sent");
+    await becomes(write, "sent");
+    await write.discard();
+    expect(write.state).toBe("confirmed");
+    await write.done;
+  });
+
   test("takes a write back, and what the server has is shown", async () => {
     const records = store.records;
     const write = await put("b");

@@ -82,7 +82,9 @@ export class LiveWrite {
   discard = async (): Promise<void> => {
     if (this.#now.state === "discarded") return;
     const isOut = await this.actor.act("discard_write", this.#now.id);
-    if (isOut !== false) return this.tell({ ...this.#now, state: "discarded", error: null });
+    // What the server has taken is no more than let go.
+    const state = isTaken(this.#now.state) ? "confirmed" : "discarded";
+    if (isOut !== false) return this.tell({ ...this.#now, state, error: null });
     // A sender has it: it is taken back if that comes to nothing.
     await this.#whenDecided();
   };
