@@ -1,7 +1,7 @@
 // Packs what `npm run prepack` made, and checks that the tarball holds all that package.json promises. `npm pack` by itself
 // says nothing where it runs no scripts, as many a machine is set up, and packs next to nothing then.
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const destination = process.argv[2] ?? ".";
@@ -29,12 +29,25 @@ const missing = [
   ...files.filter((entry) => !names.some((path) => path === entry || path.startsWith(`${entry}/`))),
 ];
 const tarball = join(destination, packed.filename);
-if (missing.length > 0) {
+if (missing.length > 0) refuse(`The package would lack ${missing.join(", ")}.`);
+
+// A build leaves what an earlier one wrote.
+const built = names.filter((path) => path.startsWith("dist-js/"));
+const stale = built.filter((path) => !isSource(path.replace(/^dist-js\/|(\.d\.ts|\.js)$/g, "")));
+if (stale.length > 0)
+  refuse(`The package would have ${stale.join(", ")}, of which there is no source: remove dist-js.`);
+console.log(tarball);
+
+function refuse(why) {
   rmSync(tarball);
-  console.error(`The package would lack ${missing.join(", ")}.`);
+  console.error(why);
   process.exit(1);
 }
-console.log(tarball);
+
+/** Whether this module is among the sources. */
+function isSource(name) {
+  return [".ts", ".tsx"].some((ending) => existsSync(join("src", name + ending)));
+}
 
 /** All paths of an export, whatever the condition. */
 function paths(entry) {

@@ -65,3 +65,8 @@ test("a server can import the inspector, which it has no page for", async () => 
   const { openInspector, WatchInspector } = await import("./inspector.js");
   expect([typeof openInspector, typeof WatchInspector]).toEqual(["function", "function"]);
 });
+
+test("a server can import the fake for tests, which says that it needs a page", async () => {
+  const { fakeContrailSync } = await import("./testing.js");
+  expect(() => fakeContrailSync()).toThrow("needs a page");
+});

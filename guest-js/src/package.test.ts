@@ -42,12 +42,34 @@ test("the packed package has its licences", () => {
   }
 });
 
-test("what lacks a file that it exports is not packed", () => {
-  const empty = join(app, "empty");
-  mkdirSync(empty);
+/** A folder with this manifest, and what packs it. */
+function folder(called: string, more: object = {}): { folder: string; pack: () => string } {
+  const folder = join(app, called);
+  mkdirSync(folder);
   const scripts = { package: `node ${JSON.stringify(join(root, "scripts/package.mjs"))}` };
-  writeFileSync(join(empty, "package.json"), JSON.stringify({ ...manifest, scripts }));
-  const pack = () => execFileSync("npm", ["run", "--silent", "package"], { cwd: empty, env, stdio: "pipe" });
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ ...manifest, ...more, scripts }));
+  const options = { cwd: folder, env, stdio: "pipe", encoding: "utf8" } as const;
+  return { folder, pack: () => execFileSync("npm", ["run", "--silent", "package"], options) };
+}
+
+const isPacked = (folder: string) => existsSync(join(folder, `${name}-${manifest.version}.tgz`));
+
+test("what lacks a file that it exports is not packed", () => {
+  const { folder: empty, pack } = folder("empty");
   expect(pack).toThrow(/The package would lack .*dist-js\/svelte\.svelte\.js.*LICENSE-MIT/);
-  expect(existsSync(join(empty, `${name}-${manifest.version}.tgz`))).toBe(false);
+  expect(isPacked(empty)).toBe(false);
+});
+
+test("what an earlier build has left is not packed", () => {
+  const more = { exports: { ".": "./dist-js/index.js" }, types: "./dist-js/index.d.ts", files: ["dist-js"] };
+  const { folder: stale, pack } = folder("stale", more);
+  for (const path of ["dist-js", "src"]) mkdirSync(join(stale, path));
+  for (const path of ["src/index.ts", "dist-js/index.js", "dist-js/index.d.ts", "dist-js/gone.js"]) {
+    writeFileSync(join(stale, path), "");
+  }
+  expect(pack).toThrow("would have dist-js/gone.js");
+  expect(isPacked(stale)).toBe(false);
+  rmSync(join(stale, "dist-js/gone.js"));
+  pack();
+  expect(isPacked(stale)).toBe(true);
 });

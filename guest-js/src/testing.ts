@@ -57,8 +57,13 @@ const past: number[] = [];
  * ```
  *
  * One fake serves a page at a time: a new one restores the one before.
+ *
+ * @throws Error where there is no page
  */
 export function fakeContrailSync(options: FakeOptions = {}): FakeContrailSync {
+  if (typeof window === "undefined") {
+    throw new Error("fakeContrailSync() needs a page: give the test the environment happy-dom or jsdom");
+  }
   current?.restore();
   return (current = new Fake(options));
 }

@@ -8,11 +8,7 @@ export interface NewRecord<Value = Record<string, unknown>> {
   value: Value;
   /** Its record key; by default a new one, see `nextTid`. */
   rkey?: string | undefined;
-<<<<<<< HEAD
   /** NSID of its collection; by default that of the list's records: as long as there are none it has to be given. */
-=======
-  /** NSID of its collection; by default that of the list's records. Needed where the list has none yet: its URL tells but a short name. */
->>>>>>> 404ad09 (Have the fake for tests refuse, merge, keep and show what Rust does)
   collection?: string | undefined;
   /** The space that will hold it; by default the watch's. */
   space?: string | undefined;
