@@ -98,7 +98,7 @@ export interface FakeList<Value = Record<string, unknown>> {
   mint(): Promise<string>;
 }
 
-/** A write that an app made with `put` or `delete`, and what becomes of it. */
+/** A write that an app made with `put` or `delete`, and what becomes of it. Once it is over, its methods throw. */
 export interface FakeWrite<Value = Record<string, unknown>> {
   /** Its number. */
   readonly id: number;
