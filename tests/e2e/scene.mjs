@@ -13,12 +13,13 @@ import { Window } from "./webdriver.mjs";
 export const TARGET = join(import.meta.dirname, "../../target");
 const CHAT = process.env.E2E_CHAT ?? join(TARGET, "debug/chat");
 export const APPVIEW = process.env.E2E_APPVIEW ?? join(TARGET, "debug/contrail-dev-appview");
-const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(TARGET, "e2e");
+/** Where pictures of failures go. */
+export const ARTIFACTS = process.env.E2E_ARTIFACTS ?? join(TARGET, "e2e");
 
 export const [ALICE, BOB, CAROL] = ["did:plc:alice", "did:plc:bob", "did:plc:carol"];
 /** A failed connect is tried again within 30 s. */
 export const RECONNECT_MS = 40_000;
-const START = Date.now() - 3_600_000;
+const HOUR_MS = 3_600_000;
 
 /** An environment in which an app's files are all in `folder`. */
 export function homes(folder) {
@@ -37,18 +38,25 @@ export class Scene {
   isPublic = false;
   /** What the app has written to stderr since it was opened. */
   log = "";
+  #start;
   /** When each record was written for the first time, as its body says. */
   #times = new Map();
 
-  /** A space with these messages in it, oldest first. The number in an rkey is the minute of the last hour. */
-  static async set(messages, { isPublic = false } = {}) {
+  /** A space with these messages in it, oldest first. The number in an rkey is the minute since `start`, an hour ago. */
+  static async set(messages, { isPublic = false, start = Date.now() - HOUR_MS } = {}) {
     const scene = new Scene();
     scene.isPublic = isPublic;
-    for (const [rkey] of messages) scene.#times.set(rkey, START + 60_000 * Number(rkey.slice(1)));
+    scene.#start = start;
+    scene.date(messages);
     scene.folder = await mkdtemp(join(tmpdir(), "contrail-e2e-"));
     await writeFile(join(scene.folder, "secret"), randomBytes(32));
     await scene.serve(messages);
     return scene;
+  }
+
+  /** These messages are going to be written at the minutes that their rkeys say, not when it happens. */
+  date(messages) {
+    for (const [rkey] of messages) this.#times.set(rkey, this.#start + 60_000 * Number(rkey.slice(1)));
   }
 
   /** An appview with the space and these messages in it, behind the door. */

@@ -195,6 +195,18 @@ export class Window {
     await this.#post(`/element/${await this.#find(selector)}/click`);
   }
 
+  /** Moves the pointer to the upper left corner, where nothing heeds it. */
+  async letGo() {
+    // One that is there already makes nothing of a move to where it is.
+    const moves = [2, 1].map((x) => ({ type: "pointerMove", duration: 0, x, y: 1, origin: "viewport" }));
+    await this.#post("/actions", { actions: [{ type: "pointer", id: "mouse", actions: moves }] });
+  }
+
+  /** Makes the window as large as this, its frame included. */
+  async resize(width, height) {
+    await this.#post("/window/rect", { width, height });
+  }
+
   async #find(selector) {
     const found = await this.#post("/element", { using: "css selector", value: selector });
     return found[ELEMENT];

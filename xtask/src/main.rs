@@ -15,6 +15,7 @@ mod fuzz;
 mod gallery;
 mod keyring;
 mod npm;
+mod pictures;
 mod proc;
 mod release;
 mod setup;
@@ -42,6 +43,8 @@ cargo xtask <command>
        [--for SECONDS]         end by itself
        [--ws worker|do|off]    how the appview serves WebSockets
   gallery                      open the same list in React, Svelte, Vue and Solid on a development appview
+  pictures [--renew] [NAME...] the pictures of the chat in docs/src/pictures, taken anew: one that has changed fails, or is
+                               renewed. Letters are drawn differently on each machine, so this is no part of `test`
   test [--no-e2e]              format, lints, types, every test, the apps in real windows
   fresh-app                    make, build and open a new app outside the repository, as the README says
        [--framework react|vue] only this one
@@ -105,6 +108,7 @@ fn dispatch() -> Result<ExitCode> {
             no_more(&mut args)?;
             gallery::run()?;
         }
+        "pictures" => pictures::run(&pictures_options(&mut args)?)?,
         "test" => return test::run(&test_options(&mut args)?),
         "fresh-app" => fresh::run(&fresh_options(&mut args)?)?,
         "bench" => bench::run(quick(&mut args)?)?,
@@ -181,6 +185,18 @@ fn demo_options(args: &mut lexopt::Parser) -> Result<demo::Options> {
                     _ => bail!("--contrail takes 0.12 or 0.19, not {version:?}"),
                 };
             }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn pictures_options(args: &mut lexopt::Parser) -> Result<pictures::Options> {
+    let mut options = pictures::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("renew") => options.renew = true,
+            Value(name) => options.names.push(name.string()?),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -22,6 +22,11 @@ pub(crate) fn gallery() -> PathBuf {
     crate::root().join("examples/gallery")
 }
 
+/// What drives real windows.
+pub(crate) fn e2e() -> PathBuf {
+    crate::root().join("tests/e2e")
+}
+
 /// An npm command in `dir`.
 pub(crate) fn npm(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
@@ -42,7 +47,8 @@ pub(crate) fn install(examples: &[PathBuf]) -> Result<()> {
     examples.iter().try_for_each(|dir| ci(dir))
 }
 
-fn ci(dir: &Path) -> Result<()> {
+/// Installs what the lock file of one package names, where that has not been done.
+pub(crate) fn ci(dir: &Path) -> Result<()> {
     if current(dir)? {
         return Ok(());
     }
