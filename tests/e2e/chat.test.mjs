@@ -13,7 +13,44 @@ const SEED = [
 ];
 
 let scene;
+/** Where the messages are on the screen, before the server is dead. */
+let tops;
 const step = (promise, run) => stepOf(() => scene, promise, run);
+
+/** How far each message is from the top of the window. */
+function topsNow() {
+  return scene.window.run(() =>
+    [...document.querySelectorAll("[data-testid=message]")].map((it) => it.getBoundingClientRect().top),
+  );
+}
+
+/** Waits until the watch begins to wait for its next attempt, which is at least so many seconds away; when that began. */
+function waitsLong(seconds) {
+  return scene.window.run(async (seconds) => {
+    const { invoke } = globalThis.__TAURI_INTERNALS__;
+    const end = Date.now() + 50_000;
+    for (;;) {
+      const { watches, now } = await invoke("plugin:contrail-sync|inspect_watches", { since: 0 });
+      const last = watches[0].timeline.at(-1);
+      if (last.kind === "waiting" && parseFloat(last.words) >= seconds && now - last.at < 500) return last.at;
+      if (Date.now() > end) throw new Error(`no long wait: ${JSON.stringify(watches[0].timeline)}`);
+      await new Promise(requestAnimationFrame);
+    }
+  }, seconds);
+}
+
+/** When the watch began to connect after a moment. */
+function connectsAfter(moment) {
+  return scene.window.run(async (moment) => {
+    const { invoke } = globalThis.__TAURI_INTERNALS__;
+    for (;;) {
+      const { watches } = await invoke("plugin:contrail-sync|inspect_watches", { since: 0 });
+      const next = watches[0].timeline.find(({ at, kind }) => at >= moment && kind === "connecting");
+      if (next) return next.at;
+      await new Promise(requestAnimationFrame);
+    }
+  }, moment);
+}
 
 describe("the chat in a window", { timeout: 300_000 }, () => {
   let list = SEED;
@@ -75,7 +112,50 @@ describe("the chat in a window", { timeout: 300_000 }, () => {
   });
 
   step("while the server is dead the status says so and the messages stay", async () => {
+    tops = await topsNow();
+    // What screen readers heed is there before it has anything to say.
+    await scene.window.run(() => {
+      const place = document.querySelector(".list > [role=status]");
+      globalThis.banner = { place };
+      new MutationObserver(() => {
+        const banner = place.querySelector("[data-testid=offline]");
+        if (banner) globalThis.banner.visibility ??= getComputedStyle(banner).visibility;
+      }).observe(place, { childList: true });
+    });
     await scene.unplug();
+    await scene.shows("reconnecting", list);
+  });
+
+  step(
+    "a banner over the list says so in plain words, but not of a moment, and moves no message",
+    async () => {
+      const words = await scene.text("offline");
+      assert.match(words, /No connection to the server/);
+      assert.match(words, /The messages are as they were last known here/);
+      assert.doesNotMatch(words, /waits? to be sent/);
+      await scene.window.still();
+      const seen = await scene.window.run(() => {
+        const banner = document.querySelector("[data-testid=offline]");
+        return {
+          before: globalThis.banner.visibility,
+          now: getComputedStyle(banner).visibility,
+          delay: getComputedStyle(banner).animationDelay,
+          same: banner.parentElement === globalThis.banner.place,
+        };
+      });
+      assert.deepEqual(seen, { before: "hidden", now: "visible", delay: "1s", same: true });
+      assert.deepEqual(await topsNow(), tops);
+    },
+  );
+
+  step("a button in it tries at once, and the banner stays where that fails", async () => {
+    const began = await waitsLong(2);
+    await scene.click("try-now");
+    assert.ok((await connectsAfter(began)) - began < 1_900, "it waited for the next attempt");
+    await scene.window.until(
+      "the button can be pressed again",
+      () => document.querySelector("[data-testid=try-now]")?.textContent.trim() === "Try now",
+    );
     await scene.shows("reconnecting", list);
   });
 
@@ -83,6 +163,10 @@ describe("the chat in a window", { timeout: 300_000 }, () => {
     list = list.filter(([rkey]) => rkey !== "m4");
     await scene.serve(list);
     await scene.shows("live", list, RECONNECT_MS);
+  });
+
+  step("the banner is gone then", async () => {
+    assert.equal(await scene.window.run(() => document.querySelector("[data-testid=offline]")), null);
   });
 
   step("a reload shows the same list, and leaves no connection behind", async () => {

@@ -38,6 +38,8 @@ export class Scene {
   isPublic = false;
   /** What the app has written to stderr since it was opened. */
   log = "";
+  /** The URIs of further rooms. */
+  rooms = [];
   #start;
   /** When each record was written for the first time, as its body says. */
   #times = new Map();
@@ -72,6 +74,16 @@ export class Scene {
     await this.door.open(next.port);
   }
 
+  /** Another room beside the space, with these messages in it; its URI. For the next time that the chat is opened. */
+  async addRoom(key, messages) {
+    const { uri } = await this.appview.control("space", { key, owner: ALICE });
+    for (const did of [BOB, CAROL]) await this.appview.control("addMember", { spaceUri: uri, did });
+    this.date(messages);
+    for (const [rkey, did, text, reply] of messages) await this.put(rkey, did, text, reply, uri);
+    this.rooms.push(uri);
+    return uri;
+  }
+
   /** The appview ends, and whoever tries to reach it is refused. */
   async unplug() {
     await this.appview.stop("SIGKILL");
@@ -83,7 +95,7 @@ export class Scene {
     const env = {
       ...more,
       CHAT_APPVIEW: this.door.url,
-      CHAT_SPACE: this.space ?? "public",
+      CHAT_SPACE: [this.space ?? "public", ...this.rooms].join(),
       CHAT_PEOPLE: [ALICE, BOB, CAROL].join(),
     };
     const vars = { ...env, ...homes(this.folder), CHAT_DID: did ?? "" };
@@ -99,11 +111,11 @@ export class Scene {
     await rm(this.folder, { recursive: true });
   }
 
-  /** Writes a message, or writes it anew; `reply` is the message that it answers. */
-  put(rkey, did, text, reply) {
+  /** Writes a message, or writes it anew; `reply` is the message that it answers, `space` the room if not the first one. */
+  put(rkey, did, text, reply, space) {
     const body = { $type: "com.example.chat.message", text };
     if (reply) body.reply = { uri: uri(...reply) };
-    return this.#record("message", did, rkey, body);
+    return this.#record("message", did, rkey, body, space);
   }
 
   /** `did` reacts to a message. */
@@ -112,7 +124,7 @@ export class Scene {
     return this.#record("reaction", did, `${message[0]}-${emoji.codePointAt(0)}`, body);
   }
 
-  #record(collection, did, rkey, body) {
+  #record(collection, did, rkey, body, spaceUri = this.space) {
     const createdAt = this.#times.get(rkey) ?? Date.now();
     this.#times.set(rkey, createdAt);
     const record = { ...body, createdAt: new Date(createdAt).toISOString() };
@@ -120,11 +132,20 @@ export class Scene {
     const cid = this.isPublic
       ? `bafyrei${createHash("sha256").update(JSON.stringify(record)).digest("hex")}`
       : undefined;
-    return this.appview.control("put", { spaceUri: this.space, collection, did, rkey, record, cid });
+    return this.appview.control("put", { spaceUri, collection, did, rkey, record, cid });
   }
 
   remove(rkey, did) {
     return this.appview.control("delete", { spaceUri: this.space, collection: "message", did, rkey });
+  }
+
+  /** Goes to the room of this name in the window. */
+  async go(name) {
+    const find = (name) =>
+      [...document.querySelectorAll("[data-testid=to-room]")].findIndex((it) => it.innerText.trim() === name);
+    const index = await this.window.run(find, name);
+    assert.notEqual(index, -1, `there is no room ${name}`);
+    await this.window.click(`li:nth-child(${index + 1}) > [data-testid=to-room]`);
   }
 
   /** Clicks what has this test id. */

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::appview::Appview;
 use crate::proc::Background;
-use crate::talk::{ALICE, MEMBERS, Talk};
+use crate::talk::{ALICE, HIKE, KITCHEN, MEMBERS, Talk};
 use crate::{build, display, keyring, npm, setup};
 
 /// How the demo runs.
@@ -49,10 +49,15 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
         args.extend(["--contrail", "0.19"]);
     }
     let appview = Appview::start(&programs.appview, &args)?;
-    let mut talk = match options.lists {
-        true => Talk::begin_in_public(&appview)?,
-        false => Talk::begin(&appview)?,
+    // In public there is but one room.
+    let mut talks = match options.lists {
+        true => vec![Talk::begin_in_public(&appview, &HIKE)?],
+        false => vec![
+            Talk::begin(&appview, &HIKE)?,
+            Talk::begin(&appview, &KITCHEN)?,
+        ],
     };
+    let rooms = talks.iter().map(Talk::room).collect::<Vec<_>>().join(",");
     let display = own_display(options)
         .then(display::Virtual::start)
         .transpose()?;
@@ -62,7 +67,7 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
     };
     command
         .env("CHAT_APPVIEW", &appview.url)
-        .env("CHAT_SPACE", talk.room())
+        .env("CHAT_SPACE", &rooms)
         .env("CHAT_PEOPLE", MEMBERS.join(","))
         .env("CHAT_DID", ALICE);
     let (command, _home) = match &display {
@@ -75,8 +80,12 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
         None => (command, None),
     };
     let window = Background::spawn("the chat", command)?;
-    eprintln!("appview: {}\nroom:    {}", appview.url, talk.room());
-    follow("the chat", window, options, || talk.go_on())
+    eprintln!("appview: {}\nrooms:   {rooms}", appview.url);
+    follow("the chat", window, options, || {
+        // Most is said in the first one.
+        let which = if fastrand::u8(0..4) > 0 { 0 } else { talks.len() - 1 };
+        talks[which].go_on()
+    })
 }
 
 /// A picture must not depend on what else is on the screen.

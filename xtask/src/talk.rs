@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::appview::Appview;
 
 mod lines;
-use lines::{EMOJI, LATER, OPENING};
+use lines::EMOJI;
+pub(crate) use lines::{HIKE, KITCHEN, Script};
 
 pub(crate) const ALICE: &str = "did:plc:alice";
 pub(crate) const MEMBERS: [&str; 4] = [ALICE, "did:plc:bob", "did:plc:carol", "did:plc:dave"];
@@ -34,6 +35,7 @@ impl Message {
 /// A conversation in one space, or in public.
 pub(crate) struct Talk<'a> {
     appview: &'a Appview,
+    script: &'static Script,
     /// The space; none in public.
     space: Option<String>,
     recent: Vec<Message>,
@@ -42,25 +44,30 @@ pub(crate) struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     /// Creates a space with what was said in it so far.
-    pub(crate) fn begin(appview: &'a Appview) -> Result<Self> {
-        let space = appview.space("weekend-hike", ALICE, &MEMBERS)?;
-        Self::begin_in(appview, Some(space))
+    pub(crate) fn begin(appview: &'a Appview, script: &'static Script) -> Result<Self> {
+        let space = appview.space(script.key, ALICE, &MEMBERS)?;
+        Self::begin_in(appview, script, Some(space))
     }
 
     /// The same for all to see, on an appview that knows no spaces.
-    pub(crate) fn begin_in_public(appview: &'a Appview) -> Result<Self> {
-        Self::begin_in(appview, None)
+    pub(crate) fn begin_in_public(appview: &'a Appview, script: &'static Script) -> Result<Self> {
+        Self::begin_in(appview, script, None)
     }
 
-    fn begin_in(appview: &'a Appview, space: Option<String>) -> Result<Self> {
+    fn begin_in(
+        appview: &'a Appview,
+        script: &'static Script,
+        space: Option<String>,
+    ) -> Result<Self> {
         let mut talk = Self {
             appview,
+            script,
             space,
             recent: Vec::new(),
             next: 0,
         };
         let now = SystemTime::now();
-        for line in OPENING {
+        for line in script.opening {
             let at = now - Duration::from_secs(line.minutes_ago * 60 + fastrand::u64(0..50));
             let reply = line.reply_to.and_then(|back| {
                 let index = talk.recent.len().checked_sub(back)?;
@@ -104,7 +111,8 @@ impl<'a> Talk<'a> {
                 Ok(())
             }
             _ => {
-                let (who, text) = LATER[self.next % LATER.len()];
+                let later = self.script.later;
+                let (who, text) = later[self.next % later.len()];
                 self.next += 1;
                 let answers = fastrand::u32(0..100) < 15;
                 let reply = self.recent.last().filter(|_| answers).map(Message::uri);
@@ -209,19 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn the_opening_runs_forward_in_time_and_answers_only_what_was_said() {
-        for (index, line) in OPENING.iter().enumerate() {
-            assert!(
-                line.reply_to.is_none_or(|back| (1..=index).contains(&back)),
-                "{}",
-                line.text
-            );
-            assert!(
-                index == 0 || OPENING[index - 1].minutes_ago > line.minutes_ago,
-                "{}",
-                line.text
-            );
+    fn an_opening_runs_forward_in_time_and_answers_only_what_was_said() {
+        for Script { opening, .. } in [&HIKE, &KITCHEN] {
+            for (index, line) in opening.iter().enumerate() {
+                assert!(
+                    line.reply_to.is_none_or(|back| (1..=index).contains(&back)),
+                    "{}",
+                    line.text
+                );
+                assert!(
+                    index == 0 || opening[index - 1].minutes_ago > line.minutes_ago,
+                    "{}",
+                    line.text
+                );
+            }
         }
-        assert!((20..=30).contains(&OPENING.len()));
+        assert!((20..=30).contains(&HIKE.opening.len()));
     }
 }

@@ -1,4 +1,46 @@
-//! The words of the demo: a few people plan a hike.
+//! The words of the demo: a few people plan a hike, and in another room what they are going to eat.
+
+/// A conversation.
+pub(crate) struct Script {
+    /// The key of its space.
+    pub key: &'static str,
+    pub(super) opening: &'static [Line],
+    /// What is said later, by whom, over and over.
+    pub(super) later: &'static [(usize, &'static str)],
+}
+
+pub(crate) static HIKE: Script = Script {
+    key: "weekend-hike",
+    opening: OPENING,
+    later: LATER,
+};
+
+pub(crate) static KITCHEN: Script = Script {
+    key: "hut-kitchen",
+    opening: &[
+        line(
+            C,
+            170,
+            "New room, so that the soup does not get lost among the trains",
+        ),
+        line(A, 168, "Soup for five: lentils, two onions, a carrot each").reactions(&[(B, "❤️")]),
+        line(D, 140, "The hut has salt and pepper, nothing else").reply(1),
+        line(B, 96, "I bring bread. Sourdough or the dark one?"),
+        line(C, 94, "Yes")
+            .reply(1)
+            .reactions(&[(A, "😂"), (D, "😂")]),
+        line(A, 40, "Who does the dishes?").reactions(&[(B, "👀"), (C, "👀")]),
+        line(D, 21, "Whoever asks. That is the rule up there").reply(1),
+    ],
+    later: &[
+        (B, "Both loaves are in the oven"),
+        (A, "Then I leave out the crackers"),
+        (C, "Please do not, they are for the train"),
+        (D, "I found the ladle!"),
+        (B, "Is anybody allergic to walnuts?"),
+        (A, "Not that I know of. My sister-in-law to celery"),
+    ],
+};
 
 /// One message that was there before the demo began.
 pub(super) struct Line {
@@ -41,7 +83,7 @@ const B: usize = 1;
 const C: usize = 2;
 const D: usize = 3;
 
-pub(super) const OPENING: &[Line] = &[
+const OPENING: &[Line] = &[
     line(
         A,
         190,
@@ -135,7 +177,7 @@ pub(super) const OPENING: &[Line] = &[
     .reply(1),
 ];
 
-pub(super) const LATER: &[(usize, &str)] = &[
+const LATER: &[(usize, &str)] = &[
     (B, "Fine, no rope. More room for snacks"),
     (C, "Snacks are the real safety equipment"),
     (A, "I am making those oat bars again"),

@@ -1,4 +1,4 @@
-use std::{env, num::ParseIntError, str::FromStr};
+use std::{collections::HashSet, env, hash::Hash, num::ParseIntError, str::FromStr};
 
 use serde::Serialize;
 use tauri::{State, Url};
@@ -9,14 +9,15 @@ const PEOPLE: &str = "did:plc:alice,did:plc:bob,did:plc:carol,did:plc:dave";
 /// More windows than this nobody needs.
 const MAX_WINDOWS: u8 = 4;
 
-/// Who can use this chat, where it lives and which space it shows.
+/// Who can use this chat, where it lives and which rooms it has.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChatConfig {
     /// `CHAT_APPVIEW`: the appview's base URL.
     pub appview: Url,
-    /// `CHAT_SPACE`: the space's `ats://` URI, or `public`: what everybody on the appview writes for all to see.
-    pub room: Option<Room>,
+    /// `CHAT_SPACE`, separated by commas: the `ats://` URIs of spaces, or `public`, which is what everybody on the appview
+    /// writes for all to see. The first one is shown at first.
+    pub rooms: Vec<Room>,
     /// `CHAT_PEOPLE`, separated by commas: who can sign in.
     pub people: Vec<String>,
     /// `CHAT_DID`: who is signed in at once.
@@ -27,13 +28,13 @@ pub(crate) struct ChatConfig {
     /// `CHAT_POLL_MS`: how often to look for news where there are lists only, in milliseconds.
     #[serde(skip)]
     pub poll_ms: Option<u64>,
-    /// `CHAT_WINDOWS`: how many windows show the room; one by default, four at most.
+    /// `CHAT_WINDOWS`: how many windows there are; one by default, four at most.
     #[serde(skip)]
     pub windows: u8,
 }
 
 /// Where the messages are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub(crate) enum Room {
     /// Records for all to see, which today's appviews list.
@@ -47,10 +48,12 @@ pub(crate) enum Room {
 }
 
 impl Room {
-    fn of(text: String) -> Self {
+    fn of(text: &str) -> Self {
         match text.trim() {
             "public" => Self::Public,
-            _ => Self::Space { space_uri: text },
+            uri => Self::Space {
+                space_uri: uri.to_owned(),
+            },
         }
     }
 }
@@ -65,18 +68,17 @@ impl ChatConfig {
         let var = |name: &str| var(name).filter(|value| !value.trim().is_empty());
         let appview = var("CHAT_APPVIEW").unwrap_or_else(|| "http://127.0.0.1:8788".into());
         let listed = var("CHAT_PEOPLE").unwrap_or_else(|| PEOPLE.into());
+        let spaces = var("CHAT_SPACE").unwrap_or_default();
         let signed_in = var("CHAT_DID").map(|it| did("CHAT_DID", &it)).transpose()?;
         let mut people: Vec<String> = Vec::new();
-        for person in listed.split(',').filter(|it| !it.trim().is_empty()) {
+        for person in parts(&listed) {
             people.push(did("CHAT_PEOPLE", person)?);
         }
         people.extend(signed_in.clone());
-        let mut seen = std::collections::HashSet::new();
-        people.retain(|person| seen.insert(person.clone()));
         Ok(Self {
             appview: Url::parse(&appview).map_err(|error| format!("CHAT_APPVIEW: {error}"))?,
-            room: var("CHAT_SPACE").map(Room::of),
-            people,
+            rooms: distinct(parts(&spaces).map(Room::of)),
+            people: distinct(people),
             did: signed_in,
             ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", var)?,
             poll_ms: number("CHAT_POLL_MS", var)?,
@@ -85,6 +87,18 @@ impl ChatConfig {
                 .clamp(1, MAX_WINDOWS),
         })
     }
+}
+
+/// What stands between commas.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(|it| !it.trim().is_empty())
+}
+
+/// Each of them once, in their order.
+fn distinct<T: Clone + Eq + Hash>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    let all = all.into_iter();
+    all.filter(|it| seen.insert(it.clone())).collect()
 }
 
 fn number<T: FromStr<Err = ParseIntError>>(
@@ -158,12 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn the_room_is_a_space_or_public() {
-        let room = |value| read(&[("CHAT_SPACE", value)]).unwrap().room;
-        assert_eq!(room(""), None);
-        assert_eq!(room("public"), Some(Room::Public));
-        let space_uri = "ats://did:plc:alice/com.example.space/hike".to_owned();
-        assert_eq!(room(&space_uri), Some(Room::Space { space_uri }));
+    fn a_room_is_a_space_or_public_and_there_may_be_several_each_of_them_once() {
+        let rooms = |value| read(&[("CHAT_SPACE", value)]).unwrap().rooms;
+        let space = |key: &str| {
+            let space_uri = format!("ats://did:plc:alice/com.example.space/{key}");
+            Room::Space { space_uri }
+        };
+        let uri = "ats://did:plc:alice/com.example.space";
+        assert_eq!(rooms(""), []);
+        assert_eq!(rooms("public"), [Room::Public]);
+        assert_eq!(rooms(&format!("{uri}/hike")), [space("hike")]);
+        let several = format!("{uri}/hike, public,,{uri}/hut,{uri}/hike");
+        assert_eq!(rooms(&several), [space("hike"), Room::Public, space("hut")]);
     }
 
     #[test]

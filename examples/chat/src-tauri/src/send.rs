@@ -14,7 +14,7 @@ use tauri_plugin_contrail_sync::{
 };
 use tracing::warn;
 
-use crate::config::{ChatConfig, Room};
+use crate::config::ChatConfig;
 use crate::control::{Appview, AppviewError};
 
 /// The names of the appview's own routes begin with it.
@@ -50,11 +50,11 @@ pub(crate) struct Pds {
 impl Pds {
     pub(crate) fn new(appview: Appview, config: &ChatConfig) -> Self {
         let url = config.appview.clone();
-        let xrpc = XrpcSender::new(url.clone()).bearer_of(session_of);
-        let xrpc = match config.room {
-            Some(Room::Public) => xrpc.notify(url, NAMESPACE),
-            _ => xrpc.spaces(url, NAMESPACE),
-        };
+        // What is public goes to the PDS, of which the appview is told; what is in a space goes to the appview.
+        let xrpc = XrpcSender::new(url.clone())
+            .bearer_of(session_of)
+            .notify(url.clone(), NAMESPACE)
+            .spaces(url, NAMESPACE);
         Self {
             appview,
             xrpc,

@@ -55,9 +55,9 @@ impl Chat {
         server.put(message).unwrap();
         let config = ChatConfig {
             appview: server.url().parse().unwrap(),
-            room: Some(Room::Space {
+            rooms: vec![Room::Space {
                 space_uri: space.clone(),
-            }),
+            }],
             people: vec![ALICE.into(), BOB.into()],
             did: None,
             ticket_ttl_ms: None,

@@ -29,7 +29,8 @@ export type Room = { kind: "public" } | { kind: "space"; spaceUri: string };
 /** What the app was started with. */
 export interface ChatConfig {
   appview: string;
-  room: Room | null;
+  /** The first one is shown at first. */
+  rooms: Room[];
   /** The dids of those who can sign in. */
   people: string[];
   /** Who is signed in at once. */

@@ -32,6 +32,11 @@ export function roomName(room: Room): string {
   return room.kind === "public" ? "Public room" : spaceName(room.spaceUri);
 }
 
+/** What tells a room from all others. */
+export function roomKey(room: Room): string {
+  return room.kind === "public" ? "public" : room.spaceUri;
+}
+
 function titled(slug: string): string {
   const words = slug.replaceAll(/[-_.]+/g, " ").trim() || slug;
   return words.charAt(0).toUpperCase() + words.slice(1);

@@ -12,7 +12,7 @@ import { edited, hasNews, newMessage, waiting } from "./writes.js";
 /** One person signed in to one room: their store over the chosen transport, and what it shows. */
 export class Watching {
   readonly me: Person;
-  readonly #room: Room;
+  readonly room: Room;
   #store!: WatchStore<MessageBody>;
   readonly #endWrites: () => void;
   #writes: readonly PendingWrite[] = [];
@@ -25,7 +25,7 @@ export class Watching {
   waiting = $state(0);
 
   constructor(room: Room, did: string, transport: Transport) {
-    this.#room = room;
+    this.room = room;
     this.me = person(did);
     this.reach(transport);
     this.#endWrites = watchWrites({ account: did }, (writes) => this.#heed(writes));
@@ -35,7 +35,7 @@ export class Watching {
   reach(transport: Transport): void {
     this.#store?.destroy();
     this.transport = transport;
-    const store = watchMessages(this.#room, this.me.did, transport);
+    const store = watchMessages(this.room, this.me.did, transport);
     this.#store = store;
     store.subscribe((next) => {
       this.member ||= next.status === "live";
@@ -47,6 +47,11 @@ export class Watching {
   /** Tries once more after the watch was closed. */
   again(): void {
     this.#store.start();
+  }
+
+  /** Tries now, not when the wait is over; resolves once it is known what came of it, which the snapshot says. */
+  async hurry(): Promise<void> {
+    await this.#store.refresh().catch(() => {});
   }
 
   /** Loads some older messages. Rejects with a `WatchError`. */
@@ -97,6 +102,6 @@ export class Watching {
     this.#writes = writes;
     this.waiting = waiting(writes);
     // A stream tells of it by itself. If the list is not to be had now, it will be later.
-    if (isNew && this.#room.kind === "public") this.#store.refresh().catch(() => {});
+    if (isNew && this.room.kind === "public") this.#store.refresh().catch(() => {});
   }
 }
