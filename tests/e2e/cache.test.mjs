@@ -1,13 +1,8 @@
 // The first paint: what the chat shows of its last run while no server answers.
 // CONTRAIL_TEST_KEYRING says whether there is a keyring: 1 or 0.
-// With E2E_SCREENSHOTS=1 the picture of it goes to docs/src/pictures/cached.png.
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe } from "node:test";
 import { ALICE, BOB, CAROL, RECONNECT_MS, Scene, step as stepOf } from "./scene.mjs";
-
-const PICTURE = join(import.meta.dirname, "../../docs/src/pictures/cached.png");
 
 let list = [
   ["m1", BOB, "The hut keeper says the upper spring is dry this year"],
@@ -69,9 +64,6 @@ describe("the first paint", { timeout: 300_000 }, () => {
       await scene.window.quit();
       await startUnplugged();
       await scene.shows("reconnecting", list);
-      await scene.window.still();
-      const picture = await scene.window.screenshot();
-      if (process.env.E2E_SCREENSHOTS === "1") await writeFile(PICTURE, picture);
     },
   );
 

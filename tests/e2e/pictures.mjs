@@ -64,6 +64,8 @@ if (names.length === 0) {
 }
 if (problems.length > 0) {
   console.error(`\n${problems.join("\n")}`);
-  console.error(`\nThe new pictures are in ${CHANGED}. If they are as they should be: cargo xtask pictures --renew`);
+  console.error(
+    `\nThe new pictures are in ${CHANGED}. If they are as they should be: cargo xtask pictures --renew`,
+  );
   process.exitCode = 1;
 }

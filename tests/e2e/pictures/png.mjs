@@ -26,8 +26,7 @@ export function beside(pictures, ground, gap = 16) {
 
 /** A PNG file of a picture without transparency. What lies within `boxes` has no say in the choice of colours. */
 export function encode({ width, height, data }, boxes = []) {
-  const inside = (x, y) =>
-    boxes.some((it) => x >= it.left && x < it.right && y >= it.top && y < it.bottom);
+  const inside = (x, y) => boxes.some((it) => x >= it.left && x < it.right && y >= it.top && y < it.bottom);
   const counts = new Map();
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {

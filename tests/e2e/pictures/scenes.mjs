@@ -11,7 +11,7 @@ const TALK = [
 ];
 TALK.push(["m-1294", CAROL, "Ridge! We did the lake in spring", TALK[1]]);
 TALK.push(["m2", ALICE, "Ridge it is. Train at 7:42 from platform 3, we would be at the hut by noon"]);
-TALK.push(["m4", BOB, "7:42 on a Saturday… (edited: fine, I sleep on the train)", TALK[3]]);
+TALK.push(["m4", BOB, "7:42 on a Saturday… Well, I sleep on the train (edited)", TALK[3]]);
 TALK.push(["m20", CAROL, "I bring the big stove and two gas cartridges. Who has a pot?"]);
 TALK.push(["m21", CAROL, "And the map 🗺️"]);
 TALK.push(["m24", ALICE, "I do. And coffee.", TALK[5]]);
@@ -25,6 +25,15 @@ const REACTIONS = [
   [7, BOB, "❤️"],
   [7, CAROL, "❤️"],
 ];
+
+/** What is said in another room. */
+const KITCHEN = [
+  ["m8", CAROL, "New room, so that the soup does not get lost among the trains"],
+  ["m9", ALICE, "Lentils, two onions, a carrot each"],
+  ["m15", BOB, "The hut has salt and pepper, nothing else"],
+];
+KITCHEN.push(["m16", BOB, "I bring bread. Sourdough or the dark one?"]);
+KITCHEN.push(["m19", CAROL, "Yes", KITCHEN[3]]);
 
 /** A shorter one. */
 const SHORT = [
@@ -65,7 +74,19 @@ export const SCENES = {
   chat: (scheme) =>
     on(scheme, TALK, {}, async (stage) => {
       await react(stage.scene);
+      await stage.scene.addRoom("hut-kitchen", KITCHEN);
       await open(stage, ALICE, TALK);
+      return stage.picture();
+    }),
+
+  rooms: (scheme) =>
+    on(scheme, TALK, {}, async (stage) => {
+      const { scene } = stage;
+      await scene.addRoom("hut-kitchen", KITCHEN);
+      await scene.addRoom("photos", []);
+      await open(stage, BOB, TALK);
+      await scene.go("Hut kitchen");
+      await scene.shows("live", plain(KITCHEN));
       return stage.picture();
     }),
 
@@ -105,7 +126,7 @@ export const SCENES = {
       const { scene } = stage;
       // Lists are looked at seldom enough for a change that this window does not know of.
       await open(stage, ALICE, SHORT, { CHAT_POLL_MS: "3600000" });
-      await scene.put("m25", ALICE, "Carol does: she passes the station");
+      await scene.put("m25", ALICE, "Carol does");
       await scene.edit("m25", "I do, on Friday");
       await scene.text("theirs");
       return stage.picture();
@@ -113,6 +134,7 @@ export const SCENES = {
 
   kicked: (scheme) =>
     on(scheme, SHORT, {}, async (stage) => {
+      await stage.scene.addRoom("hut-kitchen", KITCHEN);
       await open(stage, BOB, SHORT);
       await stage.scene.appview.control("kick", { spaceUri: stage.scene.space, did: BOB });
       await stage.scene.text("access-lost");

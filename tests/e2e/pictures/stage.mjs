@@ -77,16 +77,20 @@ function stopClock(now) {
   };
 }
 
-/** In the page: nothing moves, blinks, fades or has the focus. */
+/** In the page: nothing moves, blinks, fades or has the focus any more. */
 function freeze() {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`*, *::before, *::after {
-      animation: none !important; transition: none !important; caret-color: transparent !important; }
-    ::-webkit-scrollbar { display: none !important; }`);
+    animation: none !important; transition: none !important; caret-color: transparent !important; }`);
   const inspector = document.querySelector("watch-inspector")?.shadowRoot;
   for (const root of [document, inspector]) {
-    root?.activeElement?.blur();
-    root?.adoptedStyleSheets.push(sheet);
+    if (!root) continue;
+    root.activeElement?.blur();
+    root.adoptedStyleSheets.push(sheet);
+    // Scrollbars fade some time after they were used.
+    for (const element of root.querySelectorAll("*")) {
+      if (getComputedStyle(element).overflowY === "auto") element.style.overflow = "hidden";
+    }
   }
 }
 
