@@ -83,7 +83,11 @@ pub(crate) fn show(options: &Options, programs: &build::Programs) -> Result<()> 
     eprintln!("appview: {}\nrooms:   {rooms}", appview.url);
     follow("the chat", window, options, || {
         // Most is said in the first one.
-        let which = if fastrand::u8(0..4) > 0 { 0 } else { talks.len() - 1 };
+        let which = if fastrand::u8(0..4) > 0 {
+            0
+        } else {
+            talks.len() - 1
+        };
         talks[which].go_on()
     })
 }
