@@ -1,7 +1,7 @@
 // node pictures.mjs [--renew] [NAME...]: takes the pictures of docs/src/pictures anew, all of them or these, in light and
 // dark, and compares them. One that is not as it was fails, and is left in E2E_ARTIFACTS/pictures beside one that shows
 // where; with --renew it takes the place of the old one. Takes the programs as the tests do.
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { difference } from "./pictures/compare.mjs";
 import { encode } from "./pictures/png.mjs";
@@ -44,6 +44,8 @@ async function check(name, scheme) {
   return `${it} has changed: ${changed.count} pixels`;
 }
 
+// What was left there the last time says nothing any more.
+await rm(CHANGED, { recursive: true, force: true });
 await mkdir(CHANGED, { recursive: true });
 const problems = [];
 for (const name of names.length > 0 ? names : Object.keys(SCENES)) {

@@ -2,8 +2,8 @@
 import pixelmatch from "pixelmatch";
 import { blank, decode, encode } from "./png.mjs";
 
-/** How much a pixel may differ, from 0 to 1: less than an eye tells. Smoothed edges are let be. */
-const THRESHOLD = 0.04;
+/** How much a pixel may differ, from 0 to 1: two or three of the 256 steps of a grey. Smoothed edges are let be. */
+const THRESHOLD = 0.01;
 /** So many pixels may. */
 const TOLERATED = 8;
 

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_room_is_a_space_or_public_and_there_may_be_several_each_of_them_once() {
-        let rooms = |value| read(&[("CHAT_SPACE", value)]).unwrap().rooms;
+        let rooms = |value: &str| read(&[("CHAT_SPACE", value)]).unwrap().rooms;
         let space = |key: &str| {
             let space_uri = format!("ats://did:plc:alice/com.example.space/{key}");
             Room::Space { space_uri }

@@ -54,7 +54,7 @@ fn windowless() -> (App<MockRuntime>, Server, OpenSpace) {
     }
     let config = ChatConfig {
         appview: server.url().parse().unwrap(),
-        room: None,
+        rooms: Vec::new(),
         poll_ms: None,
         windows: 1,
         people: vec![ALICE.into()],
