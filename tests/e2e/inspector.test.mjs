@@ -138,9 +138,7 @@ for (const scheme of ["light", "dark"]) {
       await scene.window.run(() =>
         globalThis.__TAURI_INTERNALS__.invoke("plugin:contrail-sync|wake_watches"),
       );
-      await until("the button is to go online", (root) =>
-        root.querySelector("[data-deed=offline][aria-pressed=true]"),
-      );
+      await until("the button is to go online", (root) => root.querySelector("[data-deed=offline][data-on]"));
       await stands("reconnecting");
       await press("offline");
       await stands("live", RECONNECT_MS);
