@@ -28,6 +28,8 @@ export WINEPREFIX WINEDEBUG=${WINEDEBUG:--all} WINEDLLOVERRIDES="mscoree,mshtml=
 WINEPREFIX=$(mktemp -d "${TMPDIR:-/tmp}/contrail-wine-XXXXXX")
 trap 'wineserver -k || true; wineserver -w || true; rm -rf "$WINEPREFIX"' EXIT
 unset DISPLAY WAYLAND_DISPLAY
+# One server for all tests: a new one may begin while the old one still ends, and then a test has none.
+wineserver -p
 "$wine" wineboot --init
 system=$WINEPREFIX/drive_c/windows/system32
 if [ ! -e "$system/bcryptprimitives.dll" ]; then
