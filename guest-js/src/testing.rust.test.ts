@@ -1,25 +1,21 @@
 // The fake says no where Rust does, and shows what Rust shows: else an app's test would pass, and the app fail.
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  cacheInfo,
-  clearCache,
-  createWatchStore,
-  pendingWrites,
-  setSecret,
-  type WatchStore,
-  type WatchStoreOptions,
-} from "./index.js";
+import { cacheInfo, clearCache, setSecret } from "./index.js";
 import { fakeContrailSync, type FakeContrailSync, type FakeList } from "./testing.js";
-
-const alice = "did:plc:alice";
-const bob = "did:plc:bob";
-const url = `/xrpc/com.example.message.listRecords?actor=${alice}`;
-
-interface Message {
-  text: string;
-  room?: string;
-}
+import {
+  alice,
+  bob,
+  type Message,
+  type Options,
+  put,
+  record,
+  started,
+  states,
+  texts,
+  url,
+  writing,
+} from "./testing/messages.js";
 
 let appview: FakeContrailSync;
 let list: FakeList<Message>;
@@ -28,25 +24,6 @@ beforeEach(() => {
   list = appview.watch<Message>(url);
 });
 afterEach(() => appview.restore());
-
-const record = (rkey: string, text = rkey) => ({ rkey, value: { text } });
-const texts = ({ records }: Pick<WatchStore<Message>, "records">) => records.map(({ value }) => value.text);
-
-type Options = Partial<WatchStoreOptions<Message>>;
-
-function started(options: Options = {}): WatchStore<Message> {
-  const store = createWatchStore<Message>({ url, logger: {}, ...options });
-  store.start();
-  return store;
-}
-
-/** A store that may write, by a sender of which the test says what it does. */
-const writing = (options: Options = {}) => started({ account: alice, sender: { sender: "pds" }, ...options });
-
-const put = (store: WatchStore<Message>, rkey: string, text: string) =>
-  store.put({ did: alice, rkey, value: { text } });
-
-const states = async () => (await pendingWrites()).map(({ id, state }) => `${id} ${state}`);
 
 describe("options that Rust refuses", () => {
   interface Wrong {

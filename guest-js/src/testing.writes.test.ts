@@ -1,23 +1,19 @@
 // Writes in the fake go as in Rust: what is merged, who sends it, what shows of it, and when it is over.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  clearTickets,
-  createWatchStore,
-  discardWrites,
-  pendingWrites,
-  type WatchStore,
-  type WatchStoreOptions,
-} from "./index.js";
+import { clearTickets, discardWrites } from "./index.js";
 import { fakeContrailSync, type FakeContrailSync, type FakeList } from "./testing.js";
-
-const alice = "did:plc:alice";
-const bob = "did:plc:bob";
-const url = `/xrpc/com.example.message.listRecords?actor=${alice}`;
-
-interface Message {
-  text: string;
-  room?: string;
-}
+import {
+  alice,
+  bob,
+  type Message,
+  put,
+  record,
+  started,
+  states,
+  texts,
+  url,
+  writing,
+} from "./testing/messages.js";
 
 let appview: FakeContrailSync;
 let list: FakeList<Message>;
@@ -26,25 +22,6 @@ beforeEach(() => {
   list = appview.watch<Message>(url);
 });
 afterEach(() => appview.restore());
-
-const record = (rkey: string, text = rkey) => ({ rkey, value: { text } });
-const texts = ({ records }: Pick<WatchStore<Message>, "records">) => records.map(({ value }) => value.text);
-
-type Options = Partial<WatchStoreOptions<Message>>;
-
-function started(options: Options = {}): WatchStore<Message> {
-  const store = createWatchStore<Message>({ url, logger: {}, ...options });
-  store.start();
-  return store;
-}
-
-/** A store that may write, by a sender of which the test says what it does. */
-const writing = (options: Options = {}) => started({ account: alice, sender: { sender: "pds" }, ...options });
-
-const put = (store: WatchStore<Message>, rkey: string, text: string) =>
-  store.put({ did: alice, rkey, value: { text } });
-
-const states = async () => (await pendingWrites()).map(({ id, state }) => `${id} ${state}`);
 
 describe("a write that waits", () => {
   test("and was not tried is changed in its place, also into a deletion", async () => {
