@@ -124,7 +124,7 @@ h4 { flex: none; padding: 0.5rem 0.9rem 0.3rem; font-weight: 600; }
 .log h4 { padding-bottom: 0.55rem; }
 .events ol { flex: 1; min-height: 0; padding: 0 0.9rem 0.6rem; overflow-y: auto; font-size: 12px; user-select: text; -webkit-user-select: text; }
 .events li { --tone: var(--muted); display: grid; grid-template-columns: max-content 5.3rem minmax(0, 1fr); column-gap: 0.6rem; padding: 0.05rem 0; }
-.log li { grid-template-columns: max-content max-content 5.3rem minmax(0, 1fr); }
+.log li { grid-template-columns: max-content max-content 7rem minmax(0, 1fr); }
 time { color: var(--muted); font-variant-numeric: tabular-nums; }
 .kind { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--tone); font-weight: 600; }
 .words { min-width: 0; overflow-wrap: anywhere; }
