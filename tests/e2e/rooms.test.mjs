@@ -115,4 +115,10 @@ describe("several rooms", { timeout: 300_000 }, () => {
     kitchen = [...kitchen, created];
     await scene.shows("live", kitchen);
   });
+
+  step("who comes back after a kick gets no ticket, sees nothing, and is told why", async () => {
+    await scene.go("Trail talk");
+    assert.match(await scene.text("error"), /not-member/);
+    await isGone(trail);
+  });
 });

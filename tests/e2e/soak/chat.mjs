@@ -7,6 +7,8 @@ import { ALICE, BOB, CAROL, TARGET } from "../scene.mjs";
 const [THEIRS, OWN] = [25, 10];
 
 export class Chat {
+  /** Tickets run out meanwhile. */
+  static appviewArgs = ["--ticket-ttl-ms", "20000"];
   program = process.env.E2E_CHAT ?? join(TARGET, "debug/chat");
   /** The window from which the others are opened: it reloads, but stays. */
   driver = "main";
@@ -36,8 +38,6 @@ export class Chat {
       CHAT_PEOPLE: [ALICE, BOB, CAROL].join(),
       CHAT_DID: ALICE,
       CHAT_PROBE: "1",
-      // Tickets run out meanwhile.
-      CHAT_TICKET_TTL_MS: "20000",
     };
   }
 

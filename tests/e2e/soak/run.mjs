@@ -41,7 +41,7 @@ class Soak {
 
   async begin(App) {
     this.folder = await mkdtemp(join(tmpdir(), "contrail-soak-"));
-    this.appview = await Appview.start(APPVIEW);
+    this.appview = await Appview.start(APPVIEW, App.appviewArgs);
     this.app = new App(this.appview, this.#random);
     await this.app.begin();
     await this.#door.open(this.appview.port);

@@ -22,9 +22,6 @@ pub(crate) struct ChatConfig {
     pub people: Vec<String>,
     /// `CHAT_DID`: who is signed in at once.
     pub did: Option<String>,
-    /// `CHAT_TICKET_TTL_MS`: the life of tickets in milliseconds, else what the appview gives.
-    #[serde(skip)]
-    pub ticket_ttl_ms: Option<i64>,
     /// `CHAT_POLL_MS`: how often to look for news where there are lists only, in milliseconds.
     #[serde(skip)]
     pub poll_ms: Option<u64>,
@@ -80,7 +77,6 @@ impl ChatConfig {
             rooms: distinct(parts(&spaces).map(Room::of)),
             people: distinct(people),
             did: signed_in,
-            ticket_ttl_ms: number("CHAT_TICKET_TTL_MS", var)?,
             poll_ms: number("CHAT_POLL_MS", var)?,
             windows: number("CHAT_WINDOWS", var)?
                 .unwrap_or(1)
@@ -192,7 +188,6 @@ mod tests {
             ("CHAT_APPVIEW", "nowhere"),
             ("CHAT_DID", "alice"),
             ("CHAT_PEOPLE", "did:plc:bob,carol"),
-            ("CHAT_TICKET_TTL_MS", "soon"),
             ("CHAT_POLL_MS", "-1"),
             ("CHAT_WINDOWS", "many"),
         ] {

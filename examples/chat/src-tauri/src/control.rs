@@ -1,8 +1,8 @@
-//! The development appview's control calls: where tickets and sessions come from.
+//! The development appview beside its records: where tickets and sessions come from.
 
 use std::time::Duration;
 
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tauri::Url;
@@ -52,37 +52,30 @@ impl Appview {
 
     /// `POST <base>/control/<call>`; the answer's JSON.
     async fn control(&self, call: &str, body: &Value) -> Result<Value, AppviewError> {
-        let base = self.base.as_str().trim_end_matches('/');
-        let request = self
-            .client
-            .post(format!("{base}/control/{call}"))
-            .json(body);
-        let response = request.send().await.map_err(AppviewError::Unreachable)?;
-        if !response.status().is_success() {
-            return Err(AppviewError::Refused(reason(response).await));
-        }
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/control/{call}", self.path()));
+        let response = answered(self.client.post(url).json(body)).await?;
         response.json().await.map_err(|_| AppviewError::NoSense)
     }
 
-    /// A ticket for the watch that `request` describes. `ttl_ms`: its life, else what the appview gives.
-    pub(crate) async fn mint(
-        &self,
-        request: &MintRequest,
-        ttl_ms: Option<i64>,
-    ) -> Result<String, AppviewError> {
+    /// Where the appview is on its host.
+    fn path(&self) -> &str {
+        self.base.path().trim_end_matches('/')
+    }
+
+    /// A ticket for the watch that `request` describes, from where an app would ask its server for one: only members
+    /// of the space get it.
+    pub(crate) async fn mint(&self, request: &MintRequest) -> Result<String, AppviewError> {
         let mut query = request.url.query_pairs();
-        let space_uri = query.find(|(name, _)| name == "spaceUri");
-        let (Some((_, space_uri)), Some(did)) = (space_uri, &request.account) else {
-            return Err(AppviewError::NoAccount);
-        };
-        let ask = json!({
-            "spaceUri": space_uri,
-            "collection": "message",
-            "did": did,
-            "hydrate": ["reactions"],
-            "ttlMs": ttl_ms,
-        });
-        self.text("ticket", "ticket", &ask).await
+        let of_space = query.any(|(name, _)| name == "spaceUri");
+        let did = request.account.as_ref().filter(|_| of_space);
+        let did = did.ok_or(AppviewError::NoAccount)?;
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/api/ticket", self.path()));
+        url.set_query(request.url.query());
+        url.query_pairs_mut().append_pair("collection", "message");
+        let response = answered(self.client.get(url).bearer_auth(did)).await?;
+        response.text().await.map_err(|_| AppviewError::NoSense)
     }
 
     /// A session of `did` with the PDS that the appview plays.
@@ -100,12 +93,20 @@ impl Appview {
     }
 }
 
+/// The answer, if the appview does as it is asked.
+async fn answered(request: RequestBuilder) -> Result<Response, AppviewError> {
+    let response = request.send().await.map_err(AppviewError::Unreachable)?;
+    match response.status().is_success() {
+        true => Ok(response),
+        false => Err(AppviewError::Refused(reason(response).await)),
+    }
+}
+
 /// The appview's own words if there are any, else the status.
 async fn reason(response: Response) -> String {
     let status = response.status();
     let body: Value = response.json().await.unwrap_or_default();
-    match body.get("message").or_else(|| body.get("error")) {
-        Some(Value::String(message)) => message.clone(),
-        _ => status.to_string(),
-    }
+    let mut words = ["reason", "message", "error"].into_iter();
+    let said = words.find_map(|name| body.get(name)?.as_str());
+    said.map_or_else(|| status.to_string(), str::to_owned)
 }

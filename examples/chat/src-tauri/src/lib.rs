@@ -45,7 +45,7 @@ fn set_up<R: Runtime>(
     config: ChatConfig,
 ) -> Result<tauri::Builder<R>, Box<dyn Error>> {
     let appview = Appview::new(config.appview.clone())?;
-    let (minter, ttl_ms) = (appview.clone(), config.ticket_ttl_ms);
+    let minter = appview.clone();
     let plugin = match config.poll_ms {
         Some(millis) => plugin.poll_interval(Duration::from_millis(millis)),
         None => plugin,
@@ -59,7 +59,7 @@ fn set_up<R: Runtime>(
         .base_url(config.appview.clone())
         .minter("appview", move |request: MintRequest| {
             let appview = minter.clone();
-            async move { appview.mint(&request, ttl_ms).await }
+            async move { appview.mint(&request).await }
         })
         .sender("pds", move |request: SendRequest| {
             sender.clone().send(request)

@@ -60,7 +60,6 @@ impl Chat {
             }],
             people: vec![ALICE.into(), BOB.into()],
             did: None,
-            ticket_ttl_ms: None,
             poll_ms: None,
             windows: 1,
         };
@@ -260,6 +259,15 @@ fn a_kick_ends_the_watch_and_takes_the_records() {
     chat.server.kick(&chat.space, BOB).unwrap();
     let state = chat.until(&events, |state| state["status"] == "closed");
     assert_eq!(state["error"]["kind"], "access-lost");
+    assert_eq!(state["records"], json!([]));
+
+    // Nor by another watch: the appview gives tickets to members alone.
+    let options = json!({ "url": chat.messages(), "minter": "appview", "account": BOB });
+    let again = json!({ "session": SESSION, "handle": 2, "options": options });
+    chat.invoke("plugin:contrail-sync|open_watch", again)
+        .unwrap();
+    let state = chat.until_of(2, &events, |state| !state["error"].is_null());
+    assert_eq!(state["error"]["kind"], "mint-failed");
     assert_eq!(state["records"], json!([]));
 }
 

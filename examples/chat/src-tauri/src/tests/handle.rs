@@ -59,7 +59,6 @@ fn windowless() -> (App<MockRuntime>, Server, OpenSpace) {
         windows: 1,
         people: vec![ALICE.into()],
         did: None,
-        ticket_ttl_ms: None,
     };
     let plugin = Builder::new().without_keyring().without_cache();
     let app = crate::set_up(mock_builder(), plugin, config).unwrap();
