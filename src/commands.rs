@@ -185,7 +185,8 @@ pub(crate) async fn retry_write<R: Runtime>(
     bridge.retry(webview.label(), &session, handle, id).await
 }
 
-/// Takes a write back. Answers whether it is out: not if a sender has it at the moment.
+/// Takes a write back. Answers what has become of it: a sender may have it at the moment, or the server already. `null` if
+/// that is not known any more.
 #[tauri::command]
 pub(crate) async fn discard_write<R: Runtime>(
     webview: Webview<R>,
@@ -193,7 +194,7 @@ pub(crate) async fn discard_write<R: Runtime>(
     session: String,
     handle: u32,
     id: u64,
-) -> Result<bool> {
+) -> Result<Option<WriteInfo>> {
     let bridge = plugin.bridge();
     bridge.discard(webview.label(), &session, handle, id).await
 }

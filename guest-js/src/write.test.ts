@@ -249,6 +249,18 @@ describe("discard", () => {
     await write.done;
   });
 
+  test("says what Rust knows, where the server has taken the write unknown to the page", async () => {
+    const write = await put();
+    // The page hears of the next change, and of none after it.
+    plugin.intercept = ({ command }) => (command === "watch_writes" ? new Promise(() => {}) : undefined);
+    settle(write.id, "sending");
+    await becomes(write, "sending");
+    settle(write.id, "sent");
+    await write.discard();
+    expect(write.state).toBe("confirmed");
+    await write.done;
+  });
+
   test("takes a write back, and what the server has is shown", async () => {
     const records = store.records;
     const write = await put("b");

@@ -1,7 +1,7 @@
 import { type Deferred, deferred } from "./deferred.js";
 import { reportUncaught, WatchError } from "./error.js";
 import { opaque } from "./opaque.js";
-import { isGone, isTaken, renewed } from "./pending.js";
+import { isGone, isTaken, readWrite, renewed } from "./pending.js";
 import type { PendingWrite, Write } from "./writing.js";
 
 let moments = 0;
@@ -81,12 +81,12 @@ export class LiveWrite {
 
   discard = async (): Promise<void> => {
     if (this.#now.state === "discarded") return;
-    const isOut = await this.actor.act("discard_write", this.#now.id);
-    // What the server has taken is no more than let go.
-    const state = isTaken(this.#now.state) ? "confirmed" : "discarded";
-    if (isOut !== false) return this.tell({ ...this.#now, state, error: null });
+    const left = readWrite(await this.actor.act("discard_write", this.#now.id));
     // A sender has it: it is taken back if that comes to nothing.
-    await this.#whenDecided();
+    if (left && !isGone(left.state)) return this.#whenDecided();
+    // What the server has taken is no more than let go, and it may have done so unknown to this page.
+    const state = isTaken(this.#now.state) ? "confirmed" : "discarded";
+    this.tell(left ?? { ...this.#now, state, error: null });
   };
 
   /**

@@ -50,19 +50,19 @@ impl Bridge {
         Ok(self.outbox()?.retry(id).await?)
     }
 
-    /// Takes a write of a handle's account back. Says whether it is out: not if a sender has it at the moment.
+    /// Takes a write of a handle's account back. Answers what has become of it: a sender may have it at the moment, or the
+    /// server already. `None` if that is not known any more.
     pub(crate) async fn discard(
         &self,
         label: &str,
         session: &str,
         handle: u32,
         id: u64,
-    ) -> Result<bool> {
+    ) -> Result<Option<WriteInfo>> {
         self.check_own(label, session, handle, id).await?;
         let outbox = self.outbox()?;
         outbox.discard(id).await?;
-        let left = outbox.info(id).await;
-        Ok(left.is_none_or(|it| it.state.is_over()))
+        Ok(outbox.info(id).await)
     }
 
     /// A page decides about the writes of the accounts whose watches it has.

@@ -150,8 +150,26 @@ async fn a_handle_of_another_account_neither_retries_nor_discards() {
         .await
         .unwrap();
     assert!(bobs.is_empty());
-    page.bridge
-        .discard("main", PAGE, 1, write.id)
-        .await
-        .unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_a_write_back_is_told_what_has_become_of_it() {
+    let lounge = Lounge::open().await;
+    let mut page = Page::open(&lounge).await;
+    let discard = async |page: &Page, id| {
+        let left = page.bridge.discard("main", PAGE, 1, id).await.unwrap();
+        left.unwrap().state
+    };
+    let write = page.put("n1", "hello").await;
+    let (_, number) = page.ask().await;
+    assert_eq!(discard(&page, write.id).await, WriteState::Sending);
+    page.answer(number, Value::Null);
+    let outbox = page.bridge.engine.outbox().unwrap().clone();
+    assert!(outbox.settled(write.id).await.unwrap().state.is_sent());
+    assert_eq!(discard(&page, write.id).await, WriteState::Confirmed);
+
+    page.put("n2", "and").await;
+    page.ask().await;
+    let waiting = page.put("n3", "on").await;
+    assert_eq!(discard(&page, waiting.id).await, WriteState::Discarded);
 }

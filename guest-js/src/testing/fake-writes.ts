@@ -132,9 +132,11 @@ export class FakeWrites {
     return null;
   }
 
-  /** Whether it is out: not if a sender has it. */
-  discard(id: number, account?: string): boolean {
-    return this.#giveUp(this.#own(id, account));
+  /** What has become of it: a sender may have it at the moment, or the server already. */
+  discard(id: number, account?: string): WritePayload {
+    const row = this.#own(id, account);
+    this.#giveUp(row);
+    return copy(row.told);
   }
 
   /** An account may not see the records of a query any more. */
@@ -241,16 +243,12 @@ export class FakeWrites {
     return row;
   }
 
-  #giveUp(row: Row, error?: WriteFailure): boolean {
+  #giveUp(row: Row, error?: WriteFailure): void {
     const { id, state } = row.told;
-    if (state === "sending") {
-      row.ends = error ? { error } : {};
-      return false;
-    }
+    if (state === "sending") row.ends = error ? { error } : {};
     // The server has it: there is nothing to take back.
-    if (isTaken(state)) this.settle(id, "confirmed");
+    else if (isTaken(state)) this.settle(id, "confirmed");
     else this.#end(row, error);
-    return true;
   }
 
   /** It is taken back. What comes after it changes what it would have changed. */
