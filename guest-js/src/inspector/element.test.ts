@@ -189,3 +189,34 @@ test("a second opening means the panel that is open", async () => {
   again();
   expect(document.querySelector("watch-inspector")).toBeNull();
 });
+
+test("keeps a watch that is too busy to answer where it is, and chosen", async () => {
+  const both = [inspected(1, { collection: "first" }), inspected(2, { collection: "second" })];
+  plugin.watches = both;
+  const root = await opened();
+  root.querySelector<HTMLElement>('[data-watch="2"]')!.click();
+  Object.assign(plugin, { watches: [both[0]!], unanswered: 1 });
+  await later();
+  expect(texts(root, "[role=option] .name")).toEqual(["first", "second"]);
+  root.querySelector<HTMLButtonElement>('[data-deed="drop"]')!.click();
+  await later();
+  expect(plugin.deeds).toEqual([{ deed: "drop", watch: 2 }]);
+  Object.assign(plugin, { watches: [both[0]!], unanswered: 0 });
+  await later();
+  expect(texts(root, "[role=option] .name")).toEqual(["first"]);
+});
+
+test("says why a deed was refused until the next one, however well it can look", async () => {
+  const root = await opened();
+  plugin.refusesDeed = { kind: "stopped", message: "the watch has ended" };
+  const drop = root.querySelector<HTMLButtonElement>('[data-deed="drop"]')!;
+  drop.click();
+  await later();
+  await later();
+  const trouble = root.querySelector<HTMLElement>("[role=alert]")!;
+  expect([trouble.hidden, trouble.textContent]).toEqual([false, "the watch has ended"]);
+  plugin.refusesDeed = undefined;
+  drop.click();
+  await later();
+  expect(trouble.hidden).toBe(true);
+});

@@ -1,3 +1,4 @@
+import type { InspectedWatch } from "../bindings/InspectedWatch.js";
 import type { Inspection } from "../bindings/Inspection.js";
 import { callPlugin } from "../call.js";
 import { toWatchError, type WatchError } from "../error.js";
@@ -50,6 +51,8 @@ export class WatchInspector extends Base {
     (error) => this.#fail(error),
   );
   #told: Inspection | undefined;
+  /** What is wrong is that the last deed was refused: that stays until the next one. */
+  #isRefused = false;
 
   constructor() {
     super();
@@ -100,8 +103,9 @@ export class WatchInspector extends Base {
   }
 
   #hear(told: Inspection): void {
+    if (told.unanswered) told.watches = withBusy(told.watches, this.#told?.watches ?? []);
     this.#told = told;
-    this.#trouble.hidden = true;
+    this.#trouble.hidden = !this.#isRefused;
     this.#histories.look(told.watches, told.now);
     this.#watches.show(told.watches, this.#histories);
     this.#announcer.hear(told.watches);
@@ -113,7 +117,7 @@ export class WatchInspector extends Base {
     const told = this.#told;
     if (!told) return;
     const live = told.watches.filter(({ status }) => status === "live").length;
-    const busy = told.unanswered > 0 ? `, ${told.unanswered} busy` : "";
+    const busy = told.unanswered ? `, ${told.unanswered} busy` : "";
     const parts = [
       `${of(told.watches.length, "watch", "watches")}, ${live} live${busy}`,
       of(told.counters.connects, "connect"),
@@ -128,20 +132,27 @@ export class WatchInspector extends Base {
   }
 
   async #act(deed: Deed | "offline" | "online", watch?: number): Promise<void> {
+    this.#isRefused = false;
     try {
       await callPlugin("inspect_act", watch === undefined ? { deed } : { deed, watch });
       say(this.#announcer.root, DONE[deed]);
     } catch (reason) {
-      this.#fail(toWatchError(reason));
+      this.#fail(toWatchError(reason), true);
     }
     this.#poll.hurry();
   }
 
-  #fail({ kind, message }: WatchError): void {
-    const hint = kind === "ipc" ? " Does the window's capability have contrail-sync:allow-inspect?" : "";
+  #fail({ kind, message }: WatchError, isRefused = false): void {
+    this.#isRefused = isRefused;
+    const hint = kind === "ipc" ? " Does the window have contrail-sync:allow-inspect?" : "";
     this.#trouble.hidden = false;
     say(this.#trouble, message + hint);
   }
+}
+
+/** A watch that was too busy to answer is as it was: it has not gone. */
+function withBusy(answered: InspectedWatch[], before: InspectedWatch[]): InspectedWatch[] {
+  return [...new Map([...before, ...answered].map((it) => [it.id, it])).values()];
 }
 
 /** The name of the element. */

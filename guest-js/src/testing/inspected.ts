@@ -55,6 +55,10 @@ export class FakeInspected {
   watches: InspectedWatch[] = [inspected(1)];
   lines: LogEntry[] = [];
   offline = false;
+  /** How many watches are too busy to answer. */
+  unanswered = 0;
+  /** What `inspect_act` throws, if anything. */
+  refusesDeed: unknown;
   now = NOW;
   /** What `inspect_watches` throws, if anything. */
   refuses: unknown;
@@ -76,7 +80,10 @@ export class FakeInspected {
   }
 
   async #command(command: string, args: { since: number }): Promise<unknown> {
-    if (command === "plugin:contrail-sync|inspect_act") return void this.deeds.push(args);
+    if (command === "plugin:contrail-sync|inspect_act") {
+      if (this.refusesDeed) throw this.refusesDeed;
+      return void this.deeds.push(args);
+    }
     this.asked.push(args);
     await this.holds;
     if (this.refuses) throw this.refuses;
@@ -87,7 +94,7 @@ export class FakeInspected {
       offline: this.offline,
       counters: { connects: 2, compared: 3, mended: 1, polled: 0, leftOut: 0 },
       watches: this.watches,
-      unanswered: 0,
+      unanswered: this.unanswered,
       log: { last: this.lines[this.lines.length - 1]?.seq ?? args.since, missed: 0, lines },
     };
     return JSON.parse(JSON.stringify(told));
