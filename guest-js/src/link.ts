@@ -376,7 +376,9 @@ export class Link implements Receiver {
       while (!this.#opened) await this.#nextUpdate();
       const opened = this.#opened;
       try {
-        this.#screen.expect(await call<number>(command, { handle: opened.handle }));
+        const rev = await call<number>(command, { handle: opened.handle });
+        // Each handle counts by itself.
+        if (opened === this.#opened) this.#screen.expect(rev);
       } catch (reason) {
         if (!isUnknownWatch(reason) || wasForgotten) throw reason;
         wasForgotten = true;

@@ -235,6 +235,16 @@ describe("start and stop", () => {
     expect(plugin.opens.size).toBe(0);
   });
 
+  test("a stopped store refuses as one that is stopped, whatever had been wrong before", async () => {
+    const store = await page.started();
+    await plugin.push({ status: "reconnecting", error: { kind: "connect", message: "no network" } });
+    expect(store.error?.kind).toBe("connect");
+    store.stop();
+    for (const refused of [store.loadMore(), store.refresh(), store.put({ did: "did:plc:a", value: {} })]) {
+      await expect(refused).rejects.toMatchObject({ kind: "stopped" });
+    }
+  });
+
   test("stopping an idle store does nothing", async () => {
     const store = make();
     store.stop();

@@ -65,6 +65,8 @@ class Store<Value> implements Core<Value>, LinkEvents, Actor {
   readonly #listeners = new Set<{ call: Listener<Value> }>();
   #ready = deferred();
   #wasLive = false;
+  /** Why there is no link. */
+  #why = stopped();
   /** Edits from before the start. */
   readonly #edits: Edit[] = [];
   #snapshot: Snapshot<Value> = NOTHING;
@@ -180,6 +182,7 @@ class Store<Value> implements Core<Value>, LinkEvents, Actor {
 
   /** Lets the link go, before the listeners are told. */
   #end(why: WatchError): void {
+    this.#why = why;
     this.#link?.close(why);
     this.#link = undefined;
     this.#uncount();
@@ -258,7 +261,7 @@ class Store<Value> implements Core<Value>, LinkEvents, Actor {
   }
 
   #isClosed(): Promise<never> {
-    return Promise.reject(this.#destroyed ? destroyed() : (this.#snapshot.error ?? stopped()));
+    return Promise.reject(this.#destroyed ? destroyed() : this.#why);
   }
 
   /** The list is in the order of `sort`, whatever the URL says. */
