@@ -42,6 +42,23 @@ const states = (seen: ReturnType<typeof vi.fn>) =>
   );
 
 describe("watchWrites", () => {
+  test("shows what it did where Rust was too busy to tell everything, and asks again", async () => {
+    put("x");
+    const seen = vi.fn();
+    api.watchWrites({ account: alice }, seen);
+    await pass();
+    page.leave(true);
+    plugin.intercept = ({ command }) =>
+      command === "watch_writes" ? { rev: 0, whole: false, writes: [] } : undefined;
+    page.comeBack();
+    await pass();
+    expect(asked()).toEqual([0, 2, 0]);
+    plugin.intercept = () => undefined;
+    put("y");
+    await pass(60_000);
+    expect(states(seen)).toEqual(["x queued", "x queued,y queued"]);
+  });
+
   test("tells the queue of an account now and at each change, by one call that hangs", async () => {
     put("x");
     put("other", "did:plc:bob");

@@ -47,11 +47,11 @@ export function written(answer: unknown, account: string | undefined, actor: Act
   const told = readWrite(answer);
   // It is on disk all the same: the list shows it, and `writeOf` gives it.
   if (!told) throw new WatchError("internal", "the write was made, and its answer cannot be read");
-  // One that is known already may have been told of since.
-  const write = find(told.id) ?? queueOf(account).make(told, actor);
+  const known = find(told.id);
+  const write = known ?? queueOf(account).make(told, actor);
   write.actor = actor;
-  // It may be one that waits, in another form.
-  write.tell(told);
+  // One that waits may have another form now. Of any other, more than this may have been told since.
+  if (known?.isUntried) known.tell(told);
   return write.handle;
 }
 
@@ -238,7 +238,8 @@ class Queue {
     if (!Array.isArray(writes) || typeof rev !== "number" || !(rev >= after)) {
       throw new WatchError("internal", "the answer of watch_writes cannot be read");
     }
-    const isWhole = after === 0 || whole === true;
+    // Asked for everything, Rust may have been too busy: that is not to say that there is nothing.
+    const isWhole = whole === true;
     const next = new Map(isWhole ? [] : this.#told);
     const named = new Set<unknown>();
     for (const given of writes as unknown[]) {

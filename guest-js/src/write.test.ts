@@ -1,7 +1,7 @@
 import { reactive, ref } from "vue";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FakePlugin } from "./testing/fake-plugin.js";
-import { Page } from "./testing/page.js";
+import { answerLate, Page } from "./testing/page.js";
 import { gate, settled } from "./testing/until.js";
 import { state } from "./testing/kept.svelte.js";
 import type { WatchStore } from "./types.js";
@@ -272,6 +272,24 @@ describe("discard", () => {
     expect(plugin.handles("discard_write")).toHaveLength(1);
   });
 
+  test("is fulfilled as often as it is asked for, be the page told or not", async () => {
+    const write = await put();
+    settle(write.id, "failed", conflict);
+    await becomes(write, "failed");
+    await Promise.all([write.discard(), write.discard()]);
+    expect(write.state).toBe("discarded");
+  });
+
+  test("says what Rust knows of a write that is over unknown to the page", async () => {
+    const write = await put();
+    plugin.intercept = ({ command }) => (command === "watch_writes" ? new Promise(() => {}) : undefined);
+    settle(write.id, "sending");
+    await becomes(write, "sending");
+    settle(write.id, "confirmed");
+    await write.discard();
+    expect(write.state).toBe("confirmed");
+  });
+
   test("is rejected where there is nothing to take back any more", async () => {
     const write = await put();
     settle(write.id, "confirmed");
@@ -321,6 +339,20 @@ test("a write that is gone without a word was sent if the server had taken it, a
   await becomes(taken, "confirmed");
   await becomes(open, "discarded");
   await expect(open.done).rejects.toMatchObject({ name: "WatchError", kind: "lost" });
+});
+
+test("a write that failed before the answer to it came has failed", async () => {
+  const first = await put("first");
+  const late = gate();
+  answerLate("put_record", late);
+  const putting = put("second");
+  await vi.waitFor(() => expect(plugin.writes.rows.has(first.id + 1)).toBe(true));
+  settle(first.id + 1, "sending");
+  settle(first.id + 1, "failed", conflict);
+  await settled();
+  late.open();
+  const write = await putting;
+  await expect(write.done).rejects.toMatchObject({ kind: "conflict" });
 });
 
 test("a write that is made while everything is being told is not lost for not being there", async () => {

@@ -59,6 +59,11 @@ export class LiveWrite {
     return isGone(this.#now.state);
   }
 
+  /** No sender had it yet: another write may take its place. */
+  get isUntried(): boolean {
+    return this.#now.state === "queued" && this.#now.attempts === 0;
+  }
+
   get done(): Promise<void> {
     this.#observe();
     return this.#done.promise;
@@ -81,6 +86,7 @@ export class LiveWrite {
 
   discard = async (): Promise<void> => {
     if (this.#now.state === "discarded") return;
+    if (this.isGone) throw new WatchError("not-written", "the write is over");
     const left = readWrite(await this.actor.act("discard_write", this.#now.id));
     // A sender has it: it is taken back if that comes to nothing.
     if (left && !isGone(left.state)) return this.#whenDecided();

@@ -134,8 +134,9 @@ export class FakeWrites {
 
   /** What has become of it: a sender may have it at the moment, or the server already. */
   discard(id: number, account?: string): WritePayload {
-    const row = this.#own(id, account);
-    this.#giveUp(row);
+    const row = this.rows.get(id);
+    if (!row || row.account !== account) throw unknown();
+    if (!isOver(row)) this.#giveUp(row);
     return copy(row.told);
   }
 
