@@ -13,7 +13,8 @@ use std::{
 use appview::Fault;
 use common::*;
 use contrail_sync_engine::{
-    ErrorKind, HttpMinter, Minter, NamedMinter, Status, Ticket, TicketSource, WatchSpec,
+    ErrorKind, HttpMinter, Minter, NamedMinter, Status, Ticket, TicketError, TicketSource,
+    WatchSpec,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -274,6 +275,55 @@ async fn a_minters_redirect_is_not_followed_and_its_secret_goes_nowhere_else() {
     let message = error.unwrap().message;
     assert!(message.contains("307"), "{message}");
     assert!(never.try_recv().is_err());
+}
+
+fn refuses(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn a_minter_takes_access_away_in_the_appviews_own_words_only() {
+    let lounge = Lounge::open().await;
+    let minted = async |answer: String| {
+        let (url, _requests) = route(answer).await;
+        let spec = at_home(&lounge, lounge.url("message", ""), HttpMinter::post(url));
+        let watch = engine().watch(spec).await;
+        let state = until(&watch, |state| state.error.is_some()).await;
+        (state.status, state.error.unwrap().kind)
+    };
+    let not_member = r#"{"error":"Forbidden","reason":"not-member"}"#;
+    let lost = minted(refuses("403 Forbidden", not_member)).await;
+    assert_eq!(lost, (Status::Closed, ErrorKind::Forbidden));
+    for (status, body) in [
+        ("403 Forbidden", r#"{"error":"Forbidden"}"#),
+        ("403 Forbidden", "<h1>Forbidden</h1>"),
+        // A route that is not there, or not yet there again.
+        ("404 Not Found", r#"{"error":"NotFound"}"#),
+        ("500 Internal Server Error", not_member),
+    ] {
+        let failed = minted(refuses(status, body)).await;
+        let again = (Status::Reconnecting, ErrorKind::MintFailed);
+        assert_eq!(failed, again, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_closure_takes_access_away_by_the_error_that_says_so() {
+    let lounge = Lounge::open().await;
+    let members = |_| async {
+        let reason = "not-member".to_owned();
+        Err::<String, _>(TicketError::Forbidden { reason })
+    };
+    let mut spec = lounge.spec();
+    spec.tickets = TicketSource::Minter(NamedMinter::new("members", members));
+    let watch = engine().watch(spec).await;
+    let state = until(&watch, |state| state.status == Status::Closed).await;
+    let error = state.error.unwrap();
+    assert_eq!(error.kind, ErrorKind::Forbidden);
+    assert!(error.message.contains("not-member"), "{error:?}");
 }
 
 #[tokio::test]

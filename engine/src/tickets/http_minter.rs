@@ -130,7 +130,10 @@ impl HttpMinter {
             add_watch_query(&mut url, &request.url);
         }
         let (headers, secrets) = self.headers(&request).await?;
-        let failed = |error: TransportError| TicketError::Failed(error.to_string());
+        let failed = |error: TransportError| match error {
+            TransportError::Forbidden { reason } => TicketError::Forbidden { reason },
+            error => TicketError::Failed(error.to_string()),
+        };
         let quotable: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let sent = request
             .http

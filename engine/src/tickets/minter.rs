@@ -1,6 +1,6 @@
 //! Minters: code of the app that gets a fresh ticket.
 
-use std::fmt;
+use std::{any::Any, fmt};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use url::Url;
@@ -57,6 +57,9 @@ impl fmt::Debug for MintRequest {
 ///     Ok::<_, std::io::Error>(format!("ticket-for.{}", request.account.unwrap_or_default()))
 /// });
 /// ```
+///
+/// The text of its error is what the followers are told. One that knows more fails with a [`TicketError`], which is kept as
+/// it is: [`TicketError::Forbidden`] takes access away.
 pub trait Minter: Send + Sync {
     /// Answers a ticket for the request's watch. It is asked again later when it fails or takes too long.
     fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>>;
@@ -66,16 +69,23 @@ impl<F, Answer, Failure> Minter for F
 where
     F: Fn(MintRequest) -> Answer + Send + Sync,
     Answer: Future<Output = Result<String, Failure>> + Send + 'static,
-    Failure: fmt::Display,
+    Failure: fmt::Display + 'static,
 {
     fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Ticket, TicketError>> {
         let answer = self(request);
         async move {
             match answer.await {
                 Ok(text) => Ok(Ticket::parse(&text)?),
-                Err(error) => Err(TicketError::Failed(error.to_string())),
+                Err(error) => Err(failed(&error)),
             }
         }
         .boxed()
     }
+}
+
+/// What a closure failed with: an error of ours as it is, any other by its words.
+fn failed(error: &(impl fmt::Display + 'static)) -> TicketError {
+    let ours = (error as &dyn Any).downcast_ref::<TicketError>();
+    ours.cloned()
+        .unwrap_or_else(|| TicketError::Failed(error.to_string()))
 }

@@ -35,6 +35,13 @@ pub enum TicketError {
     /// The minter said that it failed.
     #[error("no ticket: {0}")]
     Failed(String),
+    /// The app's server says that the account may not see these records (any more): the watch is closed, and what it showed
+    /// and cached is erased, as where the appview itself says so. For minters that know; asking again is of no use.
+    #[error("no ticket, since access is refused: {reason}")]
+    Forbidden {
+        /// The server's reason, such as `not-member`.
+        reason: String,
+    },
     /// The minter answered something that is no ticket.
     #[error("the minter answered {0} instead of a ticket")]
     NotATicket(&'static str),
@@ -55,6 +62,7 @@ impl TicketError {
         match self {
             Self::Timeout { .. } => ErrorKind::MintTimeout,
             Self::Revoked => ErrorKind::AccessLost,
+            Self::Forbidden { .. } => ErrorKind::Forbidden,
             Self::Failed(_) | Self::NotATicket(_) | Self::NobodyMints | Self::Cleared => {
                 ErrorKind::MintFailed
             }
@@ -71,7 +79,7 @@ impl From<NotATicket> for TicketError {
 impl From<&TicketError> for Failure {
     fn from(error: &TicketError) -> Self {
         match error {
-            TicketError::Revoked => Self::losing_access(error.kind(), error.to_string()),
+            TicketError::Revoked | TicketError::Forbidden { .. } => Self::losing_access(error.kind(), error.to_string()),
             _ => Self::new(error.kind(), error.to_string()),
         }
     }
