@@ -235,8 +235,13 @@ impl Bridge {
 
     /// Fetches the list as it is now. Gives the revision from which on the page has it.
     pub(crate) async fn refresh(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
-        let slot = self.slot(label, session, handle)?;
-        Ok(slot.open()?.subscription.refresh().await?)
+        // As above.
+        let subscription = self
+            .slot(label, session, handle)?
+            .open()?
+            .subscription
+            .clone();
+        Ok(subscription.refresh().await?)
     }
 
     /// The page lives, and can be seen or not. Gives the handles that it holds.

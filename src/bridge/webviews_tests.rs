@@ -179,6 +179,16 @@ async fn a_ticket_that_a_closed_webview_was_asked_for_is_asked_of_the_next_page_
 
 #[tokio::test]
 async fn older_records_that_a_closed_webview_asked_for_do_not_wait_for_its_own_ticket() {
+    ends_with_its_webview(async |bridge, label| bridge.load_more(label, PAGE, 1).await).await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_a_closed_webview_asked_for_does_not_wait_for_its_own_ticket() {
+    ends_with_its_webview(async |bridge, label| bridge.refresh(label, PAGE, 1).await).await;
+}
+
+/// What a webview asks for needs a ticket that this very webview is to mint, and it is closed.
+async fn ends_with_its_webview(ask_for: impl AsyncFn(&Bridge, &str) -> Result<u64>) {
     let scene = Scene::open().await;
     for rkey in ["a", "b"] {
         scene.lounge.put(rkey, "text");
@@ -190,10 +200,12 @@ async fn older_records_that_a_closed_webview_asked_for_do_not_wait_for_its_own_t
     let other = scene.bridge.engine.watch(scene.minted()).await;
     super::super::tests::until(&other, |state: &State| !state.entries.is_empty()).await;
 
-    let (bridge, more) = (scene.bridge.clone(), scene.side.label().to_owned());
-    let more = tokio::spawn(async move { bridge.load_more(&more, PAGE, 1).await });
-    next(&mut asks).await;
-    scene.side.close().unwrap();
-    let failed = tokio::time::timeout(LATE, more).await.unwrap().unwrap();
+    let closed = async {
+        next(&mut asks).await;
+        scene.side.close().unwrap();
+    };
+    let asked = ask_for(&scene.bridge, scene.side.label());
+    let both = async { tokio::join!(asked, closed).0 };
+    let failed = tokio::time::timeout(LATE, both).await.unwrap();
     assert_eq!(failed.unwrap_err().kind(), crate::ErrorKind::MintFailed);
 }

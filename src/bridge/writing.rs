@@ -46,7 +46,8 @@ impl Bridge {
         handle: u32,
         id: u64,
     ) -> Result<()> {
-        self.check_own(label, session, handle, id).await?;
+        self.check_own(self.account(label, session, handle)?, id)
+            .await?;
         Ok(self.outbox()?.retry(id).await?)
     }
 
@@ -59,18 +60,25 @@ impl Bridge {
         handle: u32,
         id: u64,
     ) -> Result<Option<WriteInfo>> {
-        self.check_own(label, session, handle, id).await?;
+        let account = self.account(label, session, handle)?;
         let outbox = self.outbox()?;
+        // It may be over unknown to the page, or another one was faster to take it back.
+        let known = outbox.info(id).await.filter(|it| it.account == account);
+        if let Some(over) = known.filter(|it| it.state.is_over()) {
+            return Ok(Some(over));
+        }
+        self.check_own(account, id).await?;
         outbox.discard(id).await?;
         Ok(outbox.info(id).await)
     }
 
+    /// Whose watch it is.
+    fn account(&self, label: &str, session: &str, handle: u32) -> Result<Option<String>> {
+        Ok(self.slot(label, session, handle)?.open()?.account.clone())
+    }
+
     /// A page decides about the writes of the accounts whose watches it has.
-    async fn check_own(&self, label: &str, session: &str, handle: u32, id: u64) -> Result<()> {
-        let account = {
-            let slot = self.slot(label, session, handle)?;
-            slot.open()?.account.clone()
-        };
+    async fn check_own(&self, account: Option<String>, id: u64) -> Result<()> {
         let writes = self.outbox()?.writes(account.clone()).await;
         match writes.iter().any(|it| it.id == id && it.account == account) {
             true => Ok(()),

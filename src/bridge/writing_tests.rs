@@ -172,4 +172,10 @@ async fn who_takes_a_write_back_is_told_what_has_become_of_it() {
     page.ask().await;
     let waiting = page.put("n3", "on").await;
     assert_eq!(discard(&page, waiting.id).await, WriteState::Discarded);
+    // Whoever was slower hears the same.
+    assert_eq!(discard(&page, waiting.id).await, WriteState::Discarded);
+    page.handle(2, spec(&lounge, "did:plc:bob")).await;
+    let bobs = page.bridge.discard("main", PAGE, 2, waiting.id).await;
+    let kind = bobs.unwrap_err().kind();
+    assert_eq!(kind, contrail_sync_engine::ErrorKind::NotWritten);
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// Longest wait for watches to close their connections.
 const GOING_OFFLINE: Duration = Duration::from_secs(2);
 
-/// Looks into an engine, and does to its watches what a network would. Costs nothing while nobody asks.
+/// Looks into an engine, and does to its watches what a network would. Costs next to nothing while nobody asks.
 ///
 /// ```
 /// # use std::sync::Arc;

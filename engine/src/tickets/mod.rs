@@ -79,7 +79,9 @@ impl From<NotATicket> for TicketError {
 impl From<&TicketError> for Failure {
     fn from(error: &TicketError) -> Self {
         match error {
-            TicketError::Revoked | TicketError::Forbidden { .. } => Self::losing_access(error.kind(), error.to_string()),
+            TicketError::Revoked | TicketError::Forbidden { .. } => {
+                Self::losing_access(error.kind(), error.to_string())
+            }
             _ => Self::new(error.kind(), error.to_string()),
         }
     }
