@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tauri::Url;
-use tauri_plugin_contrail_sync::tickets::MintRequest;
+use tauri_plugin_contrail_sync::tickets::{MintRequest, TicketError};
 
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +25,9 @@ pub(crate) enum AppviewError {
     Unreachable(#[source] reqwest::Error),
     #[error("the appview refused it: {0}")]
     Refused(String),
+    /// It refuses access to the space, in its own words.
+    #[error("the appview refuses access: {0}")]
+    Forbidden(String),
     #[error("the appview's answer makes no sense")]
     NoSense,
     #[error("a ticket is for an account and a space")]
@@ -34,6 +37,16 @@ pub(crate) enum AppviewError {
 impl Serialize for AppviewError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Who is no member (any more) loses what was seen as one.
+impl From<AppviewError> for TicketError {
+    fn from(error: AppviewError) -> Self {
+        match error {
+            AppviewError::Forbidden(reason) => Self::Forbidden { reason },
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -65,7 +78,7 @@ impl Appview {
 
     /// A ticket for the watch that `request` describes, from where an app would ask its server for one: only members
     /// of the space get it.
-    pub(crate) async fn mint(&self, request: &MintRequest) -> Result<String, AppviewError> {
+    pub(crate) async fn mint(&self, request: &MintRequest) -> Result<String, TicketError> {
         let mut query = request.url.query_pairs();
         let of_space = query.any(|(name, _)| name == "spaceUri");
         let did = request.account.as_ref().filter(|_| of_space);
@@ -75,7 +88,8 @@ impl Appview {
         url.set_query(request.url.query());
         url.query_pairs_mut().append_pair("collection", "message");
         let response = answered(self.client.get(url).bearer_auth(did)).await?;
-        response.text().await.map_err(|_| AppviewError::NoSense)
+        let text = response.text().await;
+        Ok(text.map_err(|_| AppviewError::NoSense)?)
     }
 
     /// A session of `did` with the PDS that the appview plays.
@@ -96,17 +110,19 @@ impl Appview {
 /// The answer, if the appview does as it is asked.
 async fn answered(request: RequestBuilder) -> Result<Response, AppviewError> {
     let response = request.send().await.map_err(AppviewError::Unreachable)?;
-    match response.status().is_success() {
-        true => Ok(response),
-        false => Err(AppviewError::Refused(reason(response).await)),
-    }
-}
-
-/// The appview's own words if there are any, else the status.
-async fn reason(response: Response) -> String {
     let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
     let body: Value = response.json().await.unwrap_or_default();
-    let mut words = ["reason", "message", "error"].into_iter();
-    let said = words.find_map(|name| body.get(name)?.as_str());
-    said.map_or_else(|| status.to_string(), str::to_owned)
+    let said = |name: &str| body.get(name)?.as_str().map(str::to_owned);
+    match said("reason") {
+        Some(reason) if status == StatusCode::FORBIDDEN => Err(AppviewError::Forbidden(reason)),
+        reason => {
+            let words = reason.or_else(|| said("message")).or_else(|| said("error"));
+            Err(AppviewError::Refused(
+                words.unwrap_or_else(|| status.to_string()),
+            ))
+        }
+    }
 }

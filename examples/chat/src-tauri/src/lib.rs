@@ -1,5 +1,5 @@
 //! A chat over a contrail appview: messages come and go through `tauri-plugin-contrail-sync`. The development appview
-//! plays the PDS that they are written to; its control port gives tickets and sessions.
+//! plays the PDS that they are written to; its route `/api/ticket` gives tickets to members, a control call sessions.
 
 mod config;
 mod control;
