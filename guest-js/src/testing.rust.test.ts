@@ -47,6 +47,7 @@ describe("options that Rust refuses", () => {
     ["invalid-url", { url: "https://a:b@x.test/a.watchRecords" }, "user name or password"],
     ["invalid-url", { url: "/a.watchRecords?ticket=t" }, "give it as mintTicket"],
     ["invalid-options", { url: `/${"x".repeat(9000)}` }, "url has 9001 bytes, it may have 8192"],
+    ["invalid-options", { mintTicket: "x".repeat(9000) }, "mintTicket has 9000 bytes, it may have 8192"],
     ["invalid-options", { pollInterval: 100 }, "pollInterval is 100 ms, it may be 2000 to 3600000"],
     ["invalid-options", { transport: "poll", mintTicket: "t" }, "cannot follow a ticket"],
     ["invalid-options", { where: { "value.a..b": 1 } }, "is not named value.<field>"],
@@ -253,7 +254,16 @@ describe("what no server has, or no vault takes, is told", () => {
     await expect(list.mint()).rejects.toThrow("no ticket");
   });
 
-  test("a secret without an end", async () => {
-    await expect(setSecret("x".repeat(65), "s")).rejects.toMatchObject({ kind: "vault" });
+  test.each([
+    ["x".repeat(65), "s", "a secret's name has"],
+    ["session:did:plc:alice", "s", "a secret's name has"],
+    ["", "s", "a secret's name has"],
+    ["session", "", "the secret is empty"],
+    ["session", "x".repeat(16_385), "the secret has 16385 bytes, it may have 16384"],
+  ])("a secret that cannot be kept: %.25s", async (name, value, message) => {
+    await expect(setSecret(name, value)).rejects.toMatchObject({
+      kind: "invalid-options",
+      message: expect.stringContaining(message),
+    });
   });
 });

@@ -179,7 +179,9 @@ class Fake implements FakeContrailSync, Server {
     this.urls.push(url);
     checkUrl(url, this.#baseUrl, options);
     if (cache === true && !this.cache.isOn) {
-      throw fault("unsupported", "not supported: this app has no cache: its Builder turns it off");
+      throw fault("unsupported", 
+        'not supported: this app has no cache: its Builder turns it off, or it was built without the feature "cache"',
+      );
     }
     this.#outbox.signIn(account);
     return this.#list(url).watch(options);

@@ -80,8 +80,8 @@ export interface Write {
   /**
    * Takes it back: what the server has is shown again.
    *
-   * @returns a promise that is fulfilled once it is out of the queue, and rejected with a `WatchError`: `stopped`
-   * where the store is stopped
+   * @returns a promise that is fulfilled once it is out of the queue or the server has taken it, and rejected with a
+   * `WatchError`: `stopped` where the store is stopped, `not-written` where it was over already
    */
   discard(this: void): Promise<void>;
   /**

@@ -12,6 +12,9 @@ const TEXTS: Readonly<Record<string, number>> = {
   cacheKey: 4096,
 };
 
+/** What an app calls them. */
+const SAID: Readonly<Record<string, string>> = { ticket: "mintTicket", minter: "mintTicket.minter" };
+
 /** Those that are numbers, with what each may be, and its unit. */
 const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, unit: string]>> = {
   idleTimeout: [1000, 3_600_000, " ms"],
@@ -48,7 +51,7 @@ export function checkOptions(
     else if (name === "where") checkWhere(value);
     else check(name === "sender", `there is no option ${name}`);
   }
-  for (const [name, most] of Object.entries(TEXTS)) checkBytes(name, options[name], 0, most);
+  for (const [name, most] of Object.entries(TEXTS)) checkBytes(SAID[name] ?? name, options[name], 0, most);
   const { ticket, cacheKey } = options as WatchOptions;
   if (typeof ticket === "string") {
     check(isTicket(ticket), "mintTicket is empty or more than one word");
@@ -117,14 +120,12 @@ export function checkTarget(rkey: unknown, did: unknown): void {
   if (did !== undefined) checkBytes("did", did, 1, 2048);
 }
 
-/** @throws what Rust answers where a page names a secret, or gives one, that the vault does not take */
+/** @throws what Rust answers where a page names a secret, or gives one, that cannot be kept */
 export function checkSecret({ name, value = "x" }: Record<string, unknown>): void {
-  const fits = (text: unknown, most: number) =>
-    typeof text === "string" && text !== "" && bytes(text) <= most;
-  if (!fits(name, 64) || /\p{Cc}/u.test(name as string)) {
-    throw fault("vault", "a secret's name has 1 to 64 bytes and no control characters");
-  }
-  if (!fits(value, 16_384)) throw fault("vault", "a secret has 1 to 16384 bytes");
+  check(value !== "", "the secret is empty");
+  checkBytes("the secret", value, 0, 16_384);
+  const isPlain = /^[\w.-]{1,64}$/.test(String(name));
+  check(isPlain, "a secret's name has 1 to 64 letters, digits, dashes, dots and underscores");
 }
 
 /** Whether a text can be a ticket: one word. */
