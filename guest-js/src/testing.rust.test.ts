@@ -257,10 +257,10 @@ describe("what no server has, or no vault takes, is told", () => {
   test.each([
     ["x".repeat(65), "s", "a secret's name has"],
     ["session:did:plc:alice", "s", "a secret's name has"],
-    ["", "s", "a secret's name has"],
-    ["session", "", "the secret is empty"],
+    ["", "s", "name is empty"],
+    ["session", "", "value is empty"],
     ["session", "x".repeat(16_385), "the secret has 16385 bytes, it may have 16384"],
-  ])("a secret that cannot be kept: %.25s", async (name, value, message) => {
+  ])("a secret that cannot be kept, %#", async (name, value, message) => {
     await expect(setSecret(name, value)).rejects.toMatchObject({
       kind: "invalid-options",
       message: expect.stringContaining(message),

@@ -179,7 +179,8 @@ class Fake implements FakeContrailSync, Server {
     this.urls.push(url);
     checkUrl(url, this.#baseUrl, options);
     if (cache === true && !this.cache.isOn) {
-      throw fault("unsupported", 
+      throw fault(
+        "unsupported",
         'not supported: this app has no cache: its Builder turns it off, or it was built without the feature "cache"',
       );
     }
