@@ -125,10 +125,12 @@ tauri-plugin-contrail-sync = {{ path = {plugin}, optional = true, default-featur
 [build-dependencies]
 tauri-build = "2"
 
+# What Tauri's template gives a new app.
 [profile.release]
 codegen-units = 1
 lto = true
 opt-level = {level}
+panic = "abort"
 strip = true
 
 [patch.crates-io]
