@@ -17,10 +17,12 @@ let scene;
 let tops;
 const step = (promise, run) => stepOf(() => scene, promise, run);
 
-/** How far each message is from the top of the window. */
+/** How far each message is from the top of the window, in tenths of a pixel: the end of an animation moves less. */
 function topsNow() {
   return scene.window.run(() =>
-    [...document.querySelectorAll("[data-testid=message]")].map((it) => it.getBoundingClientRect().top),
+    [...document.querySelectorAll("[data-testid=message]")].map((it) =>
+      Math.round(it.getBoundingClientRect().top * 10),
+    ),
   );
 }
 
