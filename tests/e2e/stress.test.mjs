@@ -5,7 +5,8 @@ import { children, memory } from "./processes.mjs";
 import { ALICE, BOB, Scene, step as stepOf } from "./scene.mjs";
 
 const EVENTS = 100_000;
-const BLOCK_MS = 10_000;
+/** At least so long: the events take half of it, and a warm start says little. */
+const BLOCK_MS = 20_000;
 /** Filler of a message: together the events have half as much again, and do not fit into `NOISE_MB`. */
 const SIZE = 500;
 /** Megabytes that allocators may keep. */
