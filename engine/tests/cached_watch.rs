@@ -2,12 +2,20 @@
 
 mod common;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use appview::{Bulk, Options, Server};
 use common::*;
 use contrail_sync_engine::{
-    Cache, CacheConfig, CacheOptions, Engine, ErrorKind, Status, Ticket, TicketSource, WatchSpec,
+    Cache, CacheConfig, CacheOptions, Engine, ErrorKind, NamedMinter, Status, Ticket, TicketError,
+    TicketSource, WatchSpec,
 };
 use futures_util::FutureExt;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -168,6 +176,43 @@ async fn losing_access_leaves_no_row() {
     let bytes = std::fs::read(&file).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains("for members"), "not even in free pages");
+}
+
+#[tokio::test]
+async fn a_minter_that_says_that_access_is_lost_leaves_no_row_of_last_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.sqlite");
+    let lounge = Lounge::open().await;
+    lounge.say("a", "for members");
+    let is_member = Arc::new(AtomicBool::new(true));
+    let (asked, ticket) = (is_member.clone(), lounge.ticket(ALICE, &[]));
+    let mint = move |_| {
+        let reason = "not-member".to_owned();
+        let answer = match asked.load(Ordering::SeqCst) {
+            true => Ok(ticket.clone()),
+            false => Err(TicketError::Forbidden { reason }),
+        };
+        async { answer }
+    };
+    let mut spec = cached(lounge.spec());
+    spec.account = Some(ALICE.into());
+    spec.tickets = TicketSource::Minter(NamedMinter::new("members", mint));
+    assert_eq!(once(&file, &spec).await, ["for members"]);
+
+    is_member.store(false, Ordering::SeqCst);
+    let engine = session(&file);
+    let watch = engine.watch(spec).await;
+    let closed = until(&watch, |it| it.status == Status::Closed).await;
+    assert_eq!(closed.error.unwrap().kind, ErrorKind::Forbidden);
+    assert!(closed.entries.is_empty());
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while rows(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the rows are gone");
+    end(engine).await;
 }
 
 #[tokio::test]
