@@ -224,24 +224,21 @@ impl Bridge {
 
     /// Fetches the next page of older records. Gives the revision from which on the page has them.
     pub(crate) async fn load_more(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
-        // Without the handle: closing it must end what is asked of its page, a ticket for this very request among it.
-        let subscription = self
-            .slot(label, session, handle)?
-            .open()?
-            .subscription
-            .clone();
+        let subscription = self.subscription(label, session, handle)?;
         Ok(subscription.load_more().await?)
     }
 
     /// Fetches the list as it is now. Gives the revision from which on the page has it.
     pub(crate) async fn refresh(&self, label: &str, session: &str, handle: u32) -> Result<u64> {
-        // As above.
-        let subscription = self
-            .slot(label, session, handle)?
-            .open()?
-            .subscription
-            .clone();
+        let subscription = self.subscription(label, session, handle)?;
         Ok(subscription.refresh().await?)
+    }
+
+    /// A handle's subscription, without the handle: closing that must end what is asked of its page, a ticket for this very
+    /// request among it.
+    fn subscription(&self, label: &str, session: &str, handle: u32) -> Result<Arc<Subscription>> {
+        let slot = self.slot(label, session, handle)?;
+        Ok(slot.open()?.subscription.clone())
     }
 
     /// The page lives, and can be seen or not. Gives the handles that it holds.
